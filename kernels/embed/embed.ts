@@ -1,0 +1,26 @@
+import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import run from "../lib/run.wgsl";
+import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import source from "./embed.wgsl";
+
+const kernels = kernelPerFormat("embed", run, source);
+
+export interface EmbedBuffers extends PassBuffers {
+  /** `[rows]` u32, each below the table's rows. */
+  readonly tokens: GPUBuffer;
+  /** `[slots, vocabulary]` u32: how often each stream was fed each token. */
+  readonly counts: GPUBuffer;
+  /** `[rows, D]`, written. */
+  readonly h: GPUBuffer;
+}
+
+/** `h = E[tokens]`; counts the tokens and moves the schedule's step on by one (the host sets it to −1 before a run). */
+export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): Dispatch {
+  return dispatch(
+    host,
+    kernels[table.format],
+    { D: table.columns, K4: slicesOf(table.columns) * 8, VOCAB: table.rows },
+    [buffers.run, buffers.tokens, table.buffer, buffers.counts, buffers.schedule, buffers.h],
+    ({ rows }) => [rows, 1],
+  );
+}

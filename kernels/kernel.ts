@@ -1,0 +1,74 @@
+/** One WGSL entry point: its full text, made of `lib/` parts and the op's own file. Overrides are filled per model. */
+export interface Kernel {
+  readonly name: string;
+  readonly code: string;
+}
+
+/** What a pass feeds: `length` tokens of each of rows / length streams; row = stream · length + t. */
+export interface RunShape {
+  readonly rows: number;
+  readonly length: number;
+}
+
+/** One ready kernel call; its grid depends only on the pass. Recording it is the caller's business. */
+export interface Dispatch {
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  /** Workgroups in x and y. */
+  readonly grid: (run: RunShape) => readonly [number, number];
+}
+
+/** What kernels need of a device: pipelines made once for each kernel and set of overrides. */
+export interface KernelHost {
+  readonly device: GPUDevice;
+  /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */
+  pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline;
+}
+
+/** The uniform and schedule of a pass: `Run` and `Schedule` in `lib/run.wgsl`. */
+export interface PassBuffers {
+  readonly run: GPUBuffer;
+  readonly schedule: GPUBuffer;
+}
+
+/** Where a block's part of a stream's state lies: `[slots, layers, tail + pvm + plm, D]`, all f32. */
+export interface StateShape {
+  readonly slotStride: number;
+  readonly layerStride: number;
+  /** Rows of conv tail, `max(0, k − 1)`. */
+  readonly tail: number;
+  readonly pvm: boolean;
+  readonly plm: boolean;
+}
+
+export const stateOverrides = (state: StateShape) => ({
+  SLOT_STRIDE: state.slotStride,
+  LAYER_STRIDE: state.layerStride,
+});
+
+export const memoryOverrides = (state: StateShape) => ({
+  ...stateOverrides(state),
+  TAIL: state.tail,
+  PVM: state.pvm,
+  PLM: state.plm,
+});
+
+/** Binds `buffers` in the order of the kernel's `@binding` numbers. */
+export function dispatch(
+  host: KernelHost,
+  kernel: Kernel,
+  overrides: Readonly<Record<string, number | boolean>>,
+  buffers: readonly GPUBuffer[],
+  grid: Dispatch["grid"],
+): Dispatch {
+  const pipeline = host.pipeline(kernel, overrides);
+  const bindGroup = host.device.createBindGroup({
+    label: kernel.name,
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
+  return { label: kernel.name, pipeline, bindGroup, grid };
+}
+
+export const ceilDivide = (value: number, by: number): number => Math.ceil(value / by);

@@ -1,0 +1,89 @@
+import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import activation from "../lib/activation.wgsl";
+import partials from "../lib/partials.wgsl";
+import product from "../lib/product.wgsl";
+import reduce from "../lib/reduce.wgsl";
+import run from "../lib/run.wgsl";
+import statistics from "../lib/statistics.wgsl";
+import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import epilogue from "./epilogue.wgsl";
+import manySource from "./linear.wgsl";
+import fewSource from "./linear-row.wgsl";
+
+const manyRows = kernelPerFormat("linear", run, product, activation, epilogue, manySource);
+const fewRows = kernelPerFormat(
+  "linear-row",
+  reduce,
+  product,
+  partials,
+  statistics,
+  activation,
+  epilogue,
+  fewSource,
+);
+
+/** What becomes of a sum; `gated` takes neighbouring rows of W as a unit's two halves and gives half as many outputs. */
+export type Epilogue = "store" | "gated" | "sigmoid" | "add";
+const epilogues: readonly Epilogue[] = ["store", "gated", "sigmoid", "add"];
+
+/** Part of the columns of a row-major buffer. */
+export interface Columns {
+  readonly buffer: GPUBuffer;
+  /** Floats from row to row. */
+  readonly stride: number;
+  readonly offset?: number;
+}
+
+export interface Product {
+  readonly weight: Matrix;
+  /** `[weight.rows]`; none: nothing is added. */
+  readonly bias?: GPUBuffer;
+  /** Part of W's rows, `[first, count]`; all by default. */
+  readonly rows?: readonly [number, number];
+  /** Columns of W that are used: all, or 0 for a product that is its bias alone. */
+  readonly columns?: number;
+  readonly input: Columns;
+  readonly output: Columns;
+  readonly epilogue: Epilogue;
+}
+
+function overridesOf(p: Product) {
+  const [first, count] = p.rows ?? [0, p.weight.rows];
+  const k = p.columns ?? p.weight.columns;
+  return {
+    K: k,
+    SLICES: slicesOf(k),
+    N: count,
+    FIRST_ROW: first,
+    IN_STRIDE: p.input.stride,
+    IN_OFFSET: p.input.offset ?? 0,
+    OUT_STRIDE: p.output.stride,
+    OUT_OFFSET: p.output.offset ?? 0,
+    EPILOGUE: epilogues.indexOf(p.epilogue),
+    BIAS: p.bias !== undefined,
+  };
+}
+
+/** `Y = epilogue(X Wᵀ + b)` for many rows, in 32 × 32 tiles. Bit for bit what {@link linearRow} gives. */
+export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
+  const overrides = overridesOf(p);
+  return dispatch(
+    host,
+    manyRows[p.weight.format],
+    overrides,
+    [run, p.input.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
+    ({ rows }) => [ceilDivide(overrides.N, 32), ceilDivide(rows, 32)],
+  );
+}
+
+/** The same for few rows, with an optional LayerNorm `[2, K]` of the input. `products` a workgroup, even. */
+export function linearRow(host: KernelHost, p: Product, norm?: GPUBuffer, products = 16): Dispatch {
+  const overrides = overridesOf(p);
+  return dispatch(
+    host,
+    fewRows[p.weight.format],
+    { ...overrides, NORM: norm !== undefined, PRODUCTS: products },
+    [p.input.buffer, norm ?? p.weight.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
+    ({ rows }) => [ceilDivide(overrides.N, products), rows],
+  );
+}

@@ -1,0 +1,34 @@
+// Where each whole chunk of each stream leaves the memories when it starts from zero: the scan's first half.
+// One thread a pair and chunk; a stream's last chunk is never carried from, so it is skipped.
+override D: u32;
+override PAIRS: u32; // ⌈D / 2⌉
+override CHUNK: u32;
+
+@group(0) @binding(0) var<uniform> run: Run;
+@group(0) @binding(1) var<storage, read> mixed: array<f32>; // [rows, 2, D]: u second
+@group(0) @binding(2) var<storage, read> decay: array<Decay>; // [PAIRS]
+@group(0) @binding(3) var<storage, read_write> ends: array<vec4f>; // [streams, chunks, PAIRS]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let p = id.x;
+  let chunks = (run.length + CHUNK - 1u) / CHUNK;
+  let chunk = id.y % chunks;
+  if (p >= PAIRS || chunk == chunks - 1u) {
+    return;
+  }
+  let first_row = id.y / chunks * run.length + chunk * CHUNK;
+  var memory: vec4f;
+  for (var t = 0u; t < CHUNK; t++) {
+    memory = advance(memory, load_pair((first_row + t) * 2u * D + D, p), decay[p]);
+  }
+  ends[id.y * PAIRS + p] = memory;
+}
+
+fn load_pair(base: u32, p: u32) -> vec2f {
+  let first = mixed[base + pair_first(p, D)];
+  if (pair_is_whole(p, D)) {
+    return vec2f(first, mixed[base + p + D / 2u]);
+  }
+  return vec2f(first, 0.0);
+}

@@ -1,0 +1,91 @@
+import {
+  ceilDivide,
+  type Dispatch,
+  dispatch,
+  type KernelHost,
+  memoryOverrides,
+  type PassBuffers,
+  type StateShape,
+} from "../kernel.ts";
+import activation from "../lib/activation.wgsl";
+import block from "../lib/block.wgsl";
+import memory from "../lib/memory.wgsl";
+import pairs from "../lib/pairs.wgsl";
+import partials from "../lib/partials.wgsl";
+import product from "../lib/product.wgsl";
+import run from "../lib/run.wgsl";
+import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import source from "./memory-step.wgsl";
+
+const kernels = kernelPerFormat(
+  "memory-step",
+  "const WORKGROUP = 64u;",
+  run,
+  block,
+  memory,
+  pairs,
+  product,
+  partials,
+  activation,
+  source,
+);
+
+export interface MemoryStepBuffers extends PassBuffers {
+  readonly block: GPUBuffer;
+  /** `[rows, 2, D]`: u second. */
+  readonly mixed: GPUBuffer;
+  /** `[⌈D/2⌉, 8]`: `decayTable` of memory-scan. */
+  readonly decay: GPUBuffer;
+  /** Read; `combine` commits the step. */
+  readonly state: GPUBuffer;
+  /** `[3D, D]`: PVM gate, PLM gate, PLM out; its first `D` rows alone without a PLM. */
+  readonly weight: Matrix;
+  /** `[3D]`, likewise. */
+  readonly bias: GPUBuffer;
+  /** `[rows, 2, D]`, written: the PVM's and the PLM's gate. */
+  readonly gates: GPUBuffer;
+  /** `[rows, 2, D]`, written: m, z. */
+  readonly memory: GPUBuffer;
+  /** `[rows, D]`, written where there is a PLM: W_out z + b_out. */
+  readonly plm: GPUBuffer;
+}
+
+/**
+ * Both memories one step on with the products that read them: `memoryScan` and two `linear`s in one dispatch.
+ * `gated`: the gates have a matrix; otherwise they are the logistic of their bias.
+ */
+export function memoryStep(
+  host: KernelHost,
+  size: number,
+  state: StateShape,
+  gated: boolean,
+  buffers: MemoryStepBuffers,
+  columns = 8,
+): Dispatch {
+  return dispatch(
+    host,
+    kernels[buffers.weight.format],
+    {
+      D: size,
+      PAIRS: ceilDivide(size, 2),
+      COLUMNS: columns,
+      PRODUCTS: columns * (state.plm ? 3 : 1),
+      SLICES: slicesOf(size),
+      GATE_SLICES: gated ? slicesOf(size) : 0,
+      ...memoryOverrides(state),
+    },
+    [
+      buffers.run,
+      buffers.block,
+      buffers.mixed,
+      buffers.decay,
+      buffers.state,
+      buffers.weight.buffer,
+      buffers.bias,
+      buffers.gates,
+      buffers.memory,
+      buffers.plm,
+    ],
+    ({ rows }) => [ceilDivide(size, columns), rows],
+  );
+}

@@ -1,0 +1,108 @@
+// Both memories for one token a stream, and the products they need: m and z one step on, the gates σ(W_g u + b_g), and
+// PLM = W_out z + b_out. A workgroup computes COLUMNS of each product for one row; the first stores m and z.
+// Gates without a matrix (GATE_SLICES 0) are σ(b_g); without a PLM there is one product, the PVM's gate.
+override D: u32;
+override PAIRS: u32; // ⌈D / 2⌉
+override COLUMNS: u32;
+override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
+override SLOT_STRIDE: u32;
+override LAYER_STRIDE: u32;
+override TAIL: u32; // rows of conv tail before the memories
+override PVM: bool;
+override PLM: bool;
+
+@group(0) @binding(0) var<uniform> run: Run;
+@group(0) @binding(1) var<uniform> block: Block;
+@group(0) @binding(2) var<storage, read> mixed: array<f32>; // [rows, 2, D]: u second
+@group(0) @binding(3) var<storage, read> decay: array<Decay>; // [PAIRS]
+@group(0) @binding(4) var<storage, read> state: array<f32>; // [slots, layers, TAIL + PVM + PLM, D]
+@group(0) @binding(5) var<storage, read> weight: array<Weight4>; // [3D, K4]: PVM gate, PLM gate, PLM out
+@group(0) @binding(6) var<storage, read> bias: array<f32>; // [3D]
+@group(0) @binding(7) var<storage, read_write> gates: array<f32>; // [rows, 2, D]: PVM's, PLM's
+@group(0) @binding(8) var<storage, read_write> memory: array<f32>; // [rows, 2, D]: m, z
+@group(0) @binding(9) var<storage, read_write> plm: array<f32>; // [rows, D]
+
+override K = SLICES * 32u;
+override INPUTS = 2u * K;
+// Scalars, not vectors: threads write single elements, and a write to a vector's component may touch its neighbours.
+var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y;
+  let base = row * 2u * D;
+  let state_base = (run.slot + row) * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
+  for (var i = lane; i < INPUTS; i += WORKGROUP) {
+    inputs[i] = 0.0;
+  }
+  workgroupBarrier();
+  for (var p = lane; p < PAIRS; p += WORKGROUP) {
+    let first = pair_first(p, D);
+    let second = p + D / 2u;
+    let whole = pair_is_whole(p, D);
+    var u = vec2f(mixed[base + D + first], 0.0);
+    var now: vec4f;
+    if (PVM) {
+      now.x = state[state_base + first];
+    }
+    if (PLM) {
+      now.z = state[state_base + select(0u, D, PVM) + first];
+    }
+    if (whole) {
+      u.y = mixed[base + D + second];
+      if (PVM) {
+        now.y = state[state_base + second];
+      }
+      if (PLM) {
+        now.w = state[state_base + select(0u, D, PVM) + second];
+      }
+    }
+    now = advance(now, u, decay[p]);
+    inputs[first] = u.x;
+    inputs[K + first] = now.z;
+    if (whole) {
+      inputs[second] = u.y;
+      inputs[K + second] = now.w;
+    }
+    if (group.x == 0u) {
+      memory[base + first] = now.x;
+      memory[base + D + first] = now.z;
+      if (whole) {
+        memory[base + second] = now.y;
+        memory[base + D + second] = now.w;
+      }
+    }
+  }
+  workgroupBarrier();
+
+  let first_column = group.x * COLUMNS;
+  for (var task = lane; task < PARTIALS; task += WORKGROUP) {
+    let product = task / SLICES;
+    let kind = product / COLUMNS;
+    let column = min(first_column + product % COLUMNS, D - 1u);
+    let slice = (task % SLICES) * SLICE4;
+    var sum = 0.0;
+    if (kind == 2u || task % SLICES < GATE_SLICES) {
+      for (var i = slice; i < slice + SLICE4; i++) {
+        let k = select(0u, K, kind == 2u) + i * 4u;
+        let x = vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
+        sum = multiply_add(unpack_weights(weight[(kind * D + column) * K4 + i]), x, sum);
+      }
+    }
+    partial[task] = sum;
+  }
+  workgroupBarrier();
+
+  for (var product = lane; product < PRODUCTS; product += WORKGROUP) {
+    let kind = product / COLUMNS;
+    let column = first_column + product % COLUMNS;
+    if (column < D) {
+      let value = sum_slices(product) + bias[kind * D + column];
+      if (kind == 2u) {
+        plm[row * D + column] = value;
+      } else {
+        gates[base + kind * D + column] = sigmoid(value);
+      }
+    }
+  }
+}

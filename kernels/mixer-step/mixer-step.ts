@@ -1,0 +1,75 @@
+import {
+  ceilDivide,
+  type Dispatch,
+  dispatch,
+  type KernelHost,
+  type PassBuffers,
+  type StateShape,
+  stateOverrides,
+} from "../kernel.ts";
+import activation from "../lib/activation.wgsl";
+import block from "../lib/block.wgsl";
+import partials from "../lib/partials.wgsl";
+import product from "../lib/product.wgsl";
+import reduce from "../lib/reduce.wgsl";
+import run from "../lib/run.wgsl";
+import statistics from "../lib/statistics.wgsl";
+import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import source from "./mixer-step.wgsl";
+
+const kernels = kernelPerFormat(
+  "mixer-step",
+  run,
+  block,
+  reduce,
+  statistics,
+  product,
+  partials,
+  activation,
+  source,
+);
+
+export interface MixerStepBuffers extends PassBuffers {
+  readonly block: GPUBuffer;
+  /** `[rows, D]`. */
+  readonly h: GPUBuffer;
+  readonly state: GPUBuffer;
+  /** `[2, D]`: weight, bias of LN1. */
+  readonly norm: GPUBuffer;
+  /** `[k + 1, D]`: taps oldest first, then bias; of any size where k = 0. */
+  readonly conv: GPUBuffer;
+  /** `[2D, D]`, a unit's two halves side by side. */
+  readonly weight: Matrix;
+  /** `[2D]`, likewise. */
+  readonly bias: GPUBuffer;
+  /** `[rows, 2, D]`, written: x, u. */
+  readonly mixed: GPUBuffer;
+}
+
+/** LN1, short conv and gated mixer for one token a stream: `layerNorm`, `shortConv` and `linear` in one dispatch. */
+export function mixerStep(
+  host: KernelHost,
+  size: number,
+  taps: number,
+  state: StateShape,
+  buffers: MixerStepBuffers,
+  products = 16,
+): Dispatch {
+  return dispatch(
+    host,
+    kernels[buffers.weight.format],
+    { D: size, TAPS: taps, SLICES: slicesOf(size), PRODUCTS: products, ...stateOverrides(state) },
+    [
+      buffers.run,
+      buffers.block,
+      buffers.h,
+      buffers.state,
+      buffers.norm,
+      buffers.conv,
+      buffers.weight.buffer,
+      buffers.bias,
+      buffers.mixed,
+    ],
+    ({ rows }) => [ceilDivide(2 * size, products), rows],
+  );
+}

@@ -1,0 +1,66 @@
+// The mixer for one token a stream: x = LN1(h), c = x + conv(x), u = GLU(W c + b). A workgroup computes PRODUCTS / 2
+// values of u for one row; all of a row's workgroups hold the same x and c, the first stores x.
+override D: u32;
+override TAPS: u32;
+override SLOT_STRIDE: u32;
+override LAYER_STRIDE: u32;
+
+@group(0) @binding(0) var<uniform> run: Run;
+@group(0) @binding(1) var<uniform> block: Block;
+@group(0) @binding(2) var<storage, read> source: array<f32>; // h [rows, D]
+@group(0) @binding(3) var<storage, read> state: array<f32>; // tail at its head: [slots, layers, TAPS − 1 …, D]
+@group(0) @binding(4) var<storage, read> norm: array<f32>; // [2, D]: weight, bias
+@group(0) @binding(5) var<storage, read> conv: array<f32>; // [TAPS + 1, D]: taps oldest first, then bias
+@group(0) @binding(6) var<storage, read> weight: array<Weight4>; // [2D, K4], a unit's two halves side by side
+@group(0) @binding(7) var<storage, read> bias: array<f32>; // [2D]
+@group(0) @binding(8) var<storage, read_write> mixed: array<f32>; // [rows, 2, D]: x, u
+
+var<workgroup> input: array<vec4f, K4>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y;
+  let base = row * D;
+  let statistics = row_statistics(base, D, lane);
+  let tail = (run.slot + row) * SLOT_STRIDE + block.layer * LAYER_STRIDE;
+  for (var i = lane; i < K4; i += WORKGROUP) {
+    var values: vec4f;
+    for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
+      let d = i * 4u + c;
+      let x = fma((source[base + d] - statistics.x) * statistics.y, norm[d], norm[D + d]);
+      values[c] = x;
+      if (TAPS > 0u) {
+        var sum = conv[TAPS * D + d];
+        for (var tap = 0u; tap + 1u < TAPS; tap++) {
+          sum = fma(conv[tap * D + d], state[tail + tap * D + d], sum);
+        }
+        values[c] = x + fma(conv[(TAPS - 1u) * D + d], x, sum);
+      }
+      if (group.x == 0u) {
+        mixed[row * 2u * D + d] = x;
+      }
+    }
+    input[i] = values;
+  }
+  workgroupBarrier();
+
+  let first_product = group.x * PRODUCTS;
+  for (var task = lane; task < PARTIALS; task += WORKGROUP) {
+    let column = min(first_product + task / SLICES, 2u * D - 1u);
+    let slice = (task % SLICES) * SLICE4;
+    var sum = 0.0;
+    for (var i = slice; i < slice + SLICE4; i++) {
+      sum = multiply_add(unpack_weights(weight[column * K4 + i]), input[i], sum);
+    }
+    partial[task] = sum;
+  }
+  workgroupBarrier();
+
+  for (var product = lane * 2u; product < PRODUCTS; product += 2u * WORKGROUP) {
+    let column = first_product + product;
+    if (column < 2u * D) {
+      let value = sum_slices(product) + bias[column];
+      mixed[row * 2u * D + D + column / 2u] = value * sigmoid(sum_slices(product + 1u) + bias[column + 1u]);
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import order from "../lib/order.wgsl";
+import reduce from "../lib/reduce.wgsl";
+import run from "../lib/run.wgsl";
+import threefry from "../lib/threefry.wgsl";
+import source from "./sample.wgsl";
+
+const kernel = { name: "sample", code: [run, reduce, order, threefry, source].join("\n") };
+
+/** How the next token is chosen. */
+export interface Sampling {
+  /** 0 is argmax. */
+  readonly temperature: number;
+  /** 0 is off. */
+  readonly topK: number;
+  /** Smallest set of tokens whose probabilities reach it; 1 is off. */
+  readonly topP: number;
+  /** 1 is off; of a token fed before, a positive logit is divided by it, a negative one multiplied. */
+  readonly repetitionPenalty: number;
+  /** λ: the temperature is scaled by 1 + λ(1 − R); 0 is off. */
+  readonly phaseTemperature: number;
+  /** A whole number from 0 to 2⁵³ − 1. */
+  readonly seed: number;
+  /** Which of several continuations of one prompt. */
+  readonly choice: number;
+}
+
+/** The result of a row whose logits are not all finite. */
+export const NOT_FINITE = 0xffffffff;
+
+/** Bytes of one row's settings. */
+export const SAMPLING_BYTES = 32;
+
+/** One row's `Sampling` of `sample.wgsl`. */
+export function encodeSampling(s: Sampling): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(SAMPLING_BYTES));
+  const greedy = s.temperature === 0;
+  view.setFloat32(0, s.temperature, true);
+  view.setFloat32(4, greedy ? 1 : s.topP, true);
+  view.setFloat32(8, s.repetitionPenalty, true);
+  view.setFloat32(12, greedy ? 0 : s.phaseTemperature, true);
+  view.setUint32(16, greedy ? 0 : s.topK, true);
+  view.setUint32(20, s.choice, true);
+  view.setUint32(24, s.seed % 2 ** 32, true);
+  view.setUint32(28, Math.floor(s.seed / 2 ** 32), true);
+  return view.buffer;
+}
+
+export interface SampleBuffers extends PassBuffers {
+  /** `[rows]` of {@link encodeSampling}. */
+  readonly sampling: GPUBuffer;
+  /** `[rows, vocabulary]`. */
+  readonly logits: GPUBuffer;
+  /** `[slots, vocabulary]` u32: how often each stream was fed each token. */
+  readonly counts: GPUBuffer;
+  /** `[steps, rows, layers, 4]`, read where a phase temperature is set. */
+  readonly metrics: GPUBuffer;
+  /** `[rows]` u32, written: what the next step feeds. */
+  readonly tokens: GPUBuffer;
+  /** `[steps, rows]` u32, written; {@link NOT_FINITE} where the logits are not. */
+  readonly results: GPUBuffer;
+}
+
+/**
+ * Draws each row's next token (SPEC §4), from Threefry-2x32 keyed by the seed and counted by (absolute position,
+ * choice): the same whatever else the batch holds.
+ */
+export function sample(
+  host: KernelHost,
+  vocabulary: number,
+  layers: number,
+  buffers: SampleBuffers,
+): Dispatch {
+  return dispatch(
+    host,
+    kernel,
+    { VOCAB: vocabulary, LAYERS: layers },
+    [
+      buffers.run,
+      buffers.schedule,
+      buffers.sampling,
+      buffers.logits,
+      buffers.counts,
+      buffers.metrics,
+      buffers.tokens,
+      buffers.results,
+    ],
+    ({ rows }) => [rows, 1],
+  );
+}

@@ -1,0 +1,197 @@
+// The next token of each stream: repetition penalty → temperature → top-k → top-p → one draw (SPEC §4). One workgroup a
+// row. Probabilities are whole numbers of 2⁻³¹, so their sums, and with them the thresholds and the draw, do not depend
+// on the order of addition. Tokens tied with the last one kept by top-k or top-p are kept too.
+override VOCAB: u32;
+override LAYERS: u32;
+
+struct Sampling {
+  temperature: f32, // 0: argmax
+  top_p: f32, // 1: off
+  penalty: f32, // 1: off
+  phase_temperature: f32, // λ: the temperature is scaled by 1 + λ (1 − R)
+  top_k: u32, // 0: off
+  choice: u32,
+  seed: vec2u,
+}
+
+@group(0) @binding(0) var<uniform> run: Run;
+@group(0) @binding(1) var<storage, read> schedule: Schedule;
+@group(0) @binding(2) var<storage, read> sampling: array<Sampling>; // [rows]
+@group(0) @binding(3) var<storage, read> logits: array<f32>; // [rows, VOCAB]
+@group(0) @binding(4) var<storage, read> counts: array<u32>; // [slots, VOCAB]
+@group(0) @binding(5) var<storage, read> metrics: array<vec4f>; // [steps, rows, LAYERS]: R first
+@group(0) @binding(6) var<storage, read_write> tokens: array<u32>; // [rows]: fed next
+@group(0) @binding(7) var<storage, read_write> results: array<u32>; // [steps, rows]; NOT_FINITE where logits are not
+
+const NOT_FINITE = 0xFFFFFFFFu;
+const UNIT = 2147483648.0; // 2³¹
+
+var<workgroup> best_values: array<f32, 64>;
+var<workgroup> best_tokens: array<u32, 64>;
+var<workgroup> broken: atomic<u32>;
+var<workgroup> bins: array<atomic<u32>, 16>;
+var<workgroup> masses: array<u32, 64>;
+
+// What `mass` and `key` of a token depend on; the same in every thread.
+struct Scale {
+  row: u32,
+  penalty: f32,
+  peak: f32,
+  inverse_temperature: f32,
+  inverse_sum: f32,
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x;
+  let setting = sampling[row];
+  var scale = Scale(row, setting.penalty, 0.0, 1.0, 1.0);
+
+  var peak = -3.4e38;
+  var best = VOCAB;
+  for (var v = lane; v < VOCAB; v += WORKGROUP) {
+    let value = score(v, scale);
+    if (!is_finite(value)) {
+      atomicStore(&broken, 1u);
+    }
+    if (best == VOCAB || value > peak) {
+      peak = value;
+      best = v;
+    }
+  }
+  best_values[lane] = peak;
+  best_tokens[lane] = best;
+  workgroupBarrier();
+  for (var i = 0u; i < 64u; i++) {
+    if (best_tokens[i] < VOCAB && (best_values[i] > peak || (best_values[i] == peak && best_tokens[i] < best))) {
+      peak = best_values[i];
+      best = best_tokens[i];
+    }
+  }
+  let failed = atomicLoad(&broken) != 0u;
+
+  let step = schedule.step;
+  var temperature = setting.temperature;
+  if (setting.phase_temperature != 0.0) {
+    var order = 0.0;
+    for (var layer = 0u; layer < LAYERS; layer++) {
+      order += metrics[(step * run.rows + row) * LAYERS + layer].x;
+    }
+    temperature *= 1.0 + setting.phase_temperature * (1.0 - order / f32(LAYERS));
+  }
+  let greedy = temperature <= 0.0;
+  scale.peak = peak;
+  scale.inverse_temperature = select(1.0 / temperature, 0.0, greedy);
+  var sum = 0.0;
+  for (var v = lane; v < VOCAB; v += WORKGROUP) {
+    sum += weight_of(v, scale);
+  }
+  scale.inverse_sum = 1.0 / workgroup_sum(sum, lane);
+
+  var threshold = 0u;
+  if (setting.top_k > 0u && setting.top_k < VOCAB) {
+    threshold = select_key(0u, setting.top_k, false, scale, lane);
+  }
+  if (setting.top_p < 1.0) {
+    let kept = total_mass(threshold, scale, lane).y;
+    let wanted = max(1u, u32(setting.top_p * f32(kept)));
+    threshold = max(threshold, select_key(threshold, wanted, true, scale, lane));
+  }
+
+  let span = (VOCAB + 63u) / 64u;
+  let kept = total_mass(threshold, scale, lane);
+  let random = threefry(setting.seed, vec2u(schedule.position + step + 1u, setting.choice)).x;
+  let target_mass = multiply_high(random, kept.y);
+  if (lane == 0u && (greedy || failed)) {
+    publish(row, step, select(best, NOT_FINITE, failed));
+  }
+  if (!greedy && !failed && kept.x <= target_mass && target_mass < kept.x + masses[lane]) {
+    var below = kept.x;
+    for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span); v++) {
+      if (sort_key(score(v, scale)) >= threshold) {
+        below += mass(v, scale);
+        if (below > target_mass) {
+          publish(row, step, v);
+          break;
+        }
+      }
+    }
+  }
+}
+
+fn publish(row: u32, step: u32, token: u32) {
+  results[step * run.rows + row] = token;
+  tokens[row] = select(token, 0u, token == NOT_FINITE);
+}
+
+// A logit after the penalty.
+fn score(v: u32, scale: Scale) -> f32 {
+  let logit = logits[scale.row * VOCAB + v];
+  if (scale.penalty == 1.0 || counts[(run.slot + scale.row) * VOCAB + v] == 0u) {
+    return logit;
+  }
+  return select(logit / scale.penalty, logit * scale.penalty, logit < 0.0);
+}
+
+fn weight_of(v: u32, scale: Scale) -> f32 {
+  return exp((score(v, scale) - scale.peak) * scale.inverse_temperature);
+}
+
+fn mass(v: u32, scale: Scale) -> u32 {
+  return u32(weight_of(v, scale) * scale.inverse_sum * UNIT + 0.5);
+}
+
+// The mass of the tokens at or above `threshold`: x before this thread's span of the vocabulary, y in all. Leaves each
+// span's mass in `masses`.
+fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
+  let span = (VOCAB + 63u) / 64u;
+  var own = 0u;
+  for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span); v++) {
+    if (sort_key(score(v, scale)) >= threshold) {
+      own += mass(v, scale);
+    }
+  }
+  workgroupBarrier();
+  masses[lane] = own;
+  workgroupBarrier();
+  var sums: vec2u;
+  for (var i = 0u; i < 64u; i++) {
+    sums += vec2u(select(0u, masses[i], i < lane), masses[i]);
+  }
+  return sums;
+}
+
+// The largest key such that the tokens with keys from it up (of those from `threshold` up) number, or weigh, at least
+// `wanted`: a radix search, four bits a round.
+fn select_key(threshold: u32, wanted: u32, by_mass: bool, scale: Scale, lane: u32) -> u32 {
+  var prefix = 0u;
+  var above = 0u; // number or mass of the keys beyond those that share the prefix
+  for (var round = 0u; round < 8u; round++) {
+    let shift = 28u - 4u * round;
+    if (lane < 16u) {
+      atomicStore(&bins[lane], 0u);
+    }
+    workgroupBarrier();
+    for (var v = lane; v < VOCAB; v += WORKGROUP) {
+      let key = sort_key(score(v, scale));
+      if (key >= threshold && (round == 0u || (key >> (shift + 4u)) == prefix)) {
+        var amount = 1u;
+        if (by_mass) {
+          amount = mass(v, scale);
+        }
+        atomicAdd(&bins[(key >> shift) & 15u], amount);
+      }
+    }
+    workgroupBarrier();
+    var digit = 15u;
+    var found = above + atomicLoad(&bins[15]);
+    while (found < wanted && digit > 0u) {
+      above = found;
+      digit -= 1u;
+      found = above + atomicLoad(&bins[digit]);
+    }
+    prefix = (prefix << 4u) | digit;
+    workgroupBarrier();
+  }
+  return prefix;
+}

@@ -1,0 +1,43 @@
+import {
+  ceilDivide,
+  type Dispatch,
+  dispatch,
+  type KernelHost,
+  type PassBuffers,
+  type StateShape,
+  stateOverrides,
+} from "../kernel.ts";
+import block from "../lib/block.wgsl";
+import run from "../lib/run.wgsl";
+import source from "./short-conv.wgsl";
+
+const kernel = { name: "short-conv", code: [run, block, source].join("\n") };
+
+export interface ShortConvBuffers extends PassBuffers {
+  readonly block: GPUBuffer;
+  /** `[rows, 2, D]`: x first. */
+  readonly mixed: GPUBuffer;
+  /** Read for the tail, `[slots, layers, k − 1 …, D]`, oldest first. */
+  readonly state: GPUBuffer;
+  /** `[k + 1, D]`: taps oldest first, then bias. */
+  readonly conv: GPUBuffer;
+  /** `[rows, D]`, written: c = x + conv(x). */
+  readonly out: GPUBuffer;
+}
+
+/** Causal depthwise convolution with residual (SPEC §1), `taps` ≥ 0; the tail is committed later, by `combine`. */
+export function shortConv(
+  host: KernelHost,
+  size: number,
+  taps: number,
+  state: StateShape,
+  buffers: ShortConvBuffers,
+): Dispatch {
+  return dispatch(
+    host,
+    kernel,
+    { D: size, TAPS: taps, ...stateOverrides(state) },
+    [buffers.run, buffers.block, buffers.mixed, buffers.state, buffers.conv, buffers.out],
+    ({ rows }) => [ceilDivide(size, 64), rows],
+  );
+}
