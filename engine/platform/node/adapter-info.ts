@@ -1,0 +1,57 @@
+/** What `resonant adapters` shows of an adapter. */
+export interface AdapterDescription {
+  /** As its driver writes it where Dawn says so, else as `GPUAdapterInfo.device` has it. */
+  name: string;
+  vendor: string;
+  architecture: string;
+  /** The driver's own line. */
+  driver: string;
+  /** `vulkan`, `metal`, `d3d12`; undefined where it is not known. */
+  backend: string | undefined;
+  kind: "hardware" | "software";
+  features: string[];
+  /** The limits that decide which models and kernels fit; bytes or counts. */
+  limits: Record<(typeof LIMITS)[number], number>;
+  subgroups: { min: number; max: number };
+}
+
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return (
+    info.isFallbackAdapter === true ||
+    SOFTWARE.test([info.vendor, info.architecture, info.device, info.description].join(" "))
+  );
+}
+
+/** Describes an adapter; `listed` is what Dawn's own list calls it, if that is known. */
+export function describe(
+  adapter: GPUAdapter,
+  listed: { name: string; backend: string } | undefined,
+): AdapterDescription {
+  const { info } = adapter;
+  return {
+    name: listed?.name ?? (info.device || info.description || info.vendor || "unknown"),
+    vendor: info.vendor,
+    architecture: info.architecture,
+    driver: info.description,
+    backend: listed?.backend,
+    kind: isSoftware(info) ? "software" : "hardware",
+    features: [...adapter.features].sort(),
+    limits: Object.fromEntries(
+      LIMITS.map((name) => [name, adapter.limits[name]]),
+    ) as AdapterDescription["limits"],
+    subgroups: { min: info.subgroupMinSize, max: info.subgroupMaxSize },
+  };
+}

@@ -1,0 +1,164 @@
+import { ResonantError } from "../../errors.ts";
+import { type AdapterDescription, describe } from "./adapter-info.ts";
+import type { OnProgress } from "./npm-tarball.ts";
+import { withSoftwareDriver } from "./software-driver.ts";
+import { hasSystemVulkanLoader } from "./vulkan-loader.ts";
+
+export type { AdapterDescription } from "./adapter-info.ts";
+export type { OnProgress } from "./npm-tarball.ts";
+
+/** `gpu` and `cuda` a hardware adapter, `mps` Metal, `cpu` a software adapter; undefined the best there is. */
+export type DeviceChoice = "gpu" | "cuda" | "mps" | "cpu";
+
+/** How to find an adapter. */
+export interface AdapterOptions {
+  device?: DeviceChoice | undefined;
+  /** Told of the software driver's download, if there is one. */
+  onProgress?: OnProgress | undefined;
+  /** Options for Dawn, such as `disable-dawn-features=timestamp_quantization` for exact timings. */
+  dawn?: readonly string[] | undefined;
+}
+
+/**
+ * Finds a WebGPU adapter through Dawn, and defines WebGPU's constants (`GPUBufferUsage` and so on) on `globalThis`.
+ * With no choice: a hardware adapter, else the system's software adapter, else SwiftShader, fetched once.
+ * @throws ResonantError `no_adapter` saying what was found and what to install.
+ */
+export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
+  const { device } = options;
+  if (device === "mps" && process.platform !== "darwin") {
+    throw new ResonantError("no_adapter", `Metal is on macOS only, and this is ${process.platform}`, {
+      where: "device mps",
+      fix: 'Leave the device out for the best there is, or use "gpu" or "cpu"',
+    });
+  }
+  const create = await loadDawn();
+  const found = systemHasBackend() ? await surveyAdapters(create, options.dawn) : [];
+  const wanted = found.find(({ kind }) => kind === (device === "cpu" ? "software" : "hardware"));
+  const chosen = wanted ?? (device === undefined ? found[0] : undefined);
+  if (chosen !== undefined) return keep(chosen);
+  if (device === undefined || device === "cpu") return keep(await fetchedAdapter(create, options));
+  throw new ResonantError("no_adapter", `no hardware adapter; ${whatWasFound(found)}`, {
+    where: `device ${device}`,
+    fix: `${INSTALL_GPU}, or leave the device out to compute in software`,
+  });
+}
+
+/**
+ * Describes every distinct adapter of this machine, the one {@link requestAdapter} would choose first; where the system
+ * has none, the fetched SwiftShader.
+ * @throws ResonantError `no_adapter` where there is none at all.
+ */
+export async function listAdapters(
+  options: Omit<AdapterOptions, "device"> = {},
+): Promise<AdapterDescription[]> {
+  const create = await loadDawn();
+  const found = systemHasBackend() ? await surveyAdapters(create, options.dawn) : [];
+  if (found.length === 0) found.push(await fetchedAdapter(create, options));
+  const hardwareFirst = (a: Found) => (a.kind === "hardware" ? 0 : 1);
+  found.sort((a, b) => hardwareFirst(a) - hardwareFirst(b));
+  return found.map(({ adapter, listed }) => describe(adapter, listed));
+}
+
+/** Describes an adapter that {@link requestAdapter} returned. */
+export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
+  return describe(adapter, kept.get(adapter)?.listed);
+}
+
+type Create = (options: string[]) => GPU;
+type Listed = { name: string; backend: string };
+type Found = { gpu: GPU; adapter: GPUAdapter; listed: Listed | undefined; kind: AdapterDescription["kind"] };
+
+const INSTALL_GPU = "Install the GPU's driver and, on Linux, libvulkan1";
+const INSTALL_ANY = `${INSTALL_GPU}; or a software driver, mesa-vulkan-drivers 23.2 or newer (on Debian 12 from bookworm-backports)`;
+
+// Dawn lives only as long as the GPU object it came from.
+const kept = new Map<GPUAdapter, Found>();
+
+function keep(found: Found): GPUAdapter {
+  kept.set(found.adapter, found);
+  return found.adapter;
+}
+
+async function loadDawn(): Promise<Create> {
+  try {
+    const { create, globals } = await import("webgpu");
+    for (const [name, value] of Object.entries(globals)) {
+      if (!(name in globalThis)) {
+        Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+      }
+    }
+    return create;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ResonantError(
+      "no_adapter",
+      `Dawn does not load on ${process.platform} ${process.arch}: ${message}`,
+      {
+        where: "webgpu",
+        fix: "It needs Linux with glibc (not musl), macOS or Windows, on x64 or arm64, and an npm install made there",
+        cause: error,
+      },
+    );
+  }
+}
+
+function systemHasBackend(): boolean {
+  return process.platform !== "linux" || hasSystemVulkanLoader();
+}
+
+/** Every adapter that Dawn lists, the system's preferred one first. */
+async function surveyAdapters(create: Create, dawn: readonly string[] = []): Promise<Found[]> {
+  const found = new Map<string, Found>();
+  const names = await listNames(create);
+  const add = async (options: string[], request: GPURequestAdapterOptions, listed?: Listed) => {
+    const gpu = create([...dawn, ...options]);
+    const adapter = await gpu.requestAdapter(request).catch(() => null);
+    if (!adapter) return;
+    const name = listed ?? names.find((candidate) => slug(candidate.name) === slug(adapter.info.device));
+    const key = `${adapter.info.vendor} ${slug(adapter.info.device)}`;
+    if (!found.has(key)) found.set(key, { gpu, adapter, listed: name, kind: describe(adapter, name).kind });
+  };
+  await add([], { powerPreference: "high-performance" });
+  for (const listed of names) await add([`adapter=${listed.name}`, `backend=${listed.backend}`], {}, listed);
+  return [...found.values()];
+}
+
+/** Dawn names its adapters only in the error for one that does not exist. */
+async function listNames(create: Create): Promise<Listed[]> {
+  try {
+    await create(["adapter=\u0001"]).requestAdapter();
+    return [];
+  } catch (error) {
+    const listing = error instanceof Error ? error.message : "";
+    const lines = listing.matchAll(/backend: '([^'\n]*)', name: '([^\n]*)'$/gm);
+    return Array.from(lines, ([, backend = "", name = ""]) => ({ backend, name }));
+  }
+}
+
+async function fetchedAdapter(create: Create, options: AdapterOptions): Promise<Found> {
+  try {
+    const [found] = await withSoftwareDriver(() => surveyAdapters(create, options.dawn), options);
+    if (found !== undefined) return found;
+    throw new ResonantError("no_adapter", "Dawn does not accept the fetched SwiftShader");
+  } catch (error) {
+    if (!(error instanceof ResonantError)) throw error;
+    throw new ResonantError("no_adapter", `no WebGPU adapter, and no software one: ${error.message}`, {
+      fix: INSTALL_ANY,
+      cause: error,
+    });
+  }
+}
+
+function whatWasFound(found: readonly Found[]): string {
+  if (found.length === 0) return hasNoLoader() ? "libvulkan.so.1 is not installed" : "Dawn found none";
+  return `found only ${found.map(({ adapter, listed, kind }) => `${describe(adapter, listed).name} (${kind})`).join(", ")}`;
+}
+
+function hasNoLoader(): boolean {
+  return process.platform === "linux" && !hasSystemVulkanLoader();
+}
+
+function slug(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+}

@@ -1,0 +1,62 @@
+import { join } from "node:path";
+import { ResonantError } from "../../errors.ts";
+import type { OnProgress } from "./npm-tarball.ts";
+import { fetchSoftwareStack } from "./software-stack.ts";
+import { loadVulkanLoader } from "./vulkan-loader.ts";
+
+/**
+ * Runs `use` while Vulkan shows only the fetched SwiftShader (fetching it the first time), then shows the system's
+ * drivers again. An adapter found inside stays usable: drivers are looked for only when an instance is made.
+ * @throws ResonantError `no_adapter` or `invalid_file`: off Linux x64, offline, no space, a wrong tarball.
+ */
+export async function withSoftwareDriver<T>(
+  use: () => Promise<T>,
+  options: { onProgress?: OnProgress | undefined } = {},
+): Promise<T> {
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    throw new ResonantError(
+      "no_adapter",
+      `no software driver can be fetched for ${process.platform} ${process.arch}`,
+      {
+        fix: "It exists for Linux x64 only",
+      },
+    );
+  }
+  const members = ["swiftshader.tar.br"] as const;
+  const { "swiftshader.tar.br": folder } = await fetchSoftwareStack({
+    members,
+    onProgress: options.onProgress,
+  });
+  const failure = loadVulkanLoader(join(folder, "libvulkan.so.1"));
+  if (failure !== undefined) {
+    throw new ResonantError("no_adapter", `the fetched Vulkan loader does not load: ${failure}`, {
+      where: folder,
+      fix: "It needs glibc: on Alpine and other musl systems, use a glibc image",
+    });
+  }
+  return withDriverFiles(join(folder, "vk_swiftshader_icd.json"), use);
+}
+
+/** Both names of the list of driver manifests, for loaders before 1.3.207 know only the second. */
+const DRIVER_FILES = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
+
+let turn: Promise<unknown> = Promise.resolve();
+
+/** One at a time, for the environment is the whole process's. */
+function withDriverFiles<T>(manifest: string, use: () => Promise<T>): Promise<T> {
+  const result = turn.then(async () => {
+    const before = DRIVER_FILES.map((name) => process.env[name]);
+    for (const name of DRIVER_FILES) process.env[name] = manifest;
+    try {
+      return await use();
+    } finally {
+      DRIVER_FILES.forEach((name, index) => {
+        const value = before[index];
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      });
+    }
+  });
+  turn = result.catch(() => undefined);
+  return result;
+}
