@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     statistics = row_statistics(base, K, lane);
   }
   for (var i = lane; i < K4; i += WORKGROUP) {
-    var values: vec4f;
+    var values = vec4f();
     for (var c = 0u; c < min(4u, K - min(K, i * 4u)); c++) {
       let k = i * 4u + c;
       values[c] = source[base + k];

@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let first_column = group.x * 32u;
   let tile_row = (lane / 8u) * 4u;
   let tile_column = (lane % 8u) * 4u;
-  var totals: array<vec4f, 4>;
+  var totals = array<vec4f, 4>();
   for (var slice = 0u; slice < SLICES; slice++) {
     for (var i = lane; i < 256u; i += 64u) {
       let row = first_row + i / 8u;
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       w_tile[i] = unpack_weights(weight[((FIRST_ROW + column) * SLICES + slice) * SLICE4 + i % 8u]);
     }
     workgroupBarrier();
-    var sums: array<vec4f, 4>;
+    var sums = array<vec4f, 4>();
     for (var i = 0u; i < SLICE4; i++) {
       let w0 = w_tile[tile_column * 8u + i];
       let w1 = w_tile[(tile_column + 1u) * 8u + i];

@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let first_row = id.y / chunks * run.length + chunk * CHUNK;
-  var memory: vec4f;
+  var memory = vec4f();
   for (var t = 0u; t < CHUNK; t++) {
     memory = advance(memory, load_pair((first_row + t) * 2u * D + D, p), decay[p]);
   }

@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let stream = id.y / chunks;
   let chunk = id.y % chunks;
   let base = (run.slot + stream) * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
-  var now: vec4f;
+  var now = vec4f();
   if (PVM) {
     now = vec4f(load_state(base, p), now.zw);
   }
@@ -41,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let start = now;
   let first = chunk * CHUNK;
   let length = min(CHUNK, run.length - first);
-  var end: vec4f; // this chunk's own end from zero, the term its carry takes
+  var end = vec4f(); // this chunk's own end from zero, the term its carry takes
   for (var t = 0u; t < length; t++) {
     let row = stream * run.length + first + t;
     let u = load_pair(row * 2u * D + D, p);

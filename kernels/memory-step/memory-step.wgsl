@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let second = p + D / 2u;
     let whole = pair_is_whole(p, D);
     var u = vec2f(mixed[base + D + first], 0.0);
-    var now: vec4f;
+    var now = vec4f();
     if (PVM) {
       now.x = state[state_base + first];
     }

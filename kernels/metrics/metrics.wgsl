@@ -20,9 +20,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.x;
   let base = row * 2u * D;
   let half = D / 2u;
-  var result: vec4f;
+  var result = vec4f();
   if (PVM) {
-    var sum: vec2f;
+    var sum = vec2f();
     var moduli = 0.0;
     for (var j = lane; j < half; j += WORKGROUP) {
       let m = vec2f(memory[base + j], memory[base + j + half]);
@@ -54,10 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 }
 
 fn component_coherence(modes: u32, half: u32) -> f32 {
-  var sum: vec2f;
+  var sum = vec2f();
   var moduli = 0.0;
   for (var n = 0u; n < CELLS; n++) {
-    var cell: vec2f;
+    var cell = vec2f();
     for (var g = 0u; g < CELLS; g++) {
       let z = vec2f(memory[modes + g], memory[modes + half + g]);
       let w = lattice[n * CELLS + g];

@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let statistics = row_statistics(base, D, lane);
   let tail = (run.slot + row) * SLOT_STRIDE + block.layer * LAYER_STRIDE;
   for (var i = lane; i < K4; i += WORKGROUP) {
-    var values: vec4f;
+    var values = vec4f();
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       let d = i * 4u + c;
       let x = fma((source[base + d] - statistics.x) * statistics.y, norm[d], norm[D + d]);

@@ -13,15 +13,15 @@ override FIRST_ROW: u32; // where the rows start in `weight`
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   for (var i = id.x; i < N * K4; i += groups.x * 64u) {
     let row = i / K4;
-    var from = row;
+    var origin = row;
     if (GATED) {
-      from = row / 2u + select(0u, N / 2u, row % 2u == 1u);
+      origin = row / 2u + select(0u, N / 2u, row % 2u == 1u);
     }
-    var values: vec4f;
+    var values = vec4f();
     for (var c = 0u; c < 4u; c++) {
       let k = (i % K4) * 4u + c;
       if (k < K) {
-        values[c] = matrix[from * K + k];
+        values[c] = matrix[origin * K + k];
       }
     }
     weight[FIRST_ROW * K4 + i] = pack_weights(values);

@@ -154,7 +154,7 @@ fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
   workgroupBarrier();
   masses[lane] = own;
   workgroupBarrier();
-  var sums: vec2u;
+  var sums = vec2u();
   for (var i = 0u; i < 64u; i++) {
     sums += vec2u(select(0u, masses[i], i < lane), masses[i]);
   }

@@ -1,0 +1,232 @@
+import { describe, expect, it } from "vitest";
+import {
+  firstDifference,
+  poisoned,
+  randomFloats,
+  relativeError,
+  runDispatches,
+  testGpu,
+  untouched,
+  uploadMatrix,
+  uploadRun,
+} from "../../test/gpu.ts";
+import type { Dispatch } from "../kernel.ts";
+import { layerNorm } from "../layer-norm/layer-norm.ts";
+import { layerNormReference } from "../layer-norm/reference.ts";
+import type { WeightFormat } from "../matrix.ts";
+import { roundToFloat16 } from "../pack-weight/reference.ts";
+import { type Epilogue, linear, linearRow, type Product } from "./linear.ts";
+import { gluReference, linearReference, sigmoidReference } from "./reference.ts";
+
+const gpu = await testGpu();
+const formats: WeightFormat[] = ["f32", "f16"];
+const epilogues: Epilogue[] = ["store", "gated", "sigmoid", "add"];
+
+/** A product's numbers: K inputs, N rows of W, of which a gated unit has two for each output. */
+interface Case {
+  readonly rows: number;
+  readonly k: number;
+  readonly n: number;
+  readonly epilogue: Epilogue;
+  readonly format: WeightFormat;
+  readonly bias: boolean;
+}
+
+const base: Case = { rows: 33, k: 65, n: 48, epilogue: "store", format: "f32", bias: true };
+
+function dataOf(c: Case) {
+  const outputs = c.epilogue === "gated" ? c.n / 2 : c.n;
+  return {
+    outputs,
+    x: randomFloats(c.k, c.rows * c.k),
+    weight: randomFloats(c.k + 1, c.n * c.k),
+    bias: randomFloats(c.k + 2, c.n),
+    before: randomFloats(c.k + 3, c.rows * outputs),
+    norm: randomFloats(c.k + 4, 2 * c.k),
+  };
+}
+
+const interleaved = (bias: Float32Array): Float32Array<ArrayBuffer> =>
+  Float32Array.from(bias, (_, i) => bias[Math.floor(i / 2) + (i % 2) * (bias.length / 2)]!);
+
+function expectedOf(c: Case, normed: boolean): Float64Array {
+  const { x, weight, bias, before, norm } = dataOf(c);
+  const input = normed ? layerNormReference(x, norm.subarray(0, c.k), norm.subarray(c.k), c.k) : x;
+  const rounded = c.format === "f16" ? weight.map(roundToFloat16) : weight;
+  const sums = linearReference(input, rounded, c.bias ? bias : undefined, [c.rows, c.n, c.k]);
+  if (c.epilogue === "gated") return gluReference(sums, c.n / 2);
+  if (c.epilogue === "sigmoid") return sums.map(sigmoidReference);
+  return c.epilogue === "add" ? sums.map((sum, i) => sum + before[i]!) : sums;
+}
+
+/** Runs what `make` gives on the case's data, into poisoned memory; checks that nothing behind the output changed. */
+async function run(
+  c: Case,
+  make: (p: Product, run: GPUBuffer, norm: GPUBuffer) => Dispatch[],
+): Promise<Float32Array> {
+  const { outputs, x, weight, bias, before, norm } = dataOf(c);
+  const gated = c.epilogue === "gated";
+  const count = c.rows * outputs;
+  const out = poisoned(gpu, "out", count + 64, c.epilogue === "add" ? before : []);
+  const product: Product = {
+    weight: uploadMatrix(gpu, weight, [c.n, c.k], c.format, { gated }),
+    ...(c.bias ? { bias: gpu.upload("bias", gated ? interleaved(bias) : bias) } : {}),
+    input: { buffer: gpu.upload("x", x), stride: c.k },
+    output: { buffer: out, stride: outputs },
+    epilogue: c.epilogue,
+  };
+  const shape = { rows: c.rows, length: c.rows };
+  await runDispatches(gpu, make(product, uploadRun(gpu, shape), gpu.upload("norm", norm)), shape);
+  const values = await gpu.readFloats(out);
+  expect(untouched(values, count)).toBe(true);
+  return values.subarray(0, count);
+}
+
+const many = (c: Case) => run(c, (p, shape) => [linear(gpu, shape, p)]);
+const few = (c: Case, products?: number) => run(c, (p) => [linearRow(gpu, p, undefined, products)]);
+
+const sizes: [rows: number, k: number, n: number][] = [
+  [1, 1, 1],
+  [2, 2, 33],
+  [31, 33, 2],
+  [33, 48, 63],
+  [65, 63, 37],
+  [200, 64, 64],
+  [3, 65, 130],
+  [31, 256, 260],
+  [2, 769, 65],
+];
+
+describe.each(formats)("with weights in %s", (format) => {
+  it.each(sizes)("agrees with the reference on %i rows of %i by %i", async (rows, k, n) => {
+    const c = { ...base, rows, k, n, format };
+    const expected = expectedOf(c, false);
+    const values = await many(c);
+    expect(relativeError(values, expected)).toBeLessThan(2e-6);
+    expect(firstDifference(await few(c), values)).toBe(-1);
+  });
+
+  it.each(epilogues)("gives the same bits from both kernels for %s", async (epilogue) => {
+    const c = { ...base, epilogue, format };
+    const values = await many(c);
+    expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+    expect(firstDifference(await few(c), values)).toBe(-1);
+  });
+
+  it("normalises the same bits within a row's product as before a batch's", async () => {
+    for (const k of [33, 65, 256]) {
+      const c: Case = { ...base, k, epilogue: "gated", format };
+      const apart = await run(c, (p, shape, norm) => {
+        const normed = poisoned(gpu, "normed", c.rows * k);
+        const input = { buffer: normed, stride: k };
+        return [
+          layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
+          linear(gpu, shape, { ...p, input }),
+        ];
+      });
+      expect(relativeError(apart, expectedOf(c, true))).toBeLessThan(2e-6);
+      const together = await run(c, (p, _, norm) => [linearRow(gpu, p, norm)]);
+      expect(firstDifference(together, apart)).toBe(-1);
+    }
+  });
+});
+
+it("gives the same bits without a bias", async () => {
+  const c = { ...base, bias: false };
+  const values = await many(c);
+  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(firstDifference(await few(c), values)).toBe(-1);
+});
+
+it("gives the same bits however many products share a workgroup", async () => {
+  for (const epilogue of ["gated", "store"] as const) {
+    const c: Case = { ...base, rows: 3, n: 50, epilogue };
+    const values = await many(c);
+    for (const products of [2, 4, 6, 8, 16, 24, 32]) {
+      expect(firstDifference(await few(c, products), values)).toBe(-1);
+    }
+  }
+});
+
+it("gives a row the same bits wherever it lies in the batch and however large that is", async () => {
+  const c = { ...base, rows: 65, k: 130 };
+  const all = await many(c);
+  const { x } = dataOf(c);
+  for (const [first, rows] of [
+    [0, 1],
+    [64, 1],
+    [31, 2],
+    [5, 33],
+  ] as const) {
+    const slice = x.slice(first * c.k, (first + rows) * c.k);
+    for (const kernel of ["linear", "linearRow"] as const) {
+      const part = await run({ ...c, rows }, (p, shape) => {
+        const here = { ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } };
+        return [kernel === "linear" ? linear(gpu, shape, here) : linearRow(gpu, here)];
+      });
+      expect(firstDifference(part, all.subarray(first * c.n, (first + rows) * c.n))).toBe(-1);
+    }
+  }
+});
+
+it("reads and writes only its columns and its rows of W", async () => {
+  const [rows, k, n, first, inStride, inOffset, outStride, outOffset] = [5, 33, 34, 7, 70, 3, 90, 11];
+  const x = randomFloats(1, rows * inStride);
+  const weight = randomFloats(2, (first + n + 9) * k);
+  const bias = randomFloats(3, first + n + 9);
+  const taken = Array.from({ length: rows }, (_, row) =>
+    Array.from(x.subarray(row * inStride + inOffset, row * inStride + inOffset + k)),
+  );
+  const expected = linearReference(
+    taken.flat(),
+    weight.subarray(first * k, (first + n) * k),
+    bias.subarray(first, first + n),
+    [rows, n, k],
+  );
+  const shape = { rows, length: rows };
+  const run = uploadRun(gpu, shape);
+  for (const make of [(p: Product) => linear(gpu, run, p), (p: Product) => linearRow(gpu, p)]) {
+    const out = poisoned(gpu, "out", rows * outStride);
+    const product: Product = {
+      weight: uploadMatrix(gpu, weight, [first + n + 9, k], "f32"),
+      bias: gpu.upload("bias", bias),
+      rows: [first, n],
+      input: { buffer: gpu.upload("x", x), stride: inStride, offset: inOffset },
+      output: { buffer: out, stride: outStride, offset: outOffset },
+      epilogue: "store",
+    };
+    await runDispatches(gpu, [make(product)], shape);
+    const values = await gpu.readFloats(out);
+    for (let row = 0; row < rows; row++) {
+      const own = values.subarray(row * outStride, (row + 1) * outStride);
+      expect(untouched(own.subarray(0, outOffset), 0)).toBe(true);
+      expect(untouched(own, outOffset + n)).toBe(true);
+      expect(
+        relativeError(own.subarray(outOffset, outOffset + n), expected.subarray(row * n, (row + 1) * n)),
+      ).toBeLessThan(2e-6);
+    }
+  }
+});
+
+it("gives its bias alone where it has no columns", async () => {
+  const c = { ...base, epilogue: "sigmoid" as const };
+  const { bias } = dataOf(c);
+  const values = await run(c, (p, shape) => [linear(gpu, shape, { ...p, columns: 0 })]);
+  const row = linearReference([], [], bias, [1, c.n, 0]).map(sigmoidReference);
+  expect(
+    relativeError(
+      values,
+      values.map((_, i) => row[i % c.n]!),
+    ),
+  ).toBeLessThan(1e-6);
+});
+
+it("keeps a gate finite however large its sum", async () => {
+  const c: Case = { ...base, rows: 1, k: 1, n: 4, epilogue: "sigmoid", bias: true };
+  const values = await run(c, (p, shape) => [
+    linear(gpu, shape, { ...p, bias: gpu.upload("bias", Float32Array.of(-1e6, -80, 80, 1e6)) }),
+  ]);
+  expect(values[0]).toBeLessThan(1e-30);
+  expect(values[3]).toBe(1);
+  expect(values.every((value) => value >= 0 && value <= 1)).toBe(true);
+});

@@ -1,0 +1,159 @@
+import { afterAll } from "vitest";
+import { Gpu } from "../engine/gpu.ts";
+import { requestAdapter } from "../engine/platform/node/device.ts";
+import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
+import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
+import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
+
+/** A float no kernel computes: what it was not meant to write stays NaN, and what it forgot to write shows as NaN. */
+const POISON = 0x7fc00000;
+
+let opened: Promise<Gpu> | undefined;
+
+/** The device that a test file's tests share. No adapter is an error: a kernel's test never passes quietly. */
+export function testGpu(): Promise<Gpu> {
+  opened ??= requestAdapter().then((adapter) => Gpu.open(adapter));
+  return opened;
+}
+
+afterAll(async () => {
+  const gpu = await opened?.catch(() => undefined);
+  gpu?.destroy();
+  opened = undefined;
+});
+
+/** Mulberry32: numbers in [0, 1) that depend only on `seed`. */
+export function mulberry32(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let x = Math.imul(state ^ (state >>> 15), state | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** `count` f32 numbers, uniform between `low` and `high`. */
+export function randomFloats(seed: number, count: number, low = -1, high = 1): Float32Array<ArrayBuffer> {
+  const next = mulberry32(seed);
+  return Float32Array.from({ length: count }, () => low + (high - low) * next());
+}
+
+/** `count` whole numbers from 0 to `below` − 1. */
+export function randomIntegers(seed: number, count: number, below: number): Uint32Array<ArrayBuffer> {
+  const next = mulberry32(seed);
+  return Uint32Array.from({ length: count }, () => Math.floor(next() * below));
+}
+
+/** A storage buffer of `words` 32-bit words that holds `values` and then NaN. */
+export function poisoned(
+  gpu: Gpu,
+  label: string,
+  words: number,
+  values: Float32Array | readonly number[] = [],
+): GPUBuffer {
+  const data = new Uint32Array(Math.max(words, values.length)).fill(POISON);
+  new Float32Array(data.buffer).set(values);
+  return gpu.upload(label, data);
+}
+
+/** Records, submits and waits for what WebGPU reports. */
+export async function runDispatches(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): Promise<void> {
+  submit(gpu, dispatches, run);
+  await gpu.settle();
+}
+
+function submit(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): void {
+  const encoder = gpu.device.createCommandEncoder();
+  gpu.record(encoder, dispatches, run);
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+export interface UploadOptions {
+  /** The two halves' rows side by side. */
+  readonly gated?: boolean;
+  /** Rows of NaN before and after. */
+  readonly margin?: number;
+}
+
+/** `values` `[rows, columns]` as a {@link Matrix}, through `packWeight` into poisoned memory. */
+export function uploadMatrix(
+  gpu: Gpu,
+  values: Float32Array<ArrayBuffer>,
+  [rows, columns]: readonly [number, number],
+  format: WeightFormat,
+  { gated = false, margin = 0 }: UploadOptions = {},
+): Matrix {
+  const all = rows + 2 * margin;
+  const buffer = poisoned(gpu, "weight", matrixBytes(all, columns, format) / 4);
+  const weight: Matrix = { buffer, rows: all, columns, format };
+  const matrix = gpu.upload("matrix", values);
+  submit(gpu, [packWeight(gpu, { matrix, rows, weight, firstRow: margin, gated })], { rows: 1, length: 1 });
+  return weight;
+}
+
+/** `Run` of `lib/run.wgsl`. */
+export const uploadRun = (gpu: Gpu, { rows, length }: RunShape, slot = 0): GPUBuffer =>
+  gpu.uniform("run", Uint32Array.of(rows, length, slot, 0));
+
+/** `Schedule` of `lib/run.wgsl`; `angles` `[steps, rows, layers, 4]`. */
+export function uploadSchedule(
+  gpu: Gpu,
+  step: number,
+  position: number,
+  angles: Float32Array | readonly number[] = [0, 0, 0, 0],
+): GPUBuffer {
+  const data = new Uint32Array(4 + angles.length);
+  data.set([step, position]);
+  new Float32Array(data.buffer, 16).set(angles);
+  return gpu.upload("schedule", data);
+}
+
+/** `Block` of `lib/block.wgsl`. */
+export function uploadBlock(gpu: Gpu, layer: number, alpha = 0, gain = 0): GPUBuffer {
+  const data = new Uint32Array(4);
+  data[0] = layer;
+  new Float32Array(data.buffer).set([alpha, gain], 1);
+  return gpu.uniform("block", data);
+}
+
+/** Layout of `layers` blocks' states, with words between blocks and between slots that belong to nobody. */
+export function looseState(
+  size: number,
+  layers: number,
+  tail: number,
+  memories: { readonly pvm: boolean; readonly plm: boolean },
+): StateShape {
+  const layerStride = (tail + Number(memories.pvm) + Number(memories.plm)) * size + 3;
+  return { slotStride: layers * layerStride + 5, layerStride, tail, ...memories };
+}
+
+/** ‖actual − expected‖ / ‖expected‖; NaN if either holds one, ‖actual‖ where nothing is expected but zeros. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) {
+    throw new Error(`${actual.length} numbers where ${expected.length} are expected`);
+  }
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return Math.sqrt(norm === 0 ? difference : difference / norm);
+}
+
+/** The first index at which the bits differ, or −1; a difference in length differs at the shorter one's end. */
+export function firstDifference(a: Float32Array | Uint32Array, b: Float32Array | Uint32Array): number {
+  const [x, y] = [bitsOf(a), bitsOf(b)];
+  for (let i = 0; i < Math.max(x.length, y.length); i++) {
+    if (x[i] !== y[i]) return i;
+  }
+  return -1;
+}
+
+/** Whether every word from `from` on is still what {@link poisoned} wrote. */
+export const untouched = (values: Float32Array | Uint32Array, from: number): boolean =>
+  bitsOf(values.subarray(from)).every((word) => word === POISON);
+
+const bitsOf = (a: Float32Array | Uint32Array): Uint32Array =>
+  new Uint32Array(a.buffer, a.byteOffset, a.length);
