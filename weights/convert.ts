@@ -1,0 +1,113 @@
+import { type Dtype, dtypeSize, elementCount } from "./dtype.ts";
+import { checkOutput, openFile, writeFileAtomically } from "./node-file.ts";
+import { openTensorFile } from "./open.ts";
+import { unsupported } from "./refuse.ts";
+import { writeSafetensors } from "./safetensors.ts";
+import type { TensorFile, TensorInfo } from "./tensor-file.ts";
+
+/** Where a conversion stands, told as each tensor begins and once at the end, when `tensor` is undefined. */
+export interface ConvertProgress {
+  readonly tensor: string | undefined;
+  readonly done: number;
+  readonly total: number;
+  /** Bytes of tensors. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+/** What a conversion wrote. */
+export interface ConvertSummary {
+  readonly input: string;
+  readonly output: string;
+  readonly tensors: number;
+  /** The whole file's, header and all. */
+  readonly bytes: number;
+  /** Tensors of each dtype. */
+  readonly dtypes: Readonly<Partial<Record<Dtype, number>>>;
+}
+
+/** Views on shared storages may repeat bytes (tied weights do); past this it is no checkpoint. */
+const MAX_EXPANSION = 16;
+
+/**
+ * Converts a checkpoint to safetensors, on disk and one tensor at a time. The output appears whole or not at all.
+ * Plain values are kept in `__metadata__`: strings as they are, all else as JSON.
+ *
+ * @param options `force` lets an existing output be replaced
+ * @throws ResonantError `invalid_argument` if the output exists, or is the input; or as `openTensorFile`
+ */
+export async function convertToSafetensors(
+  inputPath: string,
+  outputPath: string,
+  onProgress: (progress: ConvertProgress) => void = () => {},
+  options: { force?: boolean } = {},
+): Promise<ConvertSummary> {
+  const source = await openFile(inputPath);
+  try {
+    const checkTarget = () => checkOutput(outputPath, inputPath, options.force ?? false);
+    await checkTarget();
+    const file = await openTensorFile(source);
+    const tensors = [...file.tensors.values()];
+    const bytesTotal = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
+    if (bytesTotal > MAX_EXPANSION * source.size) {
+      throw unsupported(
+        inputPath,
+        `its ${source.size} bytes unfold to ${bytesTotal} of shared and repeated tensors`,
+      );
+    }
+    let done = 0;
+    let bytesDone = 0;
+    const report = (tensor: string | undefined) =>
+      onProgress({ tensor, done, total: tensors.length, bytesDone, bytesTotal });
+    const writers = tensors.map((tensor) => ({
+      ...tensorInfo(tensor),
+      bytes: async () => {
+        report(tensor.name);
+        const bytes = await file.bytes(tensor.name);
+        done++;
+        bytesDone += bytes.byteLength;
+        return bytes;
+      },
+    }));
+    const chunks = writeSafetensors(writers, metadataText(file));
+    const bytes = await writeFileAtomically(outputPath, chunks, checkTarget);
+    report(undefined);
+    return {
+      input: inputPath,
+      output: outputPath,
+      tensors: tensors.length,
+      bytes,
+      dtypes: countDtypes(tensors),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+function tensorInfo({ name, dtype, shape }: TensorInfo): TensorInfo {
+  return { name, dtype, shape };
+}
+
+function byteLength({ dtype, shape }: TensorInfo): number {
+  return elementCount(shape)! * dtypeSize(dtype);
+}
+
+function countDtypes(tensors: readonly TensorInfo[]): Partial<Record<Dtype, number>> {
+  const counts: Partial<Record<Dtype, number>> = {};
+  for (const { dtype } of tensors) counts[dtype] = (counts[dtype] ?? 0) + 1;
+  return counts;
+}
+
+function metadataText(file: TensorFile): Record<string, string> {
+  const text: Record<string, string> = Object.create(null);
+  if (file.format === "pt") text.format = "pt"; // Hugging Face's readers ask which framework wrote the tensors
+  for (const [key, value] of Object.entries(file.metadata)) {
+    text[key] = typeof value === "string" ? value : JSON.stringify(value, notFinite);
+  }
+  return text;
+}
+
+/** JSON has no NaN and no infinities, and would write null. */
+function notFinite(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}

@@ -1,0 +1,134 @@
+import type { ByteSource } from "./byte-source.ts";
+import { dtypeSize } from "./dtype.ts";
+import { readPickle } from "./pickle.ts";
+import type { PickleStorage, PickleTensor, PickleValue } from "./pickle-values.ts";
+import { placeLegacyStorages, readLegacyPickles } from "./pt-legacy.ts";
+import { flattenCheckpoint } from "./pt-tree.ts";
+import { invalidFile, printable, unsupported } from "./refuse.ts";
+import { checkView, readView, type StridedView } from "./strided.ts";
+import { type TensorFile, type TensorInfo, tensorFile } from "./tensor-file.ts";
+import { readZipDirectory, type ZipEntry, zipDataOffset } from "./zip.ts";
+
+const MAX_PICKLE_BYTES = 64 * 2 ** 20;
+
+/** A tensor with the place of its storage, found when it is first read. */
+interface PtTensor extends TensorInfo, StridedView {
+  storageStart(): Promise<number>;
+}
+
+/** Where a storage's bytes lie, and how many they are. */
+interface Storage {
+  readonly length: number;
+  start(): Promise<number>;
+}
+
+/**
+ * Opens what `torch.save` writes today: a zip of `NAME/data.pkl` and the storages `NAME/data/KEY`, stored plainly.
+ * The pickle is read as data; nothing in it is run.
+ *
+ * @throws ResonantError `unsupported` for a pickle that asks for anything but tensors and plain values, a
+ *   big-endian file, TorchScript, or compressed entries; `invalid_file` for what is truncated or malformed
+ */
+export async function openPtZip(source: ByteSource): Promise<TensorFile> {
+  const entries = await readZipDirectory(source);
+  const folder = findArchive(source.name, entries);
+  await checkByteOrder(source, entries.get(`${folder}byteorder`));
+  const value = await readZipPickle(source, entries.get(`${folder}data.pkl`)!);
+  return open(source, value, async (storage) => {
+    const where = `${source.name}: storage ${printable(storage.key)}`;
+    const entry = entries.get(`${folder}data/${storage.key}`);
+    if (!entry) throw invalidFile(where, `the zip has no ${printable(`${folder}data/${storage.key}`)}`);
+    const length = storage.count * dtypeSize(storage.dtype);
+    if (entry.size !== length)
+      throw invalidFile(where, `has ${entry.size} bytes, and the pickle says ${length}`);
+    return { length, start: () => zipDataOffset(source, entry) };
+  });
+}
+
+/**
+ * Opens what `torch.save` wrote before PyTorch 1.6: pickles, then the storages' bytes.
+ *
+ * @throws ResonantError as `openPtZip`
+ */
+export async function openPtLegacy(source: ByteSource): Promise<TensorFile> {
+  const { value, keys, end } = await readLegacyPickles(source);
+  const storages = new Map<string, PickleStorage>();
+  for (const { storage } of flattenCheckpoint(source.name, value).tensors.values()) {
+    const known = storages.get(storage.key);
+    if (known && (known.dtype !== storage.dtype || known.count !== storage.count)) {
+      throw invalidFile(
+        `${source.name}: storage ${printable(storage.key)}`,
+        "is said to be of two types or lengths",
+      );
+    }
+    storages.set(storage.key, storage);
+  }
+  const places = await placeLegacyStorages(source, keys, end, storages);
+  return open(source, value, async ({ key, dtype, view }) => {
+    const place = places.get(key);
+    if (!place) throw invalidFile(`${source.name}: storage ${printable(key)}`, "is not in the file");
+    const size = dtypeSize(dtype);
+    return {
+      length: view ? view.count * size : place.length,
+      start: async () => place.start + (view ? view.offset * size : 0),
+    };
+  });
+}
+
+async function open(
+  source: ByteSource,
+  value: PickleValue,
+  findStorage: (storage: PickleStorage) => Promise<Storage>,
+): Promise<TensorFile> {
+  const tree = flattenCheckpoint(source.name, value);
+  const tensors = new Map<string, PtTensor>();
+  for (const [name, tensor] of tree.tensors) {
+    const { length, start } = await findStorage(tensor.storage);
+    checkView(`${source.name}: tensor ${printable(name)}`, viewOf(tensor), length);
+    tensors.set(name, { name, ...viewOf(tensor), storageStart: start });
+  }
+  return tensorFile({ name: source.name, format: "pt", metadata: tree.metadata }, tensors, async (tensor) =>
+    readView(source, await tensor.storageStart(), tensor),
+  );
+}
+
+function viewOf({ dtype, shape, strides, offset }: PickleTensor): StridedView {
+  return { dtype, shape, strides, offset };
+}
+
+/** The archive's one folder, with its slash: its name is the file's when it was saved. */
+function findArchive(file: string, entries: ReadonlyMap<string, ZipEntry>): string {
+  const pickles = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
+  const folder = pickles[0]?.slice(0, -"data.pkl".length);
+  if (folder === undefined || pickles.length > 1) {
+    throw invalidFile(file, `is a zip, but not of torch.save: ${pickles.length || "no"} data.pkl in it`);
+  }
+  if (entries.has(`${folder}constants.pkl`)) {
+    throw unsupported(file, "is a TorchScript program", "Save the module's state_dict with torch.save");
+  }
+  return folder;
+}
+
+async function checkByteOrder(source: ByteSource, entry: ZipEntry | undefined): Promise<void> {
+  if (!entry) return; // before PyTorch 2.1 there was none, and it meant little
+  const where = `${source.name}: ${printable(entry.name)}`;
+  if (entry.size > 16) throw invalidFile(where, `has ${entry.size} bytes, too many for a byte order`);
+  const order = new TextDecoder().decode(await source.read(await zipDataOffset(source, entry), entry.size));
+  if (order === "little") return;
+  throw unsupported(
+    where,
+    `the byte order is ${printable(order)}`,
+    "Save it again on a little-endian machine",
+  );
+}
+
+async function readZipPickle(source: ByteSource, entry: ZipEntry): Promise<PickleValue> {
+  const where = `${source.name}: ${printable(entry.name)}`;
+  const start = await zipDataOffset(source, entry);
+  if (entry.size > MAX_PICKLE_BYTES) {
+    throw invalidFile(where, `has ${entry.size} bytes, and the most is ${MAX_PICKLE_BYTES}`);
+  }
+  const { value, end } = readPickle(await source.read(start, entry.size), where);
+  if (end !== entry.size) throw invalidFile(where, `its pickle ends at byte ${end} of ${entry.size}`);
+  return value;
+}

@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { ResonantError } from "../../engine/errors.ts";
+import { bytesSource } from "../byte-source.ts";
+import { openTensorFile } from "../open.ts";
+import type { TensorFile } from "../tensor-file.ts";
+
+const FOLDER = fileURLToPath(new URL("../../test/fixtures/checkpoints/", import.meta.url));
+
+export function fixturePath(name: string): string {
+  return FOLDER + name;
+}
+
+export function fixture(name: string): Uint8Array {
+  return new Uint8Array(readFileSync(fixturePath(name)));
+}
+
+export const FIXTURES: readonly string[] = readdirSync(FOLDER)
+  .filter((name) => /\.(pt|safetensors)$/.test(name))
+  .sort();
+
+export function openFixture(name: string): Promise<TensorFile> {
+  return openTensorFile(bytesSource(name, fixture(name)));
+}
+
+export function openBytes(bytes: Uint8Array, name = "hand.pt"): Promise<TensorFile> {
+  return openTensorFile(bytesSource(name, bytes));
+}
+
+/** Opens and reads every tensor. */
+export async function readAll(bytes: Uint8Array, name: string): Promise<number> {
+  const file = await openBytes(bytes, name);
+  let total = 0;
+  for (const tensor of file.tensors.keys()) total += (await file.bytes(tensor)).byteLength;
+  return total;
+}
+
+/** The error that a promise is rejected with, which must be one raised on purpose. */
+export async function refusal(promise: Promise<unknown>): Promise<ResonantError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(ResonantError);
+  return error as ResonantError;
+}
