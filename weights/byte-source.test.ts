@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -46,5 +46,14 @@ describe("openFile", () => {
     );
     expect((await refusal(openFile(folder))).message).toContain("is a directory");
     expect((await refusal(openFile(join(folder, "empty.bin")))).message).toMatch(/empty\.bin: is empty/);
+  });
+
+  it("has an error of its own for more memory than there is", async () => {
+    const path = join(folder, "sparse.bin");
+    await writeFile(path, "");
+    await truncate(path, 2 ** 43);
+    const source = await openFile(path);
+    expect((await refusal(source.read(0, 2 ** 43))).code).toBe("out_of_memory");
+    await source.close();
   });
 });

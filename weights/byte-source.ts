@@ -1,3 +1,4 @@
+import { ResonantError } from "../engine/errors.ts";
 import { invalidFile } from "./refuse.ts";
 
 /** A file read in pieces: on disk, in memory, or a browser's Blob. */
@@ -23,6 +24,22 @@ export function checkRange(source: { name: string; size: number }, offset: numbe
     `truncated: bytes ${offset} to ${offset + length} are needed, and the file has ${source.size}`,
     "Fetch the file again",
   );
+}
+
+/**
+ * Memory for part of a file.
+ *
+ * @throws ResonantError `out_of_memory` where the platform has no block of that length
+ */
+export function allocate(file: string, length: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new ResonantError("out_of_memory", `no block of ${length} bytes to read it into`, {
+      where: file,
+      cause,
+    });
+  }
 }
 
 /** A file that is already in memory. Reads are copies, so that `bytes` may be reused. */

@@ -5,15 +5,13 @@
  * @param text valid JSON: what `JSON.parse` has accepted
  */
 export function repeatedKey(text: string): string | undefined {
-  const string = /"(?:[^"\\]|\\.)*"/y;
   const open: (Set<string> | null)[] = []; // a set of keys for an object, null for an array
   let expectKey = false;
   for (let i = 0; i < text.length; ) {
     const character = text[i];
     if (character === '"') {
-      string.lastIndex = i;
-      const token = string.exec(text)?.[0];
-      if (token === undefined) return undefined;
+      const end = stringEnd(text, i);
+      const token = text.slice(i, end);
       const keys = open.at(-1);
       if (expectKey && keys) {
         const key: string = JSON.parse(token);
@@ -21,7 +19,7 @@ export function repeatedKey(text: string): string | undefined {
         keys.add(key);
         expectKey = false;
       }
-      i += token.length;
+      i = end;
       continue;
     }
     if (character === "{") {
@@ -39,4 +37,11 @@ export function repeatedKey(text: string): string | undefined {
     i++;
   }
   return undefined;
+}
+
+/** Just past the string that begins at `start`. By hand: a regular expression can run out of stack on a long one. */
+function stringEnd(text: string, start: number): number {
+  let i = start + 1;
+  while (i < text.length && text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
+  return i + 1;
 }

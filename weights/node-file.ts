@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type FileHandle, open, realpath, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ResonantError } from "../engine/errors.ts";
-import { type ByteSource, checkRange } from "./byte-source.ts";
+import { allocate, type ByteSource, checkRange } from "./byte-source.ts";
 import { invalidFile } from "./refuse.ts";
 
 /** A `ByteSource` on disk; closing it frees the file handle. */
@@ -36,7 +36,7 @@ function fileSource(name: string, size: number, handle: FileHandle): FileSource 
     size,
     async read(offset, length) {
       checkRange({ name, size }, offset, length);
-      const bytes = new Uint8Array(length);
+      const bytes = allocate(name, length);
       for (let done = 0; done < length; ) {
         // One system call reads at most 2 GiB.
         const part = Math.min(length - done, 2 ** 30);
@@ -81,7 +81,7 @@ export async function checkOutput(path: string, input: string, force: boolean): 
   if (!force) {
     throw new ResonantError("invalid_argument", "exists already", {
       where: path,
-      fix: "Name another output, or give --force to replace it",
+      fix: "Name another output, or replace it with force",
     });
   }
 }

@@ -180,6 +180,8 @@ describe("readPickle", () => {
       [["}(K\x01u."], /a key without a value/],
       [["Iabc\n."], /not an integer/],
       [["F\n."], /not a number/],
+      [["Sabc\n."], /not a quoted string/],
+      [["S'a\\'b'\n."], /escapes/],
       [[[0x80, 9], "N."], /protocol 9/],
       [[[0xff], "."], /opcode 0xff/],
       [["X", u32(2), [0xff, 0xff], "."], /UTF-8/],

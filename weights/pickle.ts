@@ -330,14 +330,18 @@ class Unpickler {
   }
 
   #quoted(line: string): string {
-    const match = /^(['"])([^\\]*)\1$/.exec(line);
-    if (!match)
+    const quote = line[0];
+    if (line.length < 2 || (quote !== "'" && quote !== '"') || !line.endsWith(quote)) {
+      throw this.#malformed(`${printable(line, 50)} is not a quoted string`);
+    }
+    if (line.includes("\\")) {
       throw unsupported(
         this.#in.where,
         "a quoted string with escapes",
         "Save it with pickle protocol 2 or later",
       );
-    return match[2]!;
+    }
+    return line.slice(1, -1);
   }
 
   #index(line: string): number {

@@ -15,3 +15,8 @@ export function printable(text: string, limit = 120): string {
   const clipped = text.length > limit ? `${text.slice(0, limit)}…` : text;
   return clipped.replace(/[^\x20-\x7e\u00a0-\ud7ff…]/g, "?");
 }
+
+/** Sizes or strides, for an error: `[64, 32]`, and no more than the first 16. */
+export function listed(numbers: readonly number[]): string {
+  return `[${numbers.slice(0, 16).join(", ")}${numbers.length > 16 ? ", …" : ""}]`;
+}

@@ -88,6 +88,13 @@ describe("a safetensors file", () => {
     expect(await message(`{"a":${F32("7", 0, 8)}}`, 8)).toMatch(/tensor a: its shape/);
   });
 
+  it("may hold strings of many megabytes, and is refused for a name of that length", async () => {
+    const long = '\\"x'.repeat(8_000_000);
+    const opened = await openBytes(file(`{"__metadata__":{"k":"${long}"}}`), "x");
+    expect(String(opened.metadata.k)).toHaveLength(16_000_000);
+    expect(await message(`{"${long}":${F32("[0]", 0, 0)}}`)).toMatch(/a name of 16000000 characters/);
+  });
+
   it("is refused by name for an unknown dtype", async () => {
     const error = await refusal(
       openBytes(file('{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}', 1), "hand.safetensors"),

@@ -1,12 +1,13 @@
 import type { ByteSource } from "./byte-source.ts";
 import { type Dtype, dtypeSize, elementCount, isDtype } from "./dtype.ts";
 import { repeatedKey } from "./json-keys.ts";
-import { invalidFile, printable, unsupported } from "./refuse.ts";
+import { invalidFile, listed, printable, unsupported } from "./refuse.ts";
 import { type TensorFile, type TensorInfo, tensorFile } from "./tensor-file.ts";
 
 /** The format's own bound on a header. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA = "__metadata__";
+const MAX_NAME = 4096;
 
 interface Entry extends TensorInfo {
   /** Bytes from the end of the header. */
@@ -81,6 +82,7 @@ function readMetadata(file: string, value: unknown): Readonly<Record<string, unk
 
 function readEntry(file: string, name: string, value: unknown): Entry {
   const where = `${file}: tensor ${printable(name)}`;
+  if (name.length > MAX_NAME) throw invalidFile(where, `has a name of ${name.length} characters`);
   if (!isRecord(value)) throw invalidFile(where, "its header entry is not a JSON object");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string") throw invalidFile(where, "has no dtype");
@@ -94,7 +96,7 @@ function readEntry(file: string, name: string, value: unknown): Entry {
   if (end - begin !== bytes) {
     throw invalidFile(
       where,
-      `its offsets span ${end - begin} bytes, and [${shape.join(", ")}] of ${dtype} is ${bytes}`,
+      `its offsets span ${end - begin} bytes, and ${listed(shape)} of ${dtype} is ${bytes}`,
     );
   }
   return { name, dtype, shape, begin, end };
@@ -130,7 +132,7 @@ function checkLayout(file: string, entries: readonly Entry[], available: number)
 
 function tensorBytes(where: string, dtype: Dtype, shape: readonly number[]): number {
   const bytes = (elementCount(shape) ?? Number.POSITIVE_INFINITY) * dtypeSize(dtype);
-  if (!Number.isSafeInteger(bytes)) throw invalidFile(where, `its shape [${shape.join(", ")}] is too large`);
+  if (!Number.isSafeInteger(bytes)) throw invalidFile(where, `its shape ${listed(shape)} is too large`);
   return bytes;
 }
 

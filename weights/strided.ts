@@ -1,6 +1,6 @@
-import type { ByteSource } from "./byte-source.ts";
+import { allocate, type ByteSource } from "./byte-source.ts";
 import { type Dtype, dtypeSize, elementCount } from "./dtype.ts";
-import { invalidFile, unsupported } from "./refuse.ts";
+import { invalidFile, listed, unsupported } from "./refuse.ts";
 
 /** How much of a storage is held while a strided tensor is gathered from it. */
 const WINDOW_BYTES = 4 * 2 ** 20;
@@ -30,7 +30,7 @@ interface Axis {
  * @param storageBytes the storage's length
  */
 export function checkView(where: string, view: StridedView, storageBytes: number): void {
-  const shape = `[${view.shape.join(", ")}]`;
+  const shape = listed(view.shape);
   const count = elementCount(view.shape);
   const size = dtypeSize(view.dtype);
   if (count === undefined || !Number.isSafeInteger(count * size)) {
@@ -41,21 +41,21 @@ export function checkView(where: string, view: StridedView, storageBytes: number
   if (!(end <= available)) {
     throw invalidFile(
       where,
-      `leaves its storage: shape ${shape}, strides [${view.strides.join(", ")}] at ${view.offset} need ${end} ` +
+      `leaves its storage: shape ${shape}, strides ${listed(view.strides)} at ${view.offset} need ${end} ` +
         `elements, and it has ${available}`,
     );
   }
   if (count > available) {
     throw unsupported(
       where,
-      `its ${count} elements share the ${available} of its storage (strides [${view.strides.join(", ")}])`,
+      `its ${count} elements share the ${available} of its storage (strides ${listed(view.strides)})`,
       "Save it after .contiguous()",
     );
   }
   if (overlaps(view) && spanOf(view) * size > MAX_OVERLAPPING_BYTES) {
     throw unsupported(
       where,
-      `its elements overlap (strides [${view.strides.join(", ")}])`,
+      `its elements overlap (strides ${listed(view.strides)})`,
       "Save it after .contiguous()",
     );
   }
@@ -115,7 +115,7 @@ export async function readView(
   const axes = axesOf(view);
   if (isContiguous(axes)) return source.read(start, count * size);
 
-  const out = new Uint8Array(count * size);
+  const out = allocate(source.name, count * size);
   const spanBytes = spanOf(view) * size;
   const windowBytes = overlaps(view) ? spanBytes : Math.min(spanBytes, WINDOW_BYTES);
   let windowAt = 0;
