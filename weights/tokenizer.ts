@@ -1,0 +1,216 @@
+import { Tokenizer } from "@huggingface/tokenizers";
+import { ResonantError } from "../engine/errors.ts";
+import { tokenText } from "./token-text.ts";
+
+/** Text to token ids and back. */
+export interface TextTokenizer {
+  /** The model or file it came from, as errors name it. */
+  readonly name: string;
+  /** One more than the largest id. */
+  readonly size: number;
+  /** Tokens that stand for no text, such as the end of a text. */
+  readonly specialIds: ReadonlySet<number>;
+  readonly eosId: number | null;
+  /**
+   * The text's ids; special tokens are added only where the tokenizer's post-processor says so. Half a surrogate pair
+   * counts as U+FFFD. A BPE tokenizer that has neither the bytes nor an unknown token leaves out what it cannot write.
+   * @throws ResonantError `invalid_argument` where the unknown token itself is missing.
+   */
+  encode(text: string): number[];
+  /** The ids' text, without special tokens. */
+  decode(ids: readonly number[]): string;
+  /**
+   * The bytes that a token adds to a UTF-8 text, shared and not to be changed: empty for special tokens, and for ids
+   * that only the model's padded vocabulary has.
+   */
+  bytes(id: number): Uint8Array;
+}
+
+/**
+ * Reads a tokenizer in Hugging Face's format.
+ * @param tokenizerJson the parsed `tokenizer.json`: BPE or Unigram, byte-level or with a space mark and byte fallback.
+ * @param tokenizerConfig the parsed `tokenizer_config.json`, or null where there is none.
+ * @param name what errors call it.
+ * @throws ResonantError `invalid_file` where a file is malformed, `unsupported` for another kind of tokenizer.
+ */
+export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, name: string): TextTokenizer {
+  const json = readTokenizerJson(tokenizerJson, name);
+  const config = readConfig(tokenizerConfig, name);
+  const toText = tokenText(json, name);
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = new Tokenizer(json, config);
+  } catch (error) {
+    throw invalid(name, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+
+  const vocabulary = tokensById(json, name);
+  const ids = new Map([...vocabulary].map(([id, token]) => [token, id]));
+  const size = [...vocabulary.keys()].reduce((largest, id) => Math.max(largest, id), -1) + 1;
+  const eos = contentOf(config.eos_token);
+  const eosId = eos === undefined ? null : ids.get(eos);
+  if (eosId === undefined) throw invalid(name, `eos_token ${JSON.stringify(eos)} is not in the vocabulary`);
+  const specialIds = findSpecialIds(json, config, ids);
+  const literal = new Set(json.added_tokens.map(({ id }) => id));
+  const cache = new Map<number, Uint8Array>();
+
+  const bytes = (id: number): Uint8Array => {
+    const known = cache.get(id);
+    if (known !== undefined) return known;
+    if (!Number.isSafeInteger(id) || id < 0) {
+      throw new ResonantError("invalid_argument", `${id} is no token id`, { where: name });
+    }
+    const token = specialIds.has(id) ? undefined : vocabulary.get(id);
+    const found = token === undefined ? new Uint8Array() : toText.bytes(token, literal.has(id));
+    cache.set(id, found);
+    return found;
+  };
+
+  return {
+    name,
+    size,
+    specialIds,
+    eosId,
+    bytes,
+    encode(text) {
+      // The library's types promise numbers, but a token it cannot find becomes null or undefined.
+      const encoded: unknown[] = tokenizer.encode(text.replace(LONE_SURROGATE, "\ufffd")).ids;
+      if (encoded.every(isId)) return encoded;
+      throw new ResonantError(
+        "invalid_argument",
+        "the text holds characters this tokenizer has no token for",
+        {
+          where: name,
+        },
+      );
+    },
+    decode(idList) {
+      if (toText.contextFree) return decodeUtf8(concat(idList.map(bytes)));
+      const known = idList.filter((id) => vocabulary.has(id) && !specialIds.has(id));
+      return known.length === 0 ? "" : tokenizer.decode(known, { clean_up_tokenization_spaces: false });
+    },
+  };
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/gu;
+const MODELS = ["BPE", "Unigram"];
+// Far above any vocabulary; an id beyond it is damage, not a token.
+const MAX_ID = 1 << 24;
+const NAMED_SPECIALS = [
+  "bos_token",
+  "eos_token",
+  "pad_token",
+  "unk_token",
+  "sep_token",
+  "cls_token",
+  "mask_token",
+];
+
+type Json = Record<string, unknown>;
+type AddedToken = { id: number; content: string; special: boolean };
+type TokenizerJson = Json & { model: Json & { vocab: Vocabulary }; added_tokens: AddedToken[] };
+type Vocabulary = Json | unknown[];
+
+function readTokenizerJson(value: unknown, name: string): TokenizerJson {
+  if (!isObject(value) || !isObject(value.model)) throw invalid(name, "tokenizer.json has no model");
+  const { model } = value;
+  const { vocab, merges } = model;
+  // Older files leave the type out; what they hold tells.
+  const type = model.type ?? (Array.isArray(merges) ? "BPE" : Array.isArray(vocab) ? "Unigram" : undefined);
+  if (typeof type !== "string" || !MODELS.includes(type)) {
+    throw new ResonantError("unsupported", `a tokenizer model of type ${JSON.stringify(type)}`, {
+      where: name,
+      fix: `Use one of type ${MODELS.join(" or ")}`,
+    });
+  }
+  if (type === "BPE" ? !isObject(vocab) : !Array.isArray(vocab))
+    throw invalid(name, "model.vocab is malformed");
+  const isMerge = (merge: unknown) =>
+    typeof merge === "string" ||
+    (Array.isArray(merge) && merge.length === 2 && merge.every((x) => typeof x === "string"));
+  if (type === "BPE" && !(Array.isArray(merges) && merges.every(isMerge))) {
+    throw invalid(name, "model.merges is malformed");
+  }
+  const added = value.added_tokens ?? [];
+  if (!Array.isArray(added) || !added.every(isAddedToken)) throw invalid(name, "added_tokens is malformed");
+  const optional = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+  return {
+    ...optional,
+    ...value,
+    model: { ...model, type, vocab: vocab as Vocabulary },
+    added_tokens: added,
+  };
+}
+
+function isAddedToken(value: unknown): value is AddedToken {
+  return isObject(value) && isId(value.id) && typeof value.content === "string" && value.content !== "";
+}
+
+function readConfig(value: unknown, name: string): Json {
+  if (value === null || value === undefined) return {};
+  if (isObject(value)) return value;
+  throw invalid(name, "tokenizer_config.json is not an object");
+}
+
+function tokensById(json: TokenizerJson, name: string): Map<number, string> {
+  const { vocab } = json.model;
+  const pairs: [unknown, unknown][] = Array.isArray(vocab)
+    ? vocab.map((entry, id) => [Array.isArray(entry) ? entry[0] : entry, id])
+    : Object.entries(vocab);
+  const byId = new Map<number, string>();
+  for (const [token, id] of pairs) {
+    if (typeof token !== "string" || !isId(id))
+      throw invalid(name, `model.vocab holds ${JSON.stringify([token, id])}`);
+    if (byId.has(id)) throw invalid(name, `two tokens have the id ${id}`);
+    byId.set(id, token);
+  }
+  for (const { id, content } of json.added_tokens) byId.set(id, content);
+  if (byId.size === 0) throw invalid(name, "the vocabulary is empty");
+  return byId;
+}
+
+function findSpecialIds(json: TokenizerJson, config: Json, ids: ReadonlyMap<string, number>): Set<number> {
+  const special = new Set(json.added_tokens.filter((token) => token.special === true).map(({ id }) => id));
+  const additional = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];
+  for (const value of [...NAMED_SPECIALS.map((key) => config[key]), ...additional]) {
+    const id = ids.get(contentOf(value) ?? "");
+    if (id !== undefined) special.add(id);
+  }
+  return special;
+}
+
+/** A special token in tokenizer_config.json: its text, or an object that holds it. */
+function contentOf(value: unknown): string | undefined {
+  const content = isObject(value) ? value.content : value;
+  return typeof content === "string" ? content : undefined;
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < MAX_ID;
+}
+
+function invalid(where: string, message: string, cause?: unknown): ResonantError {
+  return new ResonantError("invalid_file", message, {
+    where,
+    fix: "Use the tokenizer.json and tokenizer_config.json that came with the model",
+    cause,
+  });
+}
