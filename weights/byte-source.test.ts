@@ -1,8 +1,8 @@
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ByteSource, blobSource, bytesSource } from "./byte-source.ts";
+import { allocate, type ByteSource, blobSource, bytesSource } from "./byte-source.ts";
 import { openFile } from "./node-file.ts";
 import { refusal } from "./testing/fixtures.ts";
 
@@ -47,13 +47,12 @@ describe("openFile", () => {
     expect((await refusal(openFile(folder))).message).toContain("is a directory");
     expect((await refusal(openFile(join(folder, "empty.bin")))).message).toMatch(/empty\.bin: is empty/);
   });
+});
 
+describe("allocate", () => {
   it("has an error of its own for more memory than there is", async () => {
-    const path = join(folder, "sparse.bin");
-    await writeFile(path, "");
-    await truncate(path, 2 ** 43);
-    const source = await openFile(path);
-    expect((await refusal(source.read(0, 2 ** 43))).code).toBe("out_of_memory");
-    await source.close();
+    const error = await refusal((async () => allocate("huge.pt", 2 ** 52))());
+    expect(error.code).toBe("out_of_memory");
+    expect(error.message).toMatch(/huge\.pt: no block of 4503599627370496 bytes/);
   });
 });
