@@ -122,7 +122,7 @@ describe("the byte-level tokenizer of the default model", () => {
   });
 });
 
-describe(`gpt-neox-20b${hasNeox ? "" : " (skipped: no tokenizer.json in ../shared/data/tokenizers/gpt-neox-20b)"}`, () => {
+describe(`gpt-neox-20b${hasNeox ? "" : " (skipped: its tokenizer.json is not beside this checkout)"}`, () => {
   const load = () => loadTokenizer(readJson(...neox), null, "gpt-neox-20b");
 
   it.skipIf(!hasNeox)("round-trips texts, and its bytes are their UTF-8", () => {
