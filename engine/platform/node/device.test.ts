@@ -18,6 +18,7 @@ async function runApart(contents: string, env: NodeJS.ProcessEnv = {}): Promise<
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [outfile], {
     env: { ...process.env, ...env },
   });
+  await rm(outfile);
   return `${stdout}${stderr}`.trim();
 }
 
