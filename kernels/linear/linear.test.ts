@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import {
   firstDifference,
   poisoned,
@@ -20,7 +20,6 @@ import { gluReference, linearReference, sigmoidReference } from "./reference.ts"
 
 const gpu = await testGpu();
 const formats: WeightFormat[] = ["f32", "f16"];
-const epilogues: Epilogue[] = ["store", "gated", "sigmoid", "add"];
 
 /** A product's numbers: K inputs, N rows of W, of which a gated unit has two for each output. */
 interface Case {
@@ -97,39 +96,52 @@ const sizes: [rows: number, k: number, n: number][] = [
   [2, 769, 65],
 ];
 
-describe.each(formats)("with weights in %s", (format) => {
-  it.each(sizes)("agrees with the reference on %i rows of %i by %i", async (rows, k, n) => {
-    const c = { ...base, rows, k, n, format };
-    const expected = expectedOf(c, false);
-    const values = await many(c);
-    expect(relativeError(values, expected)).toBeLessThan(2e-6);
-    expect(firstDifference(await few(c), values)).toBe(-1);
-  });
-
-  it.each(epilogues)("gives the same bits from both kernels for %s", async (epilogue) => {
-    const c = { ...base, epilogue, format };
-    const values = await many(c);
-    expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
-    expect(firstDifference(await few(c), values)).toBe(-1);
-  });
-
-  it("normalises the same bits within a row's product as before a batch's", async () => {
-    for (const k of [33, 65, 256]) {
-      const c: Case = { ...base, k, epilogue: "gated", format };
-      const apart = await run(c, (p, shape, norm) => {
-        const normed = poisoned(gpu, "normed", c.rows * k);
-        const input = { buffer: normed, stride: k };
-        return [
-          layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
-          linear(gpu, shape, { ...p, input }),
-        ];
-      });
-      expect(relativeError(apart, expectedOf(c, true))).toBeLessThan(2e-6);
-      const together = await run(c, (p, _, norm) => [linearRow(gpu, p, norm)]);
-      expect(firstDifference(together, apart)).toBe(-1);
-    }
-  });
+it.each(
+  sizes.flatMap(([rows, k, n], i) =>
+    (i % 2 ? formats : formats.slice(0, 1)).map((f) => [rows, k, n, f] as const),
+  ),
+)("agrees with the reference on %i rows of %i by %i in %s", async (rows, k, n, format) => {
+  const c = { ...base, rows, k, n, format };
+  const values = await many(c);
+  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(firstDifference(await few(c), values)).toBe(-1);
 });
+
+it.each([
+  ["store", "f16"],
+  ["gated", "f32"],
+  ["gated", "f16"],
+  ["sigmoid", "f32"],
+  ["add", "f32"],
+  ["add", "f16"],
+] as const)("gives the same bits from both kernels for %s in %s", async (epilogue, format) => {
+  const c = { ...base, epilogue, format };
+  const values = await many(c);
+  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(firstDifference(await few(c), values)).toBe(-1);
+});
+
+it.each([
+  [33, "gated", "f16"],
+  [65, "store", "f32"],
+  [256, "gated", "f32"],
+] as const)(
+  "normalises %i inputs to the same bits within a row's product as before a batch's: %s, %s",
+  async (k, epilogue, format) => {
+    const c: Case = { ...base, k, epilogue, format };
+    const apart = await run(c, (p, shape, norm) => {
+      const normed = poisoned(gpu, "normed", c.rows * k);
+      const input = { buffer: normed, stride: k };
+      return [
+        layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
+        linear(gpu, shape, { ...p, input }),
+      ];
+    });
+    expect(relativeError(apart, expectedOf(c, true))).toBeLessThan(2e-6);
+    const together = await run(c, (p, _, norm) => [linearRow(gpu, p, norm)]);
+    expect(firstDifference(together, apart)).toBe(-1);
+  },
+);
 
 it("gives the same bits without a bias", async () => {
   const c = { ...base, bias: false };
@@ -139,12 +151,10 @@ it("gives the same bits without a bias", async () => {
 });
 
 it("gives the same bits however many products share a workgroup", async () => {
-  for (const epilogue of ["gated", "store"] as const) {
-    const c: Case = { ...base, rows: 3, n: 50, epilogue };
-    const values = await many(c);
-    for (const products of [2, 4, 6, 8, 16, 24, 32]) {
-      expect(firstDifference(await few(c, products), values)).toBe(-1);
-    }
+  const c: Case = { ...base, rows: 3, n: 50, epilogue: "gated" };
+  const values = await many(c);
+  for (const products of [2, 4, 6, 8, 16, 24, 32]) {
+    expect(firstDifference(await few(c, products), values)).toBe(-1);
   }
 });
 

@@ -1,0 +1,25 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+
+/** Every shader of this folder's parent, with its path. */
+async function shaders(): Promise<[path: string, text: string][]> {
+  const root = join(import.meta.dirname, "..");
+  const paths = (await readdir(root, { recursive: true })).filter((path) => path.endsWith(".wgsl"));
+  return Promise.all(
+    paths.map(async (path): Promise<[string, string]> => [path, await readFile(join(root, path), "utf8")]),
+  );
+}
+
+// Dawn 0.6.2's compiler zeroes such a variable once, not each time round a loop: it keeps the last round's value.
+it("no shader relies on a variable being zero without saying so", async () => {
+  const relying = (await shaders()).flatMap(([path, text]) =>
+    [...text.matchAll(/^\s*var \w+(: [^=;]*)?;/gm)].map(([line]) => `${path}: ${line.trim()}`),
+  );
+  expect(relying).toEqual([]);
+});
+
+it("no shader asks for subgroups, whose size differs from device to device", async () => {
+  const asking = (await shaders()).filter(([, text]) => /\bsubgroup|enable subgroups/.test(text));
+  expect(asking.map(([path]) => path).filter((path) => !path.endsWith("reduce.wgsl"))).toEqual([]);
+});

@@ -1,0 +1,263 @@
+import { describe, expect, it } from "vitest";
+import { chiSquaredP, upperGamma } from "../../test/chi-squared.ts";
+import {
+  poisoned,
+  randomFloats,
+  randomIntegers,
+  runDispatches,
+  testGpu,
+  uploadRun,
+  uploadSchedule,
+} from "../../test/gpu.ts";
+import { distributionReference, quantileReference, threefryReference } from "./reference.ts";
+import { encodeSampling, NOT_FINITE, SAMPLING_BYTES, type Sampling, sample } from "./sample.ts";
+
+const gpu = await testGpu();
+const [slot, layers] = [1, 2];
+
+const plain: Sampling = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  repetitionPenalty: 1,
+  phaseTemperature: 0,
+  seed: 1,
+  choice: 0,
+};
+
+interface Batch {
+  readonly vocabulary: number;
+  /** One row for all, or one a row. */
+  readonly logits: Float32Array;
+  readonly settings: readonly Sampling[];
+  readonly counts?: Uint32Array;
+  /** R of each row and block; NaN elsewhere. */
+  readonly order?: Float32Array;
+  readonly position?: number;
+  readonly step?: number;
+}
+
+/** `row` once for each of `rows`. */
+function repeat<T extends Float32Array | Uint32Array>(row: Float32Array | Uint32Array, into: T): T {
+  for (let at = 0; at < into.length; at += row.length) into.set(row.subarray(0, into.length - at), at);
+  return into;
+}
+
+/** The tokens of one step; what is fed next must be the same, and no other step's results be written. */
+async function draw(batch: Batch): Promise<Uint32Array> {
+  const { vocabulary, settings, position = 0, step = 1 } = batch;
+  const rows = settings.length;
+  const shape = { rows, length: 1 };
+  const sampling = new Uint8Array(rows * SAMPLING_BYTES);
+  settings.forEach((setting, row) => {
+    sampling.set(new Uint8Array(encodeSampling(setting)), row * SAMPLING_BYTES);
+  });
+  const counts = new Uint32Array((slot + rows) * vocabulary);
+  repeat(batch.counts ?? new Uint32Array(vocabulary), counts);
+  const metrics = new Float32Array((step + 1) * rows * layers * 4).fill(Number.NaN);
+  batch.order?.forEach((value, i) => {
+    metrics[(step * rows * layers + i) * 4] = value;
+  });
+  const tokens = poisoned(gpu, "tokens", rows + 16);
+  const results = poisoned(gpu, "results", (step + 2) * rows);
+  const call = sample(gpu, vocabulary, layers, {
+    run: uploadRun(gpu, shape, slot),
+    schedule: uploadSchedule(gpu, step, position),
+    sampling: gpu.upload("sampling", sampling),
+    logits: gpu.upload("logits", repeat(batch.logits, new Float32Array(rows * vocabulary))),
+    counts: gpu.upload("counts", counts),
+    metrics: gpu.upload("metrics", metrics),
+    tokens,
+    results,
+  });
+  await runDispatches(gpu, [call], shape);
+  const all = new Uint32Array(await gpu.read(results, 0, (step + 2) * rows * 4));
+  const found = all.slice(step * rows, (step + 1) * rows);
+  all.fill(0x7fc00000, step * rows, (step + 1) * rows);
+  expect(all.every((word) => word === 0x7fc00000)).toBe(true);
+  const fed = new Uint32Array(await gpu.read(tokens, 0, (rows + 16) * 4));
+  found.forEach((token, row) => {
+    if (fed[row] !== (token === NOT_FINITE ? 0 : token)) throw new Error(`row ${row} feeds ${fed[row]}`);
+  });
+  expect(fed.subarray(rows).every((word) => word === 0x7fc00000)).toBe(true);
+  for (const buffer of [tokens, results]) buffer.destroy();
+  return found;
+}
+
+const seeds = (setting: Sampling, rows: number, first = 1): Sampling[] =>
+  Array.from({ length: rows }, (_, row) => ({ ...setting, seed: first + row }));
+
+/** The quantile that SPEC §4's generator draws for the token at `position`. */
+const quantileOf = ({ seed, choice }: Sampling, position: number): number =>
+  threefryReference([seed % 2 ** 32, Math.floor(seed / 2 ** 32)], [position, choice])[0] / 2 ** 32;
+
+it("has a right p-value to judge by", () => {
+  // χ² with 1 and 10 degrees of freedom: tabulated 5 % and 0.1 % points.
+  expect(upperGamma(0.5, 3.841458821 / 2)).toBeCloseTo(0.05, 8);
+  expect(upperGamma(5, 29.58829845 / 2)).toBeCloseTo(0.001, 8);
+  expect(upperGamma(5, 3.940299136 / 2)).toBeCloseTo(0.95, 8);
+});
+
+describe("20,000 draws", () => {
+  const draws = 20_000;
+  const vocabulary = 37;
+  const logits = randomFloats(1, vocabulary, -3, 3);
+  const counts = randomIntegers(2, vocabulary, 3);
+  const all = { temperature: 1.3, topK: 20, topP: 0.8, repetitionPenalty: 1.3 };
+  const cases: Partial<Sampling>[] = [
+    { temperature: 0.7 },
+    { temperature: 1.5 },
+    { topK: 5 },
+    { topP: 0.8 },
+    { repetitionPenalty: 1.3 },
+    all,
+    { ...all, phaseTemperature: 2 },
+  ];
+
+  it.each(cases)("follow the exact distribution of %o, and its quantiles", async (changed) => {
+    const setting = { ...plain, ...changed };
+    const settings = seeds(setting, draws, 1000);
+    const order = new Float32Array(draws * layers).map((_, i) => (i % layers === 0 ? 0.25 : 0.75));
+    const tokens = await draw({ vocabulary, logits, settings, counts, order, position: 9 });
+    const temperature = setting.temperature * (1 + setting.phaseTemperature * (1 - 0.5));
+    const exact = distributionReference(logits, counts, { ...setting, temperature });
+
+    const seen = new Array<number>(vocabulary).fill(0);
+    for (const token of tokens) seen[token]! += 1;
+    expect(seen.filter((count, v) => count > 0 && exact[v] === 0)).toEqual([]);
+    expect(chiSquaredP(seen, exact)).toBeGreaterThan(0.001);
+
+    // Beyond the statistics: the very tokens, but for draws within rounding of a boundary.
+    const some = settings.slice(0, 2000);
+    const other = some.filter((s, i) => quantileReference(exact, quantileOf(s, 11)) !== tokens[i]);
+    expect(other.length).toBeLessThan(3);
+  });
+});
+
+describe("the kept set", () => {
+  const cases: [vocabulary: number, changed: Partial<Sampling>][] = [
+    [1, {}],
+    [2, { topK: 1 }],
+    [260, { topK: 7, temperature: 2 }],
+    [260, { topP: 0.5, temperature: 2 }],
+    [1031, { topK: 100, topP: 0.9, repetitionPenalty: 1.5, temperature: 0.8 }],
+    [1031, { topK: 5000 }],
+    [50304, { topK: 50, topP: 0.95, temperature: 0.9 }],
+  ];
+
+  it.each(cases)("of %i tokens under %o is the reference's", async (vocabulary, changed) => {
+    const setting = { ...plain, ...changed };
+    const logits = randomFloats(vocabulary, vocabulary, -8, 8);
+    const counts = randomIntegers(3, vocabulary, 2);
+    const settings = seeds(setting, vocabulary > 5000 ? 32 : 200);
+    const tokens = await draw({ vocabulary, logits, settings, counts });
+    const exact = distributionReference(logits, counts, setting);
+    expect(tokens.every((token) => exact[token]! > 0)).toBe(true);
+    const other = settings.filter((s, i) => quantileReference(exact, quantileOf(s, 2)) !== tokens[i]);
+    expect(other.length).toBeLessThan(3);
+  });
+
+  it("is the best token alone for top_p 0 and for top_k 1", async () => {
+    const logits = randomFloats(4, 260, -2, 2);
+    const best = logits.indexOf(Math.max(...logits));
+    for (const changed of [{ topP: 0 }, { topK: 1 }]) {
+      const tokens = await draw({ vocabulary: 260, logits, settings: seeds({ ...plain, ...changed }, 50) });
+      expect(tokens.every((token) => token === best)).toBe(true);
+    }
+  });
+
+  it("holds all tokens that tie with the last one kept", async () => {
+    const logits = Float32Array.of(1, 3, 2, 2, 0, 2, -1);
+    const settings = seeds({ ...plain, topK: 2 }, 500);
+    const tied = new Set(await draw({ vocabulary: 7, logits, settings }));
+    expect([...tied].sort()).toEqual([1, 2, 3, 5]);
+    const equal = new Float32Array(65).fill(-2.5);
+    for (const changed of [{ topK: 3 }, { topP: 0.1 }]) {
+      const tokens = await draw({
+        vocabulary: 65,
+        logits: equal,
+        settings: seeds({ ...plain, ...changed }, 1000),
+      });
+      expect(new Set(tokens).size).toBe(65);
+    }
+  });
+});
+
+describe("temperature 0", () => {
+  it("takes the lowest of the best tokens, whatever the other settings", async () => {
+    const logits = randomFloats(5, 1031, -5, 5);
+    for (const best of [70, 700, 1030]) logits[best] = 6;
+    const greedy = { ...plain, temperature: 0, topP: 0.5, topK: 3, phaseTemperature: 1 };
+    const tokens = await draw({ vocabulary: 1031, logits, settings: seeds(greedy, 8) });
+    expect(Array.from(tokens)).toEqual(new Array(8).fill(70));
+  });
+
+  it("still applies the repetition penalty", async () => {
+    const settings = [{ ...plain, temperature: 0, repetitionPenalty: 2 }];
+    const counts = Uint32Array.of(0, 1, 0);
+    const positive = await draw({ vocabulary: 3, logits: Float32Array.of(1, 5, 3), settings, counts });
+    const negative = await draw({ vocabulary: 3, logits: Float32Array.of(-9, -2, -3), settings, counts });
+    expect([positive[0], negative[0]]).toEqual([2, 2]);
+  });
+});
+
+describe("the seed", () => {
+  const vocabulary = 260;
+  const logits = randomFloats(6, vocabulary, -1, 1);
+
+  it("decides the token: the same one's again, another's mostly another", async () => {
+    const settings = seeds(plain, 300);
+    const first = await draw({ vocabulary, logits, settings });
+    const again = await draw({ vocabulary, logits, settings });
+    const other = await draw({ vocabulary, logits, settings: seeds(plain, 300, 10_000) });
+    expect(again).toEqual(first);
+    expect(first.filter((token, i) => token === other[i]).length).toBeLessThan(20);
+  });
+
+  it("counts in all its 53 bits, as do the choice and the position", async () => {
+    const settings = [5, 5 + 2 ** 32, 5 + 2 ** 33, 2 ** 53 - 1, 0].flatMap((seed) =>
+      [0, 1, 2].map((choice) => ({ ...plain, seed, choice })),
+    );
+    const exact = distributionReference(logits, new Uint32Array(vocabulary), plain);
+    for (const [position, step] of [
+      [0, 0],
+      [1_000_000, 3],
+    ] as const) {
+      const tokens = await draw({ vocabulary, logits, settings, position, step });
+      const expected = settings.map((s) => quantileReference(exact, quantileOf(s, position + step + 1)));
+      expect(Array.from(tokens)).toEqual(expected);
+      expect(new Set(tokens).size).toBeGreaterThan(10);
+    }
+  });
+
+  it("gives the same token whatever shares the batch", async () => {
+    const many = randomFloats(7, 9 * vocabulary, -2, 2);
+    const settings = Array.from({ length: 9 }, (_, row) => ({
+      ...plain,
+      seed: 100 + row,
+      temperature: 0.5 + row / 4,
+      topK: row * 3,
+      topP: 1 - row / 20,
+    }));
+    const together = await draw({ vocabulary, logits: many, settings });
+    for (const row of [0, 4, 8]) {
+      const own = many.subarray(row * vocabulary, (row + 1) * vocabulary);
+      const alone = await draw({ vocabulary, logits: own, settings: [settings[row]!] });
+      expect(alone[0]).toBe(together[row]);
+    }
+  });
+});
+
+it("reports logits that are not finite, in their own row alone", async () => {
+  const vocabulary = 130;
+  const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  const logits = randomFloats(8, 8 * vocabulary);
+  bad.forEach((value, i) => {
+    logits[(2 * i + 1) * vocabulary + 43 * i] = value;
+  });
+  for (const changed of [{}, { temperature: 0 }, { topK: 5, topP: 0.5 }]) {
+    const tokens = await draw({ vocabulary, logits, settings: seeds({ ...plain, ...changed }, 8) });
+    const failed = Array.from(tokens, (token) => token === NOT_FINITE);
+    expect(failed).toEqual([false, true, false, true, false, true, false, false]);
+  }
+});
