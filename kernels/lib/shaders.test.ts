@@ -11,7 +11,7 @@ async function shaders(): Promise<[path: string, text: string][]> {
   );
 }
 
-// Dawn 0.6.2's compiler zeroes such a variable once, not each time round a loop: it keeps the last round's value.
+// Seen with webgpu 0.6.2 on SwiftShader: such a variable is zeroed once, not each time round its loop.
 it("no shader relies on a variable being zero without saying so", async () => {
   const relying = (await shaders()).flatMap(([path, text]) =>
     [...text.matchAll(/^\s*var \w+(: [^=;]*)?;/gm)].map(([line]) => `${path}: ${line.trim()}`),
