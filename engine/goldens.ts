@@ -1,0 +1,142 @@
+import type { WeightFormat } from "../kernels/matrix.ts";
+import type { TensorFile } from "../weights/tensor-file.ts";
+import { Activations } from "./activations.ts";
+import { loadAdapter } from "./adapter.ts";
+import { parseConfig } from "./config.ts";
+import { ResonantError } from "./errors.ts";
+import { blockPass, blockStep, type Workspace } from "./forward.ts";
+import type { Gpu } from "./gpu.ts";
+import { Runner } from "./runner.ts";
+import { StatePool, stateShape } from "./state.ts";
+import { type Tensors, tensorsUnder } from "./tensors.ts";
+import { type Blocks, loadWeights } from "./weights.ts";
+
+/** How far the kernels are from a golden file's outputs, as ‖out − ref‖ / ‖ref‖. */
+export interface GoldenResult {
+  /** All tokens in one parallel pass. */
+  readonly pass: number;
+  /** Token by token. */
+  readonly step: number;
+}
+
+/** ‖actual − expected‖ / ‖expected‖. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
+    size += (expected[i] ?? 0) ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
+/**
+ * Runs a golden file through the kernels both ways.
+ * @param change applied to the weights as they are read, to show that a check can fail
+ * @throws ResonantError `unsupported` for a file that must be refused
+ */
+export async function checkGolden(
+  gpu: Gpu,
+  file: TensorFile,
+  kind: "afrb" | "native",
+  change: (tensors: Tensors) => Tensors = (tensors) => tensors,
+): Promise<GoldenResult> {
+  return kind === "afrb" ? checkBlock(gpu, file, change) : checkNative(gpu, file, change, "f32");
+}
+
+/** A golden file's `config`, JSON in its metadata. */
+export function goldenConfig(file: TensorFile): Record<string, unknown> {
+  const text = file.metadata["config"];
+  try {
+    const config: unknown = JSON.parse(String(text));
+    if (typeof config === "object" && config !== null) return config as Record<string, unknown>;
+  } catch {
+    // falls through to the same error as a config that is no object
+  }
+  throw new ResonantError("invalid_file", "the metadata holds no config", { where: file.name });
+}
+
+async function checkBlock(
+  gpu: Gpu,
+  file: TensorFile,
+  change: (tensors: Tensors) => Tensors,
+): Promise<GoldenResult> {
+  const config = goldenConfig(file);
+  const index = typeof config["block_idx"] === "number" ? config["block_idx"] : 1;
+  const blocks = await loadAdapter(gpu, change(tensorsUnder(file, "state.")), config, index);
+  const input = await file.float32("input");
+  const expected = await file.float32("output");
+  return {
+    pass: relativeError(await runBlock(gpu, blocks, input, "pass"), expected),
+    step: relativeError(await runBlock(gpu, blocks, input, "step"), expected),
+  };
+}
+
+/** Runs `input [T, D]` through blocks, from an empty state at position 0. */
+export async function runBlock(
+  gpu: Gpu,
+  blocks: Blocks,
+  input: Float32Array,
+  how: "pass" | "step",
+): Promise<Float32Array> {
+  const d = blocks.shape.size;
+  const tokens = input.length / d;
+  const rows = how === "pass" ? tokens : 1;
+  const layers = blocks.blocks.length;
+  const shape = stateShape(blocks.shape, layers);
+  const pool = new StatePool(gpu, shape, 1, 1);
+  const a = new Activations(gpu, blocks.shape, layers, { rows, steps: 1, vocabulary: 1, logitRows: 1 });
+  const on: Workspace = { host: gpu, a, shape, state: pool.state, counts: pool.counts, measure: false };
+  const list = blocks.blocks.flatMap((b) => (how === "pass" ? blockPass : blockStep)(blocks, b, on));
+  const out = gpu.storage("golden output", input.byteLength);
+  const rowBytes = 4 * d * rows;
+  for (let t = 0; t < tokens; t += rows) {
+    const run = { rows, length: rows, slot: 0 };
+    a.prepare(blocks.blocks, run, t, 1, 0);
+    gpu.device.queue.writeBuffer(a.h, 0, input.slice(t * d, (t + rows) * d));
+    const encoder = gpu.device.createCommandEncoder();
+    gpu.record(encoder, list, run);
+    encoder.copyBufferToBuffer(a.h, 0, out, (t / rows) * rowBytes, rowBytes);
+    gpu.device.queue.submit([encoder.finish()]);
+  }
+  return gpu.readFloats(out, 0, input.length);
+}
+
+/** A golden native model, ready to run. */
+export async function loadGolden(
+  gpu: Gpu,
+  file: TensorFile,
+  format: WeightFormat,
+  change: (tensors: Tensors) => Tensors = (tensors) => tensors,
+): Promise<{ runner: Runner; ids: number[]; start: number }> {
+  const config = parseConfig(goldenConfig(file), file.name);
+  const weights = await loadWeights(gpu, config, change(tensorsUnder(file, "weights.")), format);
+  const ids = Array.from(await file.float32("input_ids"));
+  return {
+    runner: new Runner(gpu, weights, { slots: 2, promptRows: ids.length }),
+    ids,
+    start: Number(file.metadata["start_position"] ?? 0),
+  };
+}
+
+async function checkNative(
+  gpu: Gpu,
+  file: TensorFile,
+  change: (tensors: Tensors) => Tensors,
+  format: WeightFormat,
+): Promise<GoldenResult> {
+  const { runner, ids, start } = await loadGolden(gpu, file, format, change);
+  const expected = await file.float32("logits");
+  const vocabulary = expected.length / ids.length;
+  const pass = runner.pass(0, start, ids, ids.length);
+  const passed = await gpu.readFloats(pass.logits, 0, expected.length);
+  const out = gpu.storage("golden logits", expected.byteLength);
+  ids.forEach((id, t) => {
+    const { logits } = runner.step(1, start + t, id);
+    const encoder = gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(logits, 0, out, 4 * t * vocabulary, 4 * vocabulary);
+    gpu.device.queue.submit([encoder.finish()]);
+  });
+  const stepped = await gpu.readFloats(out, 0, expected.length);
+  return { pass: relativeError(passed, expected), step: relativeError(stepped, expected) };
+}

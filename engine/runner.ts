@@ -1,0 +1,306 @@
+import type { Dispatch } from "../kernels/kernel.ts";
+import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
+import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
+import { Activations } from "./activations.ts";
+import { ResonantError } from "./errors.ts";
+import { headPass, headStep, promptPass, tokenStep, type Workspace } from "./forward.ts";
+import type { Gpu } from "./gpu.ts";
+import { StatePool, stateShape } from "./state.ts";
+import type { Weights } from "./weights.ts";
+
+/** A generated token, and what its step measured: `[layers, 4]` of R, lattice coherence, gate mean, mean |m|. */
+export interface Step {
+  readonly token: number;
+  readonly measures: Float32Array | undefined;
+}
+
+/** How a run chooses tokens, and whether it measures. */
+export interface RunSettings {
+  readonly sampling: Sampling;
+  readonly measure: boolean;
+}
+
+/** Steps that have been submitted; their tokens come when the GPU is done. */
+export interface Run {
+  /** Position of the first token fed. */
+  readonly position: number;
+  readonly steps: number;
+  readonly results: Promise<Step[]>;
+}
+
+export interface RunnerOptions {
+  /** Streams that may be open at once. */
+  readonly slots?: number;
+  /** Most rows of a prompt pass, a multiple of the scan's chunk. */
+  readonly promptRows?: number;
+  /** Most steps of one run. */
+  readonly steps?: number;
+}
+
+/** Snapshots that runs in flight may need, and one for a fork. */
+const SNAPSHOTS = 4;
+/** A logits buffer for a pass larger than this is cut into smaller passes. */
+const LOGIT_BYTES = 64 * 2 ** 20;
+
+/** Runs a model's passes on slots of its state pool. Everything is submitted in order; nothing here waits but reading. */
+export class Runner {
+  readonly gpu: Gpu;
+  readonly weights: Weights;
+  readonly pool: StatePool;
+  readonly snapshots: StatePool;
+  readonly promptRows: number;
+  readonly maxSteps: number;
+  readonly #step: Activations;
+  readonly #stepLists: { readonly plain: StepLists; readonly measured: StepLists };
+  #prompt: PromptLists | undefined;
+  readonly #staging: GPUBuffer[] = [];
+
+  constructor(gpu: Gpu, weights: Weights, options: RunnerOptions = {}) {
+    const { shape, blocks } = weights;
+    const layers = blocks.length;
+    const vocabulary = weights.head.rows;
+    this.gpu = gpu;
+    this.weights = weights;
+    this.maxSteps = options.steps ?? 32;
+    this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
+    this.pool = new StatePool(gpu, stateShape(shape, layers), vocabulary, options.slots ?? 16);
+    this.snapshots = new StatePool(gpu, stateShape(shape, layers), vocabulary, SNAPSHOTS);
+    this.#step = new Activations(gpu, shape, layers, {
+      rows: 1,
+      steps: this.maxSteps,
+      vocabulary,
+      logitRows: 1,
+    });
+    this.#stepLists = { plain: this.#makeStepLists(false), measured: this.#makeStepLists(true) };
+  }
+
+  /** Dispatches that one decoded token takes. */
+  get dispatchesPerToken(): number {
+    return this.#stepLists.plain.step.length;
+  }
+
+  #workspace(a: Activations, measure: boolean): Workspace {
+    const shape = stateShape(this.weights.shape, this.weights.blocks.length);
+    return { host: this.gpu, a, shape, state: this.pool.state, counts: this.pool.counts, measure };
+  }
+
+  #makeStepLists(measure: boolean): StepLists {
+    const on = this.#workspace(this.#step, measure);
+    const draw = sample(this.gpu, this.weights.head.rows, this.#step.layers, {
+      ...this.#step,
+      counts: this.pool.counts,
+    });
+    return { step: [...tokenStep(this.weights, on), draw], head: [headStep(this.weights, on), draw] };
+  }
+
+  /** What prompts work in: most of an engine's memory, so made when the first prompt comes. */
+  #promptLists(): PromptLists {
+    if (!this.#prompt) {
+      const { shape, blocks, head } = this.weights;
+      const logitRows = Math.max(1, Math.min(this.promptRows, Math.floor(LOGIT_BYTES / (4 * head.rows))));
+      const a = new Activations(this.gpu, shape, blocks.length, {
+        rows: this.promptRows,
+        steps: 1,
+        vocabulary: head.rows,
+        logitRows,
+      });
+      const on = this.#workspace(a, false);
+      this.#prompt = {
+        a,
+        logitRows,
+        plain: promptPass(this.weights, on),
+        measured: promptPass(this.weights, { ...on, measure: true }),
+        head: headPass(this.weights, on),
+      };
+    }
+    return this.#prompt;
+  }
+
+  /** Rows whose logits one {@link pass} can give. */
+  get logitRows(): number {
+    return this.#promptLists().logitRows;
+  }
+
+  /** Feeds the slot's pending token and draws the next, `steps` times; `snapshot` is taken first. */
+  steps(slot: number, position: number, steps: number, settings: RunSettings, snapshot?: number): Run {
+    const encoder = this.gpu.device.createCommandEncoder();
+    const a = this.#step;
+    a.prepare(this.weights.blocks, { rows: 1, length: 1, slot }, position, steps);
+    this.gpu.device.queue.writeBuffer(a.sampling, 0, encodeSampling(settings.sampling));
+    if (snapshot !== undefined) this.pool.copy(encoder, slot, this.snapshots, snapshot);
+    encoder.copyBufferToBuffer(this.pool.pending, slot * 4, a.tokens, 0, 4);
+    const { step } = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
+    this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), { rows: 1, length: 1 });
+    return this.#finish(encoder, slot, position, steps, settings.measure);
+  }
+
+  /** Feeds `tokens`, at least one, and draws the next; `snapshot` is taken first. */
+  prompt(
+    slot: number,
+    position: number,
+    tokens: readonly number[],
+    settings: RunSettings,
+    snapshot?: number,
+  ): Run {
+    const { queue } = this.gpu.device;
+    if (tokens.length === 1) {
+      queue.writeBuffer(this.pool.pending, slot * 4, Uint32Array.from(tokens));
+      return this.steps(slot, position, 1, settings, snapshot);
+    }
+    if (snapshot !== undefined)
+      this.#submit((encoder) => this.pool.copy(encoder, slot, this.snapshots, snapshot));
+    const { a, ...lists } = this.#promptLists();
+    let rows = 0;
+    let fed = 0;
+    for (; fed < tokens.length; fed += rows) {
+      const part = tokens.slice(fed, fed + this.promptRows);
+      rows = part.length;
+      this.#feed(
+        a,
+        settings.measure ? lists.measured : lists.plain,
+        part,
+        { rows, length: rows, slot },
+        position + fed,
+      );
+    }
+    const last = position + tokens.length - 1;
+    const step = this.#step;
+    step.prepare(this.weights.blocks, { rows: 1, length: 1, slot }, last, 1, 0);
+    queue.writeBuffer(step.sampling, 0, encodeSampling(settings.sampling));
+    const encoder = this.gpu.device.createCommandEncoder();
+    const rowBytes = 4 * this.weights.shape.size;
+    encoder.copyBufferToBuffer(a.h, (rows - 1) * rowBytes, step.h, 0, rowBytes);
+    const measureBytes = 16 * step.layers;
+    if (settings.measure) {
+      encoder.copyBufferToBuffer(a.metrics, (rows - 1) * measureBytes, step.metrics, 0, measureBytes);
+    }
+    const { head } = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
+    this.gpu.record(encoder, head, { rows: 1, length: 1 });
+    return this.#finish(encoder, slot, last, 1, settings.measure);
+  }
+
+  /**
+   * Feeds `tokens` as streams of `length` tokens from `slot` on, each at `position`, and leaves logits and metrics of
+   * every row in the returned activations. At most {@link logitRows} tokens.
+   */
+  pass(
+    slot: number,
+    position: number,
+    tokens: ArrayLike<number>,
+    length: number,
+    options: { measure?: boolean; after?: readonly Dispatch[] } = {},
+  ): Activations {
+    const { a, plain, measured, head, logitRows } = this.#promptLists();
+    if (tokens.length > logitRows) {
+      throw new ResonantError(
+        "invalid_argument",
+        `${tokens.length} tokens, but a pass gives ${logitRows} rows of logits`,
+      );
+    }
+    const list = [...(options.measure ? measured : plain), ...head, ...(options.after ?? [])];
+    this.#feed(a, list, tokens, { rows: tokens.length, length, slot }, position);
+    return a;
+  }
+
+  /** Feeds one given token and draws none: its logits `[V]` and metrics are left in the returned activations. */
+  step(slot: number, position: number, token: number, measure = false): Activations {
+    const { step } = measure ? this.#stepLists.measured : this.#stepLists.plain;
+    this.#feed(this.#step, step.slice(0, -1), [token], { rows: 1, length: 1, slot }, position);
+    return this.#step;
+  }
+
+  /** What {@link pass} works in. */
+  get passActivations(): Activations {
+    return this.#promptLists().a;
+  }
+
+  #feed(
+    a: Activations,
+    list: readonly Dispatch[],
+    tokens: ArrayLike<number>,
+    run: { rows: number; length: number; slot: number },
+    position: number,
+  ): void {
+    a.prepare(this.weights.blocks, run, position);
+    a.setTokens(tokens);
+    this.#submit((encoder) => this.gpu.record(encoder, list, run));
+  }
+
+  /** Brings a slot back to a snapshot. */
+  restore(slot: number, snapshot: number): void {
+    this.#submit((encoder) => this.snapshots.copy(encoder, snapshot, this.pool, slot));
+  }
+
+  /** Copies one slot's stream to another. */
+  fork(from: number, to: number): void {
+    const spare = this.snapshots.take();
+    this.#submit((encoder) => {
+      this.pool.copy(encoder, from, this.snapshots, spare);
+      this.snapshots.copy(encoder, spare, this.pool, to);
+    });
+    this.snapshots.give(spare);
+  }
+
+  #submit(record: (encoder: GPUCommandEncoder) => void): void {
+    this.gpu.assertAlive();
+    const encoder = this.gpu.device.createCommandEncoder();
+    record(encoder);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  #finish(encoder: GPUCommandEncoder, slot: number, position: number, steps: number, measure: boolean): Run {
+    this.gpu.assertAlive();
+    const a = this.#step;
+    const measureBytes = 16 * a.layers;
+    const staging = this.#staging.pop() ?? this.#newStaging();
+    encoder.copyBufferToBuffer(a.tokens, 0, this.pool.pending, slot * 4, 4);
+    encoder.copyBufferToBuffer(a.results, 0, staging, 0, 4 * steps);
+    if (measure) {
+      encoder.copyBufferToBuffer(a.metrics, 0, staging, 4 * this.maxSteps, measureBytes * steps);
+    }
+    this.gpu.device.queue.submit([encoder.finish()]);
+    const results = this.#readSteps(staging, steps, measure);
+    results.catch(() => {}); // a run whose result nobody awaits any more must not crash the process
+    return { position, steps, results };
+  }
+
+  #newStaging(): GPUBuffer {
+    const size = this.maxSteps * (4 + 16 * this.#step.layers);
+    return this.gpu.buffer("sampled tokens", size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  }
+
+  async #readSteps(staging: GPUBuffer, steps: number, measure: boolean): Promise<Step[]> {
+    await this.gpu.map(staging);
+    const bytes = staging.getMappedRange().slice(0);
+    staging.unmap();
+    this.#staging.push(staging);
+    const tokens = new Uint32Array(bytes, 0, steps);
+    const width = 4 * this.#step.layers;
+    return Array.from(tokens, (token, step) => {
+      if (token === NOT_FINITE) {
+        throw new ResonantError("model", "the logits are not finite", {
+          fix: "The weights, or a state that was imported, are damaged",
+        });
+      }
+      const measures = measure
+        ? new Float32Array(bytes, 4 * this.maxSteps + 4 * width * step, width)
+        : undefined;
+      return { token, measures };
+    });
+  }
+}
+
+interface StepLists {
+  /** Token to next token. */
+  readonly step: readonly Dispatch[];
+  /** h to next token. */
+  readonly head: readonly Dispatch[];
+}
+
+interface PromptLists {
+  readonly a: Activations;
+  readonly logitRows: number;
+  readonly plain: readonly Dispatch[];
+  readonly measured: readonly Dispatch[];
+  readonly head: readonly Dispatch[];
+}

@@ -1,0 +1,103 @@
+import type { StateShape } from "../kernels/kernel.ts";
+import type { BlockShape } from "./config.ts";
+import { ResonantError } from "./errors.ts";
+import type { Gpu } from "./gpu.ts";
+
+/** Where the parts of a stream's recurrent state lie: `[layers, tail + pvm + plm, D]` f32. */
+export function stateShape(shape: BlockShape, layers: number): StateShape & { readonly rows: number } {
+  const tail = Math.max(0, shape.taps - 1);
+  const plm = shape.lattice !== undefined;
+  const rows = tail + Number(shape.pvm) + Number(plm);
+  return {
+    slotStride: layers * rows * shape.size,
+    layerStride: rows * shape.size,
+    tail,
+    pvm: shape.pvm,
+    plm,
+    rows,
+  };
+}
+
+/**
+ * The GPU side of many streams' states, one slot each: recurrent state, how often each token was fed, and the token to
+ * feed next. Admission, eviction, forking and snapshots are row copies.
+ */
+export class StatePool {
+  readonly #gpu: Gpu;
+  readonly slots: number;
+  /** `[slots, layers, rows, D]`. */
+  readonly state: GPUBuffer;
+  /** `[slots, vocabulary]` u32. */
+  readonly counts: GPUBuffer;
+  /** `[slots]` u32. */
+  readonly pending: GPUBuffer;
+  /** Bytes of one slot's recurrent state. */
+  readonly stateBytes: number;
+  readonly countBytes: number;
+  readonly #free: number[];
+
+  constructor(gpu: Gpu, shape: StateShape, vocabulary: number, slots: number) {
+    this.#gpu = gpu;
+    this.slots = slots;
+    this.stateBytes = shape.slotStride * 4;
+    this.countBytes = vocabulary * 4;
+    this.state = gpu.storage("state", slots * this.stateBytes);
+    this.counts = gpu.storage("counts", slots * this.countBytes);
+    this.pending = gpu.storage("pending tokens", slots * 4);
+    this.#free = Array.from({ length: slots }, (_, slot) => slots - 1 - slot);
+  }
+
+  /** @throws ResonantError `out_of_memory` if all slots are taken */
+  take(): number {
+    const slot = this.#free.pop();
+    if (slot === undefined) {
+      throw new ResonantError("out_of_memory", `all ${this.slots} state slots are in use`, {
+        fix: "Close a stream, or load the model with more slots",
+      });
+    }
+    return slot;
+  }
+
+  give(slot: number): void {
+    this.#free.push(slot);
+  }
+
+  /** Empties `count` slots from `slot`: position 0, nothing remembered. */
+  clear(slot: number, count = 1): void {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.clearBuffer(this.state, slot * this.stateBytes, count * this.stateBytes);
+    encoder.clearBuffer(this.counts, slot * this.countBytes, count * this.countBytes);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Records a copy of a slot to one of another pool (WebGPU copies within a buffer are not allowed). */
+  copy(encoder: GPUCommandEncoder, from: number, target: StatePool, to: number): void {
+    for (const [source, destination, bytes] of [
+      [this.state, target.state, this.stateBytes],
+      [this.counts, target.counts, this.countBytes],
+      [this.pending, target.pending, 4],
+    ] as const) {
+      encoder.copyBufferToBuffer(source, from * bytes, destination, to * bytes, bytes);
+    }
+  }
+
+  async read(slot: number): Promise<{ state: Float32Array; counts: Uint32Array }> {
+    const [state, counts] = await Promise.all([
+      this.#gpu.read(this.state, slot * this.stateBytes, this.stateBytes),
+      this.#gpu.read(this.counts, slot * this.countBytes, this.countBytes),
+    ]);
+    return { state: new Float32Array(state), counts: new Uint32Array(counts) };
+  }
+
+  write(
+    slot: number,
+    state: Float32Array<ArrayBuffer>,
+    counts: Uint32Array<ArrayBuffer>,
+    pending: number,
+  ): void {
+    const { queue } = this.#gpu.device;
+    queue.writeBuffer(this.state, slot * this.stateBytes, state);
+    queue.writeBuffer(this.counts, slot * this.countBytes, counts);
+    queue.writeBuffer(this.pending, slot * 4, Uint32Array.of(pending));
+  }
+}

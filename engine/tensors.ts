@@ -1,0 +1,89 @@
+import { elementCount, toFloat32 } from "../weights/dtype.ts";
+import type { TensorFile } from "../weights/tensor-file.ts";
+import { ResonantError } from "./errors.ts";
+import type { Fingerprint } from "./fingerprint.ts";
+
+/** Tensors by their names within a module: a file's, under a prefix or renamed. */
+export interface Tensors {
+  /** For messages: the file, and what part of it. */
+  readonly name: string;
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  read(name: string): Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** All of a file's tensors whose names start with `prefix`, named without it. */
+export function tensorsUnder(file: TensorFile, prefix = "", fingerprint?: Fingerprint): Tensors {
+  const names = [...file.tensors.keys()].filter((name) => name.startsWith(prefix));
+  return renamedTensors(file, new Map(names.map((name) => [name.slice(prefix.length), name])), fingerprint);
+}
+
+/**
+ * The named tensors of a file: `names` from module-local name to name in the file.
+ * @param fingerprint takes in each tensor as it is read
+ */
+export function renamedTensors(
+  file: TensorFile,
+  names: ReadonlyMap<string, string>,
+  fingerprint?: Fingerprint,
+): Tensors {
+  const shapes = new Map<string, readonly number[]>();
+  for (const [local, name] of names) {
+    const tensor = file.tensors.get(name);
+    if (tensor) shapes.set(local, tensor.shape);
+  }
+  return {
+    name: file.name,
+    shapes,
+    async read(local) {
+      const { name, dtype, shape } = file.tensors.get(names.get(local) ?? local)!;
+      const bytes = await file.bytes(name);
+      await fingerprint?.add(name, dtype, shape, bytes);
+      const values = toFloat32(bytes, dtype) as Float32Array<ArrayBuffer>;
+      const bad = values.findIndex((value) => !Number.isFinite(value));
+      if (bad >= 0) {
+        throw new ResonantError("invalid_file", `element ${bad} is ${values[bad]}`, {
+          where: `${file.name}: ${name}`,
+          fix: "Weights must be finite",
+        });
+      }
+      return values;
+    },
+  };
+}
+
+/**
+ * Checks that `tensors` holds exactly `expected`, before anything is allocated.
+ * @param ignored names that may be there and are not read
+ * @throws ResonantError `invalid_file` naming the tensor and both shapes
+ */
+export function expectShapes(
+  tensors: Tensors,
+  expected: ReadonlyMap<string, readonly number[]>,
+  ignored: (name: string) => boolean = () => false,
+): void {
+  for (const [name, shape] of expected) {
+    const found = tensors.shapes.get(name);
+    const where = `${tensors.name}: ${name}`;
+    if (!found) throw new ResonantError("invalid_file", "the tensor is missing", { where });
+    if (found.length !== shape.length || found.some((size, axis) => size !== shape[axis])) {
+      throw new ResonantError(
+        "invalid_file",
+        `the shape is [${found.join(", ")}], not [${shape.join(", ")}]`,
+        {
+          where,
+        },
+      );
+    }
+  }
+  for (const name of tensors.shapes.keys()) {
+    if (!expected.has(name) && !ignored(name)) {
+      throw new ResonantError("invalid_file", "this model has no use for such a tensor", {
+        where: `${tensors.name}: ${name}`,
+      });
+    }
+  }
+}
+
+/** Elements of all `expected` tensors together. */
+export const countParameters = (expected: ReadonlyMap<string, readonly number[]>): number =>
+  [...expected.values()].reduce((sum, shape) => sum + (elementCount(shape) ?? 0), 0);

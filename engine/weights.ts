@@ -1,0 +1,318 @@
+import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
+import { decayTable, type PairDecay } from "../kernels/memory-scan/memory-scan.ts";
+import { latticeTable } from "../kernels/metrics/metrics.ts";
+import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
+import type { BlockConstants, BlockShape, Config } from "./config.ts";
+import type { Gpu } from "./gpu.ts";
+import { latticeDecay, logistic } from "./phase.ts";
+import { countParameters, expectShapes, type Tensors } from "./tensors.ts";
+
+/** A matrix with its bias. */
+export interface Affine {
+  readonly weight: Matrix;
+  readonly bias: GPUBuffer;
+}
+
+/** One resonant block on the GPU. Shapes as the kernels read them; `D` = `BlockShape.size`, `k` = `taps`, `M` = `inner`. */
+export interface BlockWeights {
+  readonly constants: BlockConstants;
+  /** `Block` of `kernels/lib/block.wgsl`. */
+  readonly block: GPUBuffer;
+  /** LN1, `[2, D]`. */
+  readonly norm: GPUBuffer;
+  /** `[k + 1, D]`. */
+  readonly conv: GPUBuffer;
+  /** `[2D, D]`, a unit's halves side by side. */
+  readonly mixer: Affine;
+  /** `[⌈D/2⌉, 8]`. */
+  readonly decay: GPUBuffer;
+  /** PVM gate, PLM gate, PLM out: `[3D, D]`, or the first `D` rows alone. */
+  readonly memory: Affine;
+  /** LN2 weight, bias; the drive's cosine, sine, bias: `[5, D]`. */
+  readonly combine: GPUBuffer;
+  readonly mlp: { readonly norm: GPUBuffer; readonly up: Affine; readonly down: Affine } | undefined;
+}
+
+/** Blocks that follow one another, all of one shape. */
+export interface Blocks {
+  readonly shape: BlockShape;
+  readonly blocks: readonly BlockWeights[];
+  /** The lattice's inverse DFT, for its coherence. */
+  readonly lattice: GPUBuffer;
+}
+
+/** A native model on the GPU. */
+export interface Weights extends Blocks {
+  /** `[V, D]`. */
+  readonly embed: Matrix;
+  /** The norm before the head, `[2, D]`. */
+  readonly norm: GPUBuffer;
+  /** `[V, D]`. */
+  readonly head: Matrix;
+  readonly parameters: number;
+}
+
+/** Told of each tensor that has been read, and how many there are. */
+export type LoadProgress = (done: number, total: number, name: string) => void;
+
+/** Reads tensors to the GPU one after another, so that host memory holds about the largest of them. */
+export class Uploader {
+  readonly gpu: Gpu;
+  readonly format: WeightFormat;
+  readonly #tensors: Tensors;
+  readonly #prefix: string;
+  readonly #onRead: (name: string) => void;
+
+  constructor(
+    gpu: Gpu,
+    format: WeightFormat,
+    tensors: Tensors,
+    onRead: (name: string) => void = () => {},
+    prefix = "",
+  ) {
+    this.gpu = gpu;
+    this.format = format;
+    this.#tensors = tensors;
+    this.#onRead = onRead;
+    this.#prefix = prefix;
+  }
+
+  under(prefix: string): Uploader {
+    return new Uploader(this.gpu, this.format, this.#tensors, this.#onRead, this.#prefix + prefix);
+  }
+
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const values = await this.#tensors.read(this.#prefix + name);
+    this.#onRead(this.#prefix + name);
+    return values;
+  }
+
+  async scalar(name: string): Promise<number> {
+    return (await this.read(name))[0] ?? 0;
+  }
+
+  /** `[names, D]`: vectors stacked. */
+  async vectors(...names: string[]): Promise<GPUBuffer> {
+    const rows = [];
+    for (const name of names) rows.push(await this.read(name));
+    return this.upload(names[0] ?? "vectors", concat(rows));
+  }
+
+  upload(label: string, values: Float32Array<ArrayBuffer>): GPUBuffer {
+    return this.gpu.upload(this.#prefix + label, values);
+  }
+
+  /** The matrices one under another, in the weight format. */
+  async matrix(
+    columns: number,
+    parts: readonly { name: string; rows: number; gated?: boolean }[],
+  ): Promise<Matrix> {
+    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+    const label = this.#prefix + (parts[0]?.name ?? "none");
+    const weight: Matrix = {
+      buffer: this.gpu.storage(label, matrixBytes(rows, columns, this.format)),
+      rows,
+      columns,
+      format: this.format,
+    };
+    let firstRow = 0;
+    for (const { name, rows: count, gated } of parts) {
+      const matrix = this.gpu.upload(`${this.#prefix}${name} as read`, await this.read(name));
+      const encoder = this.gpu.device.createCommandEncoder();
+      const packing = packWeight(this.gpu, { matrix, rows: count, weight, firstRow, gated: gated ?? false });
+      this.gpu.record(encoder, [packing], { rows: count, length: count });
+      this.gpu.device.queue.submit([encoder.finish()]);
+      matrix.destroy();
+      firstRow += count;
+    }
+    return weight;
+  }
+}
+
+/** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: a gated unit's halves side by side, as its matrix's rows are packed. */
+export function interleaveHalves(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const half = values.length / 2;
+  return values.map((_, i) => values[(i >> 1) + (i % 2) * half] ?? 0);
+}
+
+export function concat(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** `[rows, columns]` → `[columns, rows]`. */
+export function transpose(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c] ?? 0;
+  }
+  return out;
+}
+
+/** The block's `Block` uniform. */
+export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: BlockConstants): GPUBuffer {
+  const view = new DataView(new ArrayBuffer(16));
+  view.setUint32(0, layer, true);
+  view.setFloat32(4, alpha, true);
+  view.setFloat32(8, gamma * ramp, true);
+  return gpu.uniform(`block ${layer}`, view.buffer);
+}
+
+/** The inverse DFT of a block shape's lattice; one cell where there is none. */
+export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
+  gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
+
+/** Names and shapes of a native model's tensors (SPEC, appendix). */
+export function nativeTensors({ shape, layers, vocabulary }: Config): Map<string, readonly number[]> {
+  const { size: d, taps, inner, lattice } = shape;
+  const components = lattice?.components ?? 0;
+  const expected = new Map<string, readonly number[]>([
+    ["embed.weight", [vocabulary, d]],
+    ["head.weight", [vocabulary, d]],
+    ["norm.weight", [d]],
+    ["norm.bias", [d]],
+  ]);
+  for (let layer = 0; layer < layers; layer++) {
+    const block: [string, readonly number[]][] = [
+      ...["norm1", "norm2", "norm3"].flatMap((norm): [string, number[]][] => [
+        [`${norm}.weight`, [d]],
+        [`${norm}.bias`, [d]],
+      ]),
+      ["mixer.weight", [2 * d, d]],
+      ["mixer.bias", [2 * d]],
+      ["pvm.alpha", [d / 2]],
+      ["pvm.beta", [d / 2]],
+      ["plm.beta", [components]],
+      ["plm.kappa", [components]],
+      ["plm.omega", [components]],
+      ...["pvm.gate", "plm.gate", "plm.out"].flatMap((name): [string, number[]][] => [
+        [`${name}.weight`, [d, d]],
+        [`${name}.bias`, [d]],
+      ]),
+      ["phase.weight", [d, 2]],
+      ["phase.bias", [d]],
+      ["gamma_raw", []],
+      ["mlp.up.weight", [2 * inner, d]],
+      ["mlp.up.bias", [2 * inner]],
+      ["mlp.down.weight", [d, inner]],
+      ["mlp.down.bias", [d]],
+    ];
+    if (taps > 0) block.push(["conv.weight", [d, taps]], ["conv.bias", [d]]);
+    for (const [name, dims] of block) expected.set(`blocks.${layer}.${name}`, dims);
+  }
+  return expected;
+}
+
+/**
+ * Reads a native model's tensors to the GPU.
+ * @throws ResonantError `invalid_file` naming a tensor that is missing, unknown, of a wrong shape or not finite;
+ * `out_of_memory` naming the buffer
+ */
+export async function loadWeights(
+  gpu: Gpu,
+  config: Config,
+  tensors: Tensors,
+  format: WeightFormat,
+  onProgress: LoadProgress = () => {},
+): Promise<Weights> {
+  const expected = nativeTensors(config);
+  expectShapes(tensors, expected);
+  let done = 0;
+  const uploader = new Uploader(gpu, format, tensors, (name) => onProgress(++done, expected.size, name));
+  const { shape, vocabulary } = config;
+  const embed = await uploader.matrix(shape.size, [{ name: "embed.weight", rows: vocabulary }]);
+  const blocks: BlockWeights[] = [];
+  for (let layer = 0; layer < config.layers; layer++) {
+    blocks.push(await loadBlock(uploader.under(`blocks.${layer}.`), config, layer));
+  }
+  const weights = {
+    shape,
+    blocks,
+    lattice: latticeBuffer(gpu, shape),
+    embed,
+    norm: await uploader.vectors("norm.weight", "norm.bias"),
+    head: await uploader.matrix(shape.size, [{ name: "head.weight", rows: vocabulary }]),
+    parameters: countParameters(expected),
+  };
+  await gpu.settle();
+  return weights;
+}
+
+async function loadBlock(from: Uploader, config: Config, layer: number): Promise<BlockWeights> {
+  const { size: d, taps, inner, lattice } = config.shape;
+  const constants: BlockConstants = {
+    alpha: config.phase.alpha,
+    gamma: logistic(await from.scalar("gamma_raw")),
+    ramp: 1,
+    driveOmega: config.phase.omega[layer] ?? 0,
+    drivePhi: config.phase.phi[layer] ?? 0,
+    pvmOmega: config.pvm.omega[layer] ?? 0,
+    pvmPhi: config.pvm.phi[layer] ?? 0,
+    step: 0,
+  };
+  const drive = transpose(await from.read("phase.weight"), d, 2);
+  const pvm = { alpha: await from.read("pvm.alpha"), beta: await from.read("pvm.beta") };
+  const plm = {
+    beta: await from.read("plm.beta"),
+    kappa: await from.read("plm.kappa"),
+    omega: await from.read("plm.omega"),
+  };
+  const [gx, gy] = lattice?.grid ?? [1, 1];
+  const pairs = Array.from(pvm.alpha, (alpha, pair): PairDecay => {
+    const component = Math.floor(pair / (gx * gy));
+    return {
+      alpha,
+      beta: pvm.beta[pair] ?? 0,
+      lambda: latticeDecay(plm.beta[component] ?? 0, plm.kappa[component] ?? 0, [gx, gy], pair % (gx * gy)),
+      omega: plm.omega[component] ?? 0,
+    };
+  });
+  return {
+    constants,
+    block: blockUniform(from.gpu, layer, constants),
+    norm: await from.vectors("norm1.weight", "norm1.bias"),
+    conv: from.upload(
+      "conv",
+      taps > 0
+        ? concat([transpose(await from.read("conv.weight"), d, taps), await from.read("conv.bias")])
+        : new Float32Array(d),
+    ),
+    mixer: {
+      weight: await from.matrix(d, [{ name: "mixer.weight", rows: 2 * d, gated: true }]),
+      bias: from.upload("mixer.bias", interleaveHalves(await from.read("mixer.bias"))),
+    },
+    decay: from.upload("decay", decayTable(pairs) as Float32Array<ArrayBuffer>),
+    memory: {
+      weight: await from.matrix(
+        d,
+        ["pvm.gate", "plm.gate", "plm.out"].map((name) => ({ name: `${name}.weight`, rows: d })),
+      ),
+      bias: await from.vectors("pvm.gate.bias", "plm.gate.bias", "plm.out.bias"),
+    },
+    combine: from.upload(
+      "combine",
+      concat([
+        await from.read("norm2.weight"),
+        await from.read("norm2.bias"),
+        drive,
+        await from.read("phase.bias"),
+      ]),
+    ),
+    mlp: {
+      norm: await from.vectors("norm3.weight", "norm3.bias"),
+      up: {
+        weight: await from.matrix(d, [{ name: "mlp.up.weight", rows: 2 * inner, gated: true }]),
+        bias: from.upload("mlp.up.bias", interleaveHalves(await from.read("mlp.up.bias"))),
+      },
+      down: {
+        weight: await from.matrix(inner, [{ name: "mlp.down.weight", rows: d }]),
+        bias: await from.vectors("mlp.down.bias"),
+      },
+    },
+  };
+}
