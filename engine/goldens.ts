@@ -46,7 +46,7 @@ export async function checkGolden(
 
 /** A golden file's `config`, JSON in its metadata. */
 export function goldenConfig(file: TensorFile): Record<string, unknown> {
-  const text = file.metadata["config"];
+  const text = file.metadata.config;
   try {
     const config: unknown = JSON.parse(String(text));
     if (typeof config === "object" && config !== null) return config as Record<string, unknown>;
@@ -62,7 +62,7 @@ async function checkBlock(
   change: (tensors: Tensors) => Tensors,
 ): Promise<GoldenResult> {
   const config = goldenConfig(file);
-  const index = typeof config["block_idx"] === "number" ? config["block_idx"] : 1;
+  const index = typeof config.block_idx === "number" ? config.block_idx : 1;
   const blocks = await loadAdapter(gpu, change(tensorsUnder(file, "state.")), config, index);
   const input = await file.float32("input");
   const expected = await file.float32("output");
@@ -115,7 +115,7 @@ export async function loadGolden(
   return {
     runner: new Runner(gpu, weights, { slots: 2, promptRows: ids.length }),
     ids,
-    start: Number(file.metadata["start_position"] ?? 0),
+    start: Number(file.metadata.start_position ?? 0),
   };
 }
 

@@ -7,6 +7,7 @@ import { ResonantError } from "./errors.ts";
  */
 export class Gpu implements KernelHost {
   readonly device: GPUDevice;
+  readonly products: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
   #checks: Promise<ResonantError | undefined>[] = [];
@@ -25,14 +26,16 @@ export class Gpu implements KernelHost {
       limits[name] = adapter.limits[name];
     }
     try {
-      return new Gpu(await adapter.requestDevice({ label: "resonant", requiredLimits: limits }));
+      const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
+      return new Gpu(device, isSoftware(adapter.info) ? 64 : 16);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
   }
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, products = 16) {
     this.device = device;
+    this.products = products;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
         fix: "Restart, or open a new device and load the model again",
@@ -145,7 +148,9 @@ export class Gpu implements KernelHost {
     const checks = this.#checks;
     this.#checks = [];
     const errors = await Promise.all(checks);
-    this.#failure ??= errors.find((error) => error?.code === "shader") ?? errors.find((error) => error);
+    // What a scope caught names its kernel or buffer; what followed from it came uncaptured, and does not.
+    const named = errors.find((error) => error);
+    if (named && this.#failure?.code !== "device_lost") this.#failure = named;
     this.assertAlive();
   }
 
@@ -211,6 +216,16 @@ function mapError(error: GPUError, where: string, code?: "shader"): ResonantErro
   return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), error.message.trim(), {
     where,
   });
+}
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return (
+    info.isFallbackAdapter === true ||
+    SOFTWARE.test([info.vendor, info.architecture, info.device, info.description].join(" "))
+  );
 }
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -34,7 +34,7 @@ export class StatePool {
   /** Bytes of one slot's recurrent state. */
   readonly stateBytes: number;
   readonly countBytes: number;
-  readonly #free: number[];
+  readonly #used: boolean[];
 
   constructor(gpu: Gpu, shape: StateShape, vocabulary: number, slots: number) {
     this.#gpu = gpu;
@@ -44,22 +44,31 @@ export class StatePool {
     this.state = gpu.storage("state", slots * this.stateBytes);
     this.counts = gpu.storage("counts", slots * this.countBytes);
     this.pending = gpu.storage("pending tokens", slots * 4);
-    this.#free = Array.from({ length: slots }, (_, slot) => slots - 1 - slot);
+    this.#used = Array.from({ length: slots }, () => false);
   }
 
-  /** @throws ResonantError `out_of_memory` if all slots are taken */
-  take(): number {
-    const slot = this.#free.pop();
-    if (slot === undefined) {
-      throw new ResonantError("out_of_memory", `all ${this.slots} state slots are in use`, {
+  /** Slots that nobody has taken. */
+  get free(): number {
+    return this.#used.filter((used) => !used).length;
+  }
+
+  /** The first of `count` neighbouring slots. @throws ResonantError `out_of_memory` if there are none */
+  take(count = 1): number {
+    const slot = this.#used.findIndex((_, first) => {
+      const run = this.#used.slice(first, first + count);
+      return run.length === count && !run.includes(true);
+    });
+    if (slot < 0) {
+      throw new ResonantError("out_of_memory", `no ${count} of the ${this.slots} state slots are free`, {
         fix: "Close a stream, or load the model with more slots",
       });
     }
+    this.#used.fill(true, slot, slot + count);
     return slot;
   }
 
-  give(slot: number): void {
-    this.#free.push(slot);
+  give(slot: number, count = 1): void {
+    this.#used.fill(false, slot, slot + count);
   }
 
   /** Empties `count` slots from `slot`: position 0, nothing remembered. */

@@ -22,6 +22,11 @@ export interface Dispatch {
 /** What kernels need of a device: pipelines made once for each kernel and set of overrides. */
 export interface KernelHost {
   readonly device: GPUDevice;
+  /**
+   * Matrix rows that a workgroup of a few-row product takes, even: fewer keep a GPU's many cores busy, more
+   * save a software adapter from repeating the norm before them.
+   */
+  readonly products: number;
   /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */
   pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline;
 }

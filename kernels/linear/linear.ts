@@ -77,7 +77,7 @@ export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
 }
 
 /** The same for few rows, with an optional LayerNorm `[2, K]` of the input. `products` a workgroup, even. */
-export function linearRow(host: KernelHost, p: Product, norm?: GPUBuffer, products = 16): Dispatch {
+export function linearRow(host: KernelHost, p: Product, norm?: GPUBuffer, products = host.products): Dispatch {
   const overrides = overridesOf(p);
   return dispatch(
     host,

@@ -32,7 +32,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let first_column = group.x * 32u;
   let tile_row = (lane / 8u) * 4u;
   let tile_column = (lane % 8u) * 4u;
-  var totals = array<vec4f, 4>();
+  // Named, not arrays: an array indexed by a variable lives in memory on software adapters.
+  var total0 = vec4f();
+  var total1 = vec4f();
+  var total2 = vec4f();
+  var total3 = vec4f();
   for (var slice = 0u; slice < SLICES; slice++) {
     for (var i = lane; i < 256u; i += 64u) {
       let row = first_row + i / 8u;
@@ -42,38 +46,48 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       w_tile[i] = unpack_weights(weight[((FIRST_ROW + column) * SLICES + slice) * SLICE4 + i % 8u]);
     }
     workgroupBarrier();
-    var sums = array<vec4f, 4>();
+    var sum0 = vec4f();
+    var sum1 = vec4f();
+    var sum2 = vec4f();
+    var sum3 = vec4f();
     for (var i = 0u; i < SLICE4; i++) {
       let w0 = w_tile[tile_column * 8u + i];
-      let w1 = w_tile[(tile_column + 1u) * 8u + i];
-      let w2 = w_tile[(tile_column + 2u) * 8u + i];
-      let w3 = w_tile[(tile_column + 3u) * 8u + i];
-      for (var r = 0u; r < 4u; r++) {
-        let v = x_tile[(tile_row + r) * 8u + i];
-        var sum = sums[r];
-        sum = fma(vec4f(w0.x, w1.x, w2.x, w3.x), vec4f(v.x), sum);
-        sum = fma(vec4f(w0.y, w1.y, w2.y, w3.y), vec4f(v.y), sum);
-        sum = fma(vec4f(w0.z, w1.z, w2.z, w3.z), vec4f(v.z), sum);
-        sum = fma(vec4f(w0.w, w1.w, w2.w, w3.w), vec4f(v.w), sum);
-        sums[r] = sum;
-      }
+      let w1 = w_tile[tile_column * 8u + 8u + i];
+      let w2 = w_tile[tile_column * 8u + 16u + i];
+      let w3 = w_tile[tile_column * 8u + 24u + i];
+      let columns = transpose(mat4x4f(w0, w1, w2, w3));
+      sum0 = add_products(columns, x_tile[tile_row * 8u + i], sum0);
+      sum1 = add_products(columns, x_tile[tile_row * 8u + 8u + i], sum1);
+      sum2 = add_products(columns, x_tile[tile_row * 8u + 16u + i], sum2);
+      sum3 = add_products(columns, x_tile[tile_row * 8u + 24u + i], sum3);
     }
-    for (var r = 0u; r < 4u; r++) {
-      totals[r] += sums[r];
-    }
+    total0 += sum0;
+    total1 += sum1;
+    total2 += sum2;
+    total3 += sum3;
     workgroupBarrier();
   }
-  for (var r = 0u; r < 4u; r++) {
-    let row = first_row + tile_row + r;
-    if (row >= run.rows) {
-      return;
-    }
+  let row = first_row + tile_row;
+  let column = first_column + tile_column;
+  store_four(row, column, total0);
+  store_four(row + 1u, column, total1);
+  store_four(row + 2u, column, total2);
+  store_four(row + 3u, column, total3);
+}
+
+// Four columns' sums over the next four k: in order, as `multiply_add` of lib/product.wgsl does for one.
+fn add_products(w: mat4x4f, x: vec4f, sum: vec4f) -> vec4f {
+  return fma(w[3], vec4f(x.w), fma(w[2], vec4f(x.z), fma(w[1], vec4f(x.y), fma(w[0], vec4f(x.x), sum))));
+}
+
+fn store_four(row: u32, column: u32, sums: vec4f) {
+  if (row < run.rows) {
     let out_row = row * OUT_STRIDE + OUT_OFFSET;
-    for (var c = 0u; c < 4u; c += 2u) {
-      let column = first_column + tile_column + c;
-      if (column < N) {
-        store(out_row, column, totals[r][c], totals[r][c + 1u]);
-      }
+    if (column < N) {
+      store(out_row, column, sums.x, sums.y);
+    }
+    if (column + 2u < N) {
+      store(out_row, column + 2u, sums.z, sums.w);
     }
   }
 }

@@ -60,7 +60,7 @@ export function memoryStep(
   state: StateShape,
   gated: boolean,
   buffers: MemoryStepBuffers,
-  columns = 8,
+  columns = host.products / 2,
 ): Dispatch {
   return dispatch(
     host,

@@ -53,7 +53,7 @@ export function mixerStep(
   taps: number,
   state: StateShape,
   buffers: MixerStepBuffers,
-  products = 16,
+  products = host.products,
 ): Dispatch {
   return dispatch(
     host,

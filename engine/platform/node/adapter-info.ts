@@ -1,3 +1,7 @@
+import { isSoftware } from "../../gpu.ts";
+
+export { isSoftware } from "../../gpu.ts";
+
 /** What `resonant adapters` shows of an adapter. */
 export interface AdapterDescription {
   /** As its driver writes it where Dawn says so, else as `GPUAdapterInfo.device` has it. */
@@ -24,16 +28,6 @@ const LIMITS = [
   "maxComputeWorkgroupSizeX",
   "maxComputeWorkgroupsPerDimension",
 ] as const;
-
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
-
-/** Whether an adapter computes on the CPU. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  return (
-    info.isFallbackAdapter === true ||
-    SOFTWARE.test([info.vendor, info.architecture, info.device, info.description].join(" "))
-  );
-}
 
 /** Describes an adapter; `listed` is what Dawn's own list calls it, if that is known. */
 export function describe(

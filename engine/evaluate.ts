@@ -1,0 +1,79 @@
+import { crossEntropy } from "../kernels/cross-entropy/cross-entropy.ts";
+import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
+import { ResonantError } from "./errors.ts";
+import type { Runner } from "./runner.ts";
+
+export interface EvaluateOptions {
+  /**
+   * Tokens of a window, each from an empty state, its last target the next window's first token, the remainder dropped;
+   * undefined: one uninterrupted stream.
+   */
+  readonly window?: number | undefined;
+  /** Told of the tokens done and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** SPEC §7. */
+export interface Evaluation {
+  /** Nats per token. */
+  readonly loss: number;
+  /** Targets predicted. */
+  readonly tokens: number;
+  readonly window: number | null;
+}
+
+/**
+ * Mean −ln p of each token given what came before it.
+ * @throws ResonantError `invalid_argument` if there is not one target, `model` if the loss is not finite
+ */
+export async function evaluate(
+  runner: Runner,
+  tokens: ArrayLike<number>,
+  { window, onProgress, signal }: EvaluateOptions,
+): Promise<Evaluation> {
+  const targets = tokens.length - 1;
+  const length = window ?? targets;
+  const total = window ? Math.floor(targets / window) * window : targets;
+  if (!(total > 0) || !Number.isInteger(length)) {
+    const wanted = window ? `a window of ${window} needs ${window + 1}` : "a stream needs 2";
+    throw new ResonantError("invalid_argument", `${tokens.length} tokens, and ${wanted}`, { where: "data" });
+  }
+  const ids = Uint32Array.from(tokens);
+  const vocabulary = runner.weights.head.rows;
+  const bad = ids.find((id) => id >= vocabulary);
+  if (bad !== undefined) {
+    throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`, {
+      where: "data",
+    });
+  }
+  const { gpu, logitRows } = runner;
+  const targetIds = gpu.storage("targets", logitRows * 4);
+  const loss = gpu.storage("loss", logitRows * 4);
+  const { logits } = runner.passActivations;
+  const after = [crossEntropy(gpu, vocabulary, { logits, targets: targetIds, loss })];
+  // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.
+  const width = length <= logitRows ? length : Math.max(CHUNK, Math.floor(logitRows / CHUNK) * CHUNK);
+  const streams = Math.min(Math.max(1, Math.floor(logitRows / length)), total / length, runner.pool.free);
+  const slot = runner.pool.take(streams);
+  let sum = 0;
+  try {
+    for (let start = 0, rows = 0; start < total; start += rows) {
+      signal?.throwIfAborted();
+      const into = start % length;
+      const each = Math.min(width, length - into);
+      rows = each * (each === length ? Math.min(streams, (total - start) / length) : 1);
+      if (into === 0) runner.pool.clear(slot, streams);
+      gpu.device.queue.writeBuffer(targetIds, 0, ids.slice(start + 1, start + rows + 1));
+      runner.pass(slot, into, ids.subarray(start, start + rows), each, { after });
+      for (const value of await gpu.readFloats(loss, 0, rows)) sum += value;
+      onProgress?.(start + rows, total);
+    }
+  } finally {
+    runner.pool.give(slot, streams);
+    targetIds.destroy();
+    loss.destroy();
+  }
+  if (!Number.isFinite(sum)) throw new ResonantError("model", "the loss is not finite");
+  return { loss: sum / total, tokens: total, window: window ?? null };
+}

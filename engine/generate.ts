@@ -1,0 +1,184 @@
+import { decode } from "./decode.ts";
+import { ResonantError } from "./errors.ts";
+import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
+import type { Model } from "./model.ts";
+import type { Stream } from "./stream.ts";
+import { TextStream } from "./text/text-stream.ts";
+
+/** Defaults and ranges are the API contract's. */
+export interface GenerateOptions {
+  /** 1 to any number. Default 100. */
+  readonly maxTokens?: number;
+  /** 0 (argmax) to 2. Default 0.7. */
+  readonly temperature?: number;
+  /** 0: off. Default 50. */
+  readonly topK?: number;
+  /** 0 to 1. Default 0.95. */
+  readonly topP?: number;
+  /** 1 to 2. Default 1. */
+  readonly repetitionPenalty?: number;
+  /** λ ≥ 0 of phase-aware sampling. Default 0. */
+  readonly phaseTemperature?: number;
+  /** Default: the stream's own if it has generated before, else a random one. */
+  readonly seed?: number;
+  readonly choice?: number;
+  readonly stopSequences?: readonly string[];
+  /** Measure SPEC §4's metrics. Default false. */
+  readonly metrics?: boolean;
+  /** Keep held-back text and undecoded bytes in the stream, to be continued, instead of releasing them at the end. */
+  readonly keepPending?: boolean;
+  /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
+  readonly runAhead?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type FinishReason = "max_tokens" | "eos_token" | "stop_sequence";
+
+/** How a generation ended. */
+export interface Finish {
+  readonly reason: FinishReason;
+  readonly stop: string | undefined;
+  readonly promptTokens: number;
+  readonly tokens: readonly number[];
+  readonly seed: number;
+  readonly phase: PhaseMetrics | undefined;
+  readonly memory: MemoryStats | undefined;
+}
+
+/** Text as it becomes certain; the last piece carries how it ended. */
+export interface Piece {
+  readonly text: string;
+  readonly token?: number;
+  readonly finish?: Finish;
+}
+
+/**
+ * Continues `stream` with `prompt` and generates. The stream is left right after the last token that was read.
+ * @throws ResonantError `invalid_argument` naming the field; what `decode` throws
+ */
+export async function* generate(
+  model: Model,
+  stream: Stream,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<Piece, void, undefined> {
+  const o = checkOptions(options);
+  const tokens = promptTokens(model, stream, prompt);
+  const fresh = stream.position === 0 && stream.pending === undefined;
+  stream.seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
+  stream.choice = o.choice ?? stream.choice;
+  const sampling = {
+    temperature: o.temperature ?? 0.7,
+    topK: o.topK ?? 50,
+    topP: o.topP ?? 0.95,
+    repetitionPenalty: o.repetitionPenalty ?? 1,
+    phaseTemperature: o.phaseTemperature ?? 0,
+    seed: stream.seed,
+    choice: stream.choice,
+  };
+  const measure = o.metrics === true || sampling.phaseTemperature !== 0;
+  const meter = new MetricsMeter(model.weights, model.runner.pool.stateBytes);
+  const text = new TextStream(o.stopSequences, stream.text);
+  const generated: number[] = [];
+  let reason: FinishReason = "max_tokens";
+  let stop: string | undefined;
+  const maxTokens = o.maxTokens ?? 100;
+  const settings = { sampling, measure, maxTokens, runAhead: o.runAhead ?? 8, signal: o.signal };
+  for await (const step of decode(model.runner, stream, tokens, settings)) {
+    generated.push(step.token);
+    meter.add(step);
+    if (step.token === model.eosId) {
+      reason = "eos_token";
+      break;
+    }
+    const released = text.push(model.tokenBytes(step.token));
+    stream.text = text.pending;
+    yield { text: released.text, token: step.token };
+    if (released.stopped !== undefined) {
+      reason = "stop_sequence";
+      stop = released.stopped;
+      break;
+    }
+  }
+  let rest = "";
+  if (reason !== "stop_sequence" && !(o.keepPending && reason === "max_tokens")) {
+    const released = text.flush();
+    rest = released.text;
+    if (released.stopped !== undefined) [reason, stop] = ["stop_sequence", released.stopped];
+    stream.text = { bytes: new Uint8Array(), text: "" };
+  }
+  yield {
+    text: rest,
+    finish: {
+      reason,
+      stop,
+      promptTokens: tokens.length,
+      tokens: generated,
+      seed: stream.seed,
+      phase: o.metrics ? meter.phase() : undefined,
+      memory: o.metrics ? meter.memory() : undefined,
+    },
+  };
+}
+
+/** A generation read to its end: its whole text, and how it ended. */
+export async function collect(pieces: AsyncIterable<Piece>): Promise<Finish & { readonly text: string }> {
+  let text = "";
+  let finish: Finish | undefined;
+  for await (const piece of pieces) {
+    text += piece.text;
+    finish = piece.finish;
+  }
+  if (!finish) throw new ResonantError("model", "the generation ended without a last piece");
+  return { ...finish, text };
+}
+
+function promptTokens(model: Model, stream: Stream, prompt: string | readonly number[]): readonly number[] {
+  const tokens = typeof prompt === "string" ? model.encode(prompt) : prompt;
+  const fresh = stream.position === 0 && stream.pending === undefined;
+  if (tokens.length === 0 && fresh) {
+    if (model.config.bosId !== null) return [model.config.bosId];
+    throw new ResonantError("invalid_argument", "it is empty, and there is no state to continue", {
+      where: "prompt",
+    });
+  }
+  const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocabulary);
+  if (bad !== undefined) {
+    throw new ResonantError(
+      "invalid_argument",
+      `token ${bad} is not among the model's ${model.config.vocabulary}`,
+      { where: "prompt" },
+    );
+  }
+  return tokens;
+}
+
+/** A seed for those who give none; 32 bits, so that it is easily written down. */
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+
+const ranges = {
+  maxTokens: [1, Number.MAX_SAFE_INTEGER, true],
+  temperature: [0, 2, false],
+  topK: [0, 2 ** 31, true],
+  topP: [0, 1, false],
+  repetitionPenalty: [1, 2, false],
+  phaseTemperature: [0, 100, false],
+  seed: [0, Number.MAX_SAFE_INTEGER, true],
+  choice: [0, 2 ** 32 - 1, true],
+  runAhead: [0, 1024, true],
+} as const;
+
+function checkOptions(options: GenerateOptions): GenerateOptions {
+  for (const [field, [least, most, whole]] of Object.entries(ranges)) {
+    const value = options[field as keyof typeof ranges];
+    if (value === undefined) continue;
+    if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+      throw new ResonantError(
+        "invalid_argument",
+        `${value} is not ${whole ? "a whole number " : ""}from ${least} to ${most}`,
+        { where: field },
+      );
+    }
+  }
+  return options;
+}

@@ -1,0 +1,167 @@
+import type { WeightFormat } from "../kernels/matrix.ts";
+import type { TensorFile } from "../weights/tensor-file.ts";
+import { loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
+import { type Config, parseConfig } from "./config.ts";
+import { ResonantError } from "./errors.ts";
+import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
+import { Fingerprint } from "./fingerprint.ts";
+import { type GenerateOptions, generate, type Piece } from "./generate.ts";
+import type { Gpu } from "./gpu.ts";
+import { Runner, type RunnerOptions } from "./runner.ts";
+import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
+import { Stream } from "./stream.ts";
+import { tensorsUnder } from "./tensors.ts";
+import { type LoadProgress, loadWeights, type Weights } from "./weights.ts";
+
+/** What a model is read from; a platform finds these in a folder, or at a URL. */
+export interface ModelFiles {
+  /** For people: a folder, a name. */
+  readonly name: string;
+  /** `config.json`, parsed. */
+  readonly config: unknown;
+  readonly tensors: TensorFile;
+  /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
+  readonly tokenizer: unknown;
+  readonly tokenizerConfig: unknown;
+}
+
+export interface LoadOptions extends RunnerOptions {
+  /** Default `f32`. */
+  readonly format?: WeightFormat;
+  readonly onProgress?: LoadProgress;
+}
+
+/** A native resonant model on a GPU: text in, text out, and the streams that remember. */
+export class Model {
+  readonly name: string;
+  readonly gpu: Gpu;
+  readonly config: Config;
+  readonly weights: Weights;
+  readonly runner: Runner;
+  readonly tokenizer: TextTokenizer | undefined;
+  /** SHA-256 of its configuration and source weights. */
+  readonly fingerprint: string;
+  readonly format: WeightFormat;
+
+  /** @throws ResonantError naming the file, field, tensor, kernel or buffer at fault */
+  static async load(gpu: Gpu, files: ModelFiles, options: LoadOptions = {}): Promise<Model> {
+    const format = options.format ?? "f32";
+    const config = parseConfig(files.config, `${files.name}: config.json`);
+    const tokenizer =
+      files.tokenizer === null
+        ? undefined
+        : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
+    const fingerprint = new Fingerprint();
+    const weights = await loadWeights(
+      gpu,
+      config,
+      tensorsUnder(files.tensors, "", fingerprint),
+      format,
+      options.onProgress,
+    );
+    const runner = new Runner(gpu, weights, options);
+    await gpu.settle();
+    return new Model(
+      files.name,
+      gpu,
+      config,
+      weights,
+      runner,
+      tokenizer,
+      await fingerprint.digest(config),
+      format,
+    );
+  }
+
+  private constructor(
+    name: string,
+    gpu: Gpu,
+    config: Config,
+    weights: Weights,
+    runner: Runner,
+    tokenizer: TextTokenizer | undefined,
+    fingerprint: string,
+    format: WeightFormat,
+  ) {
+    this.name = name;
+    this.gpu = gpu;
+    this.config = config;
+    this.weights = weights;
+    this.runner = runner;
+    this.tokenizer = tokenizer;
+    this.fingerprint = fingerprint;
+    this.format = format;
+  }
+
+  get eosId(): number | null {
+    return this.config.eosId;
+  }
+
+  /** @throws ResonantError `invalid_file` where the model has no tokenizer */
+  encode(text: string): number[] {
+    return this.#text().encode(text);
+  }
+
+  /** The bytes a token stands for. */
+  tokenBytes(token: number): Uint8Array {
+    return this.#text().bytes(token);
+  }
+
+  #text(): TextTokenizer {
+    if (this.tokenizer) return this.tokenizer;
+    throw new ResonantError("invalid_file", "the model has no tokenizer.json", { where: this.name });
+  }
+
+  /** An empty stream, at position 0. Close it to give its slot back. */
+  open(): Stream {
+    return new Stream(this.runner);
+  }
+
+  /** Continues `prompt` — after `stream`, or on its own — as an async iterable of text. */
+  async *generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions & { readonly stream?: Stream } = {},
+  ): AsyncGenerator<Piece, void, undefined> {
+    const stream = options.stream ?? this.open();
+    try {
+      yield* generate(this, stream, prompt, options);
+    } finally {
+      if (!options.stream) stream.close();
+    }
+  }
+
+  /** Mean negative log-likelihood of a text, in nats per token. */
+  evaluate(tokens: ArrayLike<number>, options: EvaluateOptions): Promise<Evaluation> {
+    return evaluate(this.runner, tokens, options);
+  }
+
+  /** A stream's whole state as a small file. */
+  async save(stream: Stream): Promise<Uint8Array<ArrayBuffer>> {
+    const { position, pending, seed, choice, text } = stream;
+    const { state, counts } = await this.runner.pool.read(stream.slot);
+    return encodeState(this.#owner(), { position, pending, seed, choice, text, state, counts });
+  }
+
+  /** A stream that continues a saved one. @throws ResonantError `state` if it is damaged or of another model */
+  async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
+    const { position, pending, seed, choice, text, state, counts } = await decodeState(
+      this.#owner(),
+      file,
+      name,
+    );
+    const stream = new Stream(this.runner);
+    this.runner.pool.write(
+      stream.slot,
+      state as Float32Array<ArrayBuffer>,
+      counts as Uint32Array<ArrayBuffer>,
+      pending ?? 0,
+    );
+    return Object.assign(stream, { position, pending, seed, choice, text });
+  }
+
+  #owner(): StateOwner {
+    const { config, fingerprint, format } = this;
+    const { shape, layers, vocabulary } = config;
+    return { shape, layers, vocabulary, fingerprint, format };
+  }
+}

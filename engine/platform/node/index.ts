@@ -1,0 +1,39 @@
+import { basename } from "node:path";
+import { Gpu } from "../../gpu.ts";
+import { type LoadOptions, Model } from "../../model.ts";
+import { type AdapterOptions, requestAdapter } from "./device.ts";
+import { defaultModelFolder, openModelFolder } from "./files.ts";
+
+export { ResonantError } from "../../errors.ts";
+export type { Evaluation } from "../../evaluate.ts";
+export { collect, type Finish, type GenerateOptions, type Piece } from "../../generate.ts";
+export { Gpu } from "../../gpu.ts";
+export { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
+export type { Stream } from "../../stream.ts";
+export { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
+export { openModelFolder } from "./files.ts";
+
+/** How to load a model in Node. */
+export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgress"> {
+  /** Told of the software driver's download, if there is one. */
+  readonly onDownload?: AdapterOptions["onProgress"];
+  /** A folder; the model that ships with this package if undefined. */
+  readonly model?: string | undefined;
+}
+
+/**
+ * Finds a device, loads a model onto it, and returns it ready to generate.
+ * @throws ResonantError naming what is missing or wrong, and the fix
+ */
+export async function loadModel(options: OpenOptions = {}): Promise<Model> {
+  const { model, device, onDownload, dawn, ...load } = options;
+  const folder = model ?? (await defaultModelFolder());
+  const files = await openModelFolder(folder);
+  try {
+    const gpu = await Gpu.open(await requestAdapter({ device, dawn, onProgress: onDownload }));
+    const named = { ...files, name: model === undefined ? `resonant-${basename(folder)}` : folder };
+    return await Model.load(gpu, named, load);
+  } finally {
+    await files.close();
+  }
+}
