@@ -7,6 +7,8 @@ import { ResonantError } from "./errors.ts";
  */
 export class Gpu implements KernelHost {
   readonly device: GPUDevice;
+  /** The adapter's name, for people. */
+  readonly name: string;
   readonly products: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -27,14 +29,16 @@ export class Gpu implements KernelHost {
     }
     try {
       const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
-      return new Gpu(device, isSoftware(adapter.info) ? 64 : 16);
+      const { device: model, description, vendor } = adapter.info;
+      return new Gpu(device, model || description || vendor || "unknown", isSoftware(adapter.info) ? 64 : 16);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
   }
 
-  constructor(device: GPUDevice, products = 16) {
+  constructor(device: GPUDevice, name: string, products = 16) {
     this.device = device;
+    this.name = name;
     this.products = products;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {

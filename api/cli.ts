@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { adaptersCommand } from "./commands/adapters.ts";
+import { benchCommand } from "./commands/bench.ts";
+import { convertCommand } from "./commands/convert.ts";
+import { evalCommand } from "./commands/eval.ts";
+import { generateCommand } from "./commands/generate.ts";
+import { goldensCommand } from "./commands/goldens.ts";
+import { infoCommand } from "./commands/info.ts";
+import { fail } from "./terminal.ts";
+
+const program = new Command("resonant")
+  .description("Resonant language models on WebGPU: oscillators and phase memories instead of attention.")
+  .version(packageJson.version)
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError("(run it with --help for its arguments)");
+for (const command of [
+  generateCommand(),
+  infoCommand(),
+  evalCommand(),
+  goldensCommand(),
+  adaptersCommand(),
+  convertCommand(),
+  benchCommand(),
+]) {
+  program.addCommand(command.exitOverride());
+}
+
+// A reader that has seen enough, such as `head`, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === "EPIPE" ? 0 : 1);
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Commander has printed its own; its help and version end with 0, its errors are about usage.
+  process.exit(error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : fail(error));
+}
+// Dawn keeps the process alive for as long as it holds a device.
+process.exit(process.exitCode ?? 0);

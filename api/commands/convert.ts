@@ -1,0 +1,33 @@
+import { type Command, Command as Subcommand } from "commander";
+import { convertToSafetensors } from "../../weights/convert.ts";
+import { jsonOption } from "../options.ts";
+import { Progress, print, printJson } from "../terminal.ts";
+
+/** `resonant convert`. */
+export function convertCommand(): Command {
+  return new Subcommand("convert")
+    .description("Turn a PyTorch checkpoint into safetensors, without executing anything in it.")
+    .argument("<checkpoint>", "a .pt file")
+    .argument("<output>", "a .safetensors file")
+    .option("--force", "overwrite the output")
+    .addOption(jsonOption())
+    .action(async (input: string, output: string, flags: { force?: boolean; json?: boolean }) => {
+      const progress = new Progress("converting", "tensors");
+      try {
+        const summary = await convertToSafetensors(
+          input,
+          output,
+          ({ done, total }) => progress.update(done, total),
+          { force: flags.force === true },
+        );
+        progress.stop();
+        if (flags.json) return await printJson(summary);
+        const dtypes = Object.entries(summary.dtypes).map(([dtype, count]) => `${count} ${dtype}`);
+        await print(
+          `${summary.tensors} tensors (${dtypes.join(", ")}), ${summary.bytes} bytes to ${summary.output}\n`,
+        );
+      } finally {
+        progress.stop();
+      }
+    });
+}

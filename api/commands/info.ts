@@ -1,0 +1,46 @@
+import { type Command, Command as Subcommand } from "commander";
+import { jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
+import { modelInfo } from "../responses.ts";
+import { print, printJson, table } from "../terminal.ts";
+
+/** `resonant info`. */
+export function infoCommand(): Command {
+  return withModel(new Subcommand("info").description("Describe a model."))
+    .addOption(jsonOption())
+    .action(async (flags: ModelFlags & { json?: boolean }) => {
+      const model = await openModel(flags);
+      const info = modelInfo(model);
+      const blocks = model.weights.blocks.map(({ constants: c }) => ({
+        gamma: c.gamma,
+        alpha: c.alpha,
+        drive_omega: c.driveOmega,
+        drive_phi: c.drivePhi,
+        pvm_omega: c.pvmOmega,
+        pvm_phi: c.pvmPhi,
+      }));
+      if (flags.json) return printJson({ ...info, blocks });
+      const { size, taps, inner, lattice } = model.config.shape;
+      await print(
+        table([
+          ["model", info.model_name],
+          ["parameters", info.parameters.toLocaleString("en")],
+          ["blocks", `${info.num_afrb_layers} of width ${size}, MLP ${inner}, conv ${taps}`],
+          ["vocabulary", String(info.vocab_size)],
+          ["lattice", lattice ? `${lattice.components} of ${lattice.grid.join(" × ")}` : "none"],
+          ["context", "unlimited"],
+          ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
+          ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
+          ["a token takes", `${info.dispatches_per_token} dispatches`],
+          ["device", info.device],
+          ["fingerprint", info.fingerprint.slice(0, 16)],
+        ]),
+      );
+      await print("\n");
+      await print(
+        table([
+          ["block", "γ", "α", "drive ω", "drive φ", "PVM ω", "PVM φ"],
+          ...blocks.map((block, i) => [String(i), ...Object.values(block).map((value) => value.toFixed(4))]),
+        ]),
+      );
+    });
+}

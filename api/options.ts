@@ -1,0 +1,83 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { DeviceChoice } from "../engine/platform/node/device.ts";
+import {
+  describeAdapter,
+  Gpu,
+  loadModel,
+  type Model,
+  requestAdapter,
+} from "../engine/platform/node/index.ts";
+import type { WeightFormat } from "../kernels/matrix.ts";
+import { Progress } from "./terminal.ts";
+
+/** A number within bounds, for `argParser`. */
+export function numberIn(least: number, most: number, whole = false): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+      throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+export const jsonOption = (): Option => new Option("--json", "print JSON, for machines");
+
+export const deviceOption = (): Option =>
+  new Option("--device <kind>", "cuda or gpu: a hardware adapter, mps: Metal, cpu: a software adapter")
+    .choices(["cuda", "gpu", "mps", "cpu"])
+    .env("DEVICE");
+
+export interface DeviceFlags {
+  readonly device?: DeviceChoice;
+}
+
+export interface ModelFlags extends DeviceFlags {
+  readonly model?: string;
+  readonly format: WeightFormat;
+}
+
+/** Adds `--model`, `--format` and `--device`. */
+export function withModel(command: Command): Command {
+  return command
+    .addOption(
+      new Option("-m, --model <folder>", "config.json, model.safetensors, tokenizer.json").env("MODEL_NAME"),
+    )
+    .addOption(new Option("--format <format>", "how weights are kept").choices(["f32", "f16"]).default("f32"))
+    .addOption(deviceOption());
+}
+
+/** Loads the model that the flags name, or the default one, with progress bars. */
+export async function openModel({ model, format, device }: ModelFlags): Promise<Model> {
+  const download = new Progress("software Vulkan driver", "bytes");
+  const reading = new Progress("reading the model", "tensors");
+  try {
+    return await loadModel({
+      model,
+      format,
+      ...(device ? { device } : {}),
+      onDownload: (bytes, total) => download.update(bytes, total),
+      onProgress: (done, total) => {
+        download.stop();
+        reading.update(done, total);
+      },
+    });
+  } finally {
+    download.stop();
+    reading.stop();
+  }
+}
+
+/** A device without a model, and its adapter's name. */
+export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+  const download = new Progress("software Vulkan driver", "bytes");
+  try {
+    const adapter = await requestAdapter({
+      ...(device ? { device } : {}),
+      onProgress: (bytes, total) => download.update(bytes, total),
+    });
+    return { gpu: await Gpu.open(adapter), name: describeAdapter(adapter).name };
+  } finally {
+    download.stop();
+  }
+}
