@@ -1,10 +1,12 @@
 import * as v from "valibot";
 import { bytesSource } from "../weights/byte-source.ts";
+import { printable } from "../weights/refuse.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import type { BlockShape } from "./config.ts";
 import { ResonantError } from "./errors.ts";
 import { sha256 } from "./fingerprint.ts";
+import { Utf8Decoder } from "./text/utf8-decoder.ts";
 import { concat } from "./weights.ts";
 
 /** All that a stream's future depends on (SPEC §3). */
@@ -46,7 +48,7 @@ const header = v.strictObject({
   pending: v.union([v.literal(""), whole]),
   seed: whole,
   choice: v.pipe(whole, v.maxValue(2 ** 32 - 1)),
-  text: v.pipe(v.string(), v.maxLength(2 ** 20)),
+  text: v.pipe(v.string(), v.maxLength(2 ** 20), v.regex(/^\P{Surrogate}*$/u, "holds half a surrogate pair")),
   bytes: v.pipe(v.string(), v.regex(/^([0-9a-f]{2}){0,3}$/)),
   sha256: v.string(),
 });
@@ -143,8 +145,13 @@ export async function decodeState(
     );
   }
 
+  const expected = parts(owner);
+  const known = new Set([...expected.map((part) => part.name), "tokens", "counts"]);
+  for (const tensor of opened.tensors.keys()) {
+    if (!known.has(tensor)) fail(`${printable(tensor)} is no part of such a state`);
+  }
   const states: Float32Array[] = [];
-  for (const part of parts(owner)) {
+  for (const part of expected) {
     const values = await opened.float32(expectTensor(opened, part.name, part.shape, "F32", fail));
     if (!values.every(Number.isFinite)) fail(`${part.name} holds values that are not finite`);
     states.push(values);
@@ -161,16 +168,21 @@ export async function decodeState(
     if (token >= owner.vocabulary || counts[token]) fail(`token ${token} of its counts`);
     counts[token] = numbers[i] || fail(`token ${token} was fed 0 times`);
   });
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (total !== h.position) fail(`position ${h.position}, but its counts are of ${total} tokens`);
   if (h.pending !== "" && h.pending >= owner.vocabulary) fail(`pending token ${h.pending}`);
+  const bytes = Uint8Array.from(h.bytes.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+  try {
+    new Utf8Decoder(bytes);
+  } catch {
+    fail(`bytes ${h.bytes} begin no UTF-8 character`);
+  }
   return {
     position: h.position,
     pending: h.pending === "" ? undefined : h.pending,
     seed: h.seed,
     choice: h.choice,
-    text: {
-      text: h.text,
-      bytes: Uint8Array.from(h.bytes.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)),
-    },
+    text: { text: h.text, bytes },
     state: concat(states),
     counts,
   };
