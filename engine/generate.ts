@@ -65,16 +65,16 @@ export async function* generate(
   const o = checkOptions(options);
   const tokens = promptTokens(model, stream, prompt);
   const fresh = stream.position === 0 && stream.pending === undefined;
-  stream.seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
-  stream.choice = o.choice ?? stream.choice;
+  const seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
+  const choice = o.choice ?? stream.choice;
   const sampling = {
     temperature: o.temperature ?? 0.7,
     topK: o.topK ?? 50,
     topP: o.topP ?? 0.95,
     repetitionPenalty: o.repetitionPenalty ?? 1,
     phaseTemperature: o.phaseTemperature ?? 0,
-    seed: stream.seed,
-    choice: stream.choice,
+    seed,
+    choice,
   };
   const measure = o.metrics === true || sampling.phaseTemperature !== 0;
   const meter = new MetricsMeter(model.weights, model.runner.pool.stateBytes);
@@ -85,6 +85,7 @@ export async function* generate(
   const maxTokens = o.maxTokens ?? 100;
   const settings = { sampling, measure, maxTokens, runAhead: o.runAhead ?? 8, signal: o.signal };
   for await (const step of decode(model.runner, stream, tokens, settings)) {
+    Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     generated.push(step.token);
     meter.add(step);
     if (step.token === model.eosId) {
@@ -114,7 +115,7 @@ export async function* generate(
       stop,
       promptTokens: tokens.length,
       tokens: generated,
-      seed: stream.seed,
+      seed,
       phase: o.metrics ? meter.phase() : undefined,
       memory: o.metrics ? meter.memory() : undefined,
     },

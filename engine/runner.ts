@@ -37,8 +37,6 @@ export interface RunnerOptions {
   readonly steps?: number;
 }
 
-/** Snapshots that runs in flight may need, and one for a fork. */
-const SNAPSHOTS = 4;
 /** A logits buffer for a pass larger than this is cut into smaller passes. */
 const LOGIT_BYTES = 64 * 2 ** 20;
 
@@ -63,8 +61,10 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
-    this.pool = new StatePool(gpu, stateShape(shape, layers), vocabulary, options.slots ?? 16);
-    this.snapshots = new StatePool(gpu, stateShape(shape, layers), vocabulary, SNAPSHOTS);
+    const slots = options.slots ?? 16;
+    this.pool = new StatePool(gpu, stateShape(shape, layers), vocabulary, slots);
+    // Two runs of each stream may be in flight, and a fork needs one.
+    this.snapshots = new StatePool(gpu, stateShape(shape, layers), vocabulary, 2 * slots + 1);
     this.#step = new Activations(gpu, shape, layers, {
       rows: 1,
       steps: this.maxSteps,
