@@ -29,6 +29,8 @@ export interface KernelHost {
   readonly products: number;
   /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */
   pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline;
+  /** A uniform buffer holding `data`. */
+  uniform(label: string, data: ArrayBufferView<ArrayBuffer>): GPUBuffer;
 }
 
 /** The uniform and schedule of a pass: `Run` and `Schedule` in `lib/run.wgsl`. */

@@ -1,3 +1,16 @@
+// A product's shape: a uniform, not overrides, so that one pipeline serves all products of a model.
+struct Shape {
+  columns: u32, // K
+  outputs: u32, // N
+  first_row: u32, // of W and b
+  in_stride: u32,
+  in_offset: u32,
+  out_stride: u32,
+  out_offset: u32,
+  epilogue: u32,
+  has_bias: u32,
+}
+
 // What becomes of two neighbouring sums of a row (column even; a gated unit's two halves lie side by side).
 const STORE = 0u; // out = sum + b
 const GATED = 1u; // out[column / 2] = (sum + b) σ(next sum + b)
@@ -6,27 +19,27 @@ const ADD = 3u; // out += sum + b
 
 fn store(out_row: u32, column: u32, sum: f32, next_sum: f32) {
   let value = biased(sum, column);
-  if (EPILOGUE == GATED) {
+  if (shape.epilogue == GATED) {
     out[out_row + column / 2u] = value * sigmoid(biased(next_sum, column + 1u));
     return;
   }
   finish(out_row + column, value);
-  if (column + 1u < N) {
+  if (column + 1u < shape.outputs) {
     finish(out_row + column + 1u, biased(next_sum, column + 1u));
   }
 }
 
 fn biased(sum: f32, column: u32) -> f32 {
-  if (BIAS) {
-    return sum + bias[FIRST_ROW + column];
+  if (shape.has_bias != 0u) {
+    return sum + bias[shape.first_row + column];
   }
   return sum;
 }
 
 fn finish(index: u32, value: f32) {
-  if (EPILOGUE == SIGMOID) {
+  if (shape.epilogue == SIGMOID) {
     out[index] = sigmoid(value);
-  } else if (EPILOGUE == ADD) {
+  } else if (shape.epilogue == ADD) {
     out[index] += value;
   } else {
     out[index] = value;

@@ -47,43 +47,57 @@ export interface Product {
   readonly epilogue: Epilogue;
 }
 
-function overridesOf(p: Product) {
-  const [first, count] = p.rows ?? [0, p.weight.rows];
-  const k = p.columns ?? p.weight.columns;
-  return {
-    K: k,
-    SLICES: slicesOf(k),
-    N: count,
-    FIRST_ROW: first,
-    IN_STRIDE: p.input.stride,
-    IN_OFFSET: p.input.offset ?? 0,
-    OUT_STRIDE: p.output.stride,
-    OUT_OFFSET: p.output.offset ?? 0,
-    EPILOGUE: epilogues.indexOf(p.epilogue),
-    BIAS: p.bias !== undefined,
-  };
+/** `Shape` of `epilogue.wgsl`, on the GPU and here. */
+function shapeOf(host: KernelHost, p: Product): { shape: GPUBuffer; outputs: number; columns: number } {
+  const [first, outputs] = p.rows ?? [0, p.weight.rows];
+  const columns = p.columns ?? p.weight.columns;
+  const { input, output } = p;
+  const shape = Uint32Array.of(
+    columns,
+    outputs,
+    first,
+    input.stride,
+    input.offset ?? 0,
+    output.stride,
+    output.offset ?? 0,
+    epilogues.indexOf(p.epilogue),
+    p.bias === undefined ? 0 : 1,
+  );
+  return { shape: host.uniform("shape of a product", shape), outputs, columns };
 }
 
 /** `Y = epilogue(X Wᵀ + b)` for many rows, in 32 × 32 tiles. Bit for bit what {@link linearRow} gives. */
 export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
-  const overrides = overridesOf(p);
+  const { shape, outputs } = shapeOf(host, p);
   return dispatch(
     host,
     manyRows[p.weight.format],
-    overrides,
-    [run, p.input.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
-    ({ rows }) => [ceilDivide(overrides.N, 32), ceilDivide(rows, 32)],
+    {},
+    [run, shape, p.input.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
+    ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 32)],
   );
 }
 
 /** The same for few rows, with an optional LayerNorm `[2, K]` of the input. `products` a workgroup, even. */
-export function linearRow(host: KernelHost, p: Product, norm?: GPUBuffer, products = host.products): Dispatch {
-  const overrides = overridesOf(p);
+export function linearRow(
+  host: KernelHost,
+  p: Product,
+  norm?: GPUBuffer,
+  products = host.products,
+): Dispatch {
+  const { shape, outputs, columns } = shapeOf(host, p);
   return dispatch(
     host,
     fewRows[p.weight.format],
-    { ...overrides, NORM: norm !== undefined, PRODUCTS: products },
-    [p.input.buffer, norm ?? p.weight.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
-    ({ rows }) => [ceilDivide(overrides.N, products), rows],
+    { K: columns, NORM: norm !== undefined, SLICES: slicesOf(columns), PRODUCTS: products },
+    [
+      shape,
+      p.input.buffer,
+      norm ?? p.weight.buffer,
+      p.weight.buffer,
+      p.bias ?? p.weight.buffer,
+      p.output.buffer,
+    ],
+    ({ rows }) => [ceilDivide(outputs, products), rows],
   );
 }

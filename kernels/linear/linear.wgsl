@@ -1,27 +1,18 @@
 // Y = X Wᵀ + b for many rows: 32 × 32 tiles of Y, 4 × 4 a thread, one slice of K at a time through shared memory.
-override K: u32;
-override SLICES: u32; // of 32 columns, the last padded with zeros
-override N: u32;
-override FIRST_ROW: u32; // of W and b
-override IN_STRIDE: u32;
-override IN_OFFSET: u32;
-override OUT_STRIDE: u32;
-override OUT_OFFSET: u32;
-override EPILOGUE: u32;
-override BIAS: bool;
 
 @group(0) @binding(0) var<uniform> run: Run;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [rows, IN_STRIDE], K from IN_OFFSET
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [≥ FIRST_ROW + N, SLICES · 8]
-@group(0) @binding(3) var<storage, read> bias: array<f32>; // [≥ FIRST_ROW + N]
-@group(0) @binding(4) var<storage, read_write> out: array<f32>; // [rows, OUT_STRIDE], from OUT_OFFSET
+@group(0) @binding(1) var<uniform> shape: Shape;
+@group(0) @binding(2) var<storage, read> x: array<f32>; // [rows, in_stride], K from in_offset
+@group(0) @binding(3) var<storage, read> weight: array<Weight4>; // [≥ first_row + N, slices · 8]
+@group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
+@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
 var<workgroup> x_tile: array<vec4f, 256>; // [32 rows, 8]
 var<workgroup> w_tile: array<vec4f, 256>; // [32 columns, 8]
 
 fn load_x(row: u32, k: u32) -> f32 {
-  if (row < run.rows && k < K) {
-    return x[row * IN_STRIDE + IN_OFFSET + k];
+  if (row < run.rows && k < shape.columns) {
+    return x[row * shape.in_stride + shape.in_offset + k];
   }
   return 0.0;
 }
@@ -32,18 +23,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let first_column = group.x * 32u;
   let tile_row = (lane / 8u) * 4u;
   let tile_column = (lane % 8u) * 4u;
+  let slices = (shape.columns + 31u) / 32u; // the last padded with zeros
   // Named, not arrays: an array indexed by a variable lives in memory on software adapters.
   var total0 = vec4f();
   var total1 = vec4f();
   var total2 = vec4f();
   var total3 = vec4f();
-  for (var slice = 0u; slice < SLICES; slice++) {
+  for (var slice = 0u; slice < slices; slice++) {
     for (var i = lane; i < 256u; i += 64u) {
       let row = first_row + i / 8u;
       let k = slice * 32u + (i % 8u) * 4u;
       x_tile[i] = vec4f(load_x(row, k), load_x(row, k + 1u), load_x(row, k + 2u), load_x(row, k + 3u));
-      let column = min(first_column + i / 8u, N - 1u);
-      w_tile[i] = unpack_weights(weight[((FIRST_ROW + column) * SLICES + slice) * SLICE4 + i % 8u]);
+      let column = min(first_column + i / 8u, shape.outputs - 1u);
+      w_tile[i] = unpack_weights(weight[((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u]);
     }
     workgroupBarrier();
     var sum0 = vec4f();
@@ -82,11 +74,11 @@ fn add_products(w: mat4x4f, x: vec4f, sum: vec4f) -> vec4f {
 
 fn store_four(row: u32, column: u32, sums: vec4f) {
   if (row < run.rows) {
-    let out_row = row * OUT_STRIDE + OUT_OFFSET;
-    if (column < N) {
+    let out_row = row * shape.out_stride + shape.out_offset;
+    if (column < shape.outputs) {
       store(out_row, column, sums.x, sums.y);
     }
-    if (column + 2u < N) {
+    if (column + 2u < shape.outputs) {
       store(out_row, column + 2u, sums.z, sums.w);
     }
   }
