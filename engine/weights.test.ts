@@ -1,0 +1,188 @@
+import { describe, expect, it } from "vitest";
+import { testGpu } from "../test/gpu.ts";
+import { openGolden, scriptedModelFiles } from "../test/models.ts";
+import { refusal } from "../weights/testing/fixtures.ts";
+import { loadAdapter } from "./adapter.ts";
+import { parseConfig } from "./config.ts";
+import type { ResonantError } from "./errors.ts";
+import { Fingerprint } from "./fingerprint.ts";
+import { goldenConfig } from "./goldens.ts";
+import type { Gpu } from "./gpu.ts";
+import { Model } from "./model.ts";
+import { type Tensors, tensorsUnder } from "./tensors.ts";
+import { loadWeights } from "./weights.ts";
+
+const GRID = "native_grid2x4";
+
+/** A golden model's tensors with `change` made to their shapes. */
+async function tensors(change: (shapes: Map<string, readonly number[]>) => void): Promise<Tensors> {
+  const all = tensorsUnder(await openGolden(GRID), "weights.");
+  const shapes = new Map(all.shapes);
+  change(shapes);
+  return { ...all, shapes };
+}
+
+async function refusedBy(gpu: Gpu, given: Tensors): Promise<ResonantError> {
+  const config = parseConfig(goldenConfig(await openGolden(GRID)), "config.json");
+  return refusal(loadWeights(gpu, config, given, "f32"));
+}
+
+describe("a native model's weights", () => {
+  it.each([
+    "embed.weight",
+    "norm.bias",
+    "blocks.1.gamma_raw",
+    "blocks.0.plm.kappa",
+    "blocks.1.mlp.down.weight",
+  ])("without %s are refused by its name, and nothing is allocated", async (name) => {
+    const gpu = await testGpu();
+    const before = gpu.bytes;
+    const error = await refusedBy(gpu, await tensors((shapes) => shapes.delete(name)));
+    expect(error).toMatchObject({ code: "invalid_file", message: expect.stringContaining("missing") });
+    expect(error.where).toBe(`goldens/${GRID}.safetensors: ${name}`);
+    expect(gpu.bytes).toBe(before);
+  });
+
+  it.each([
+    ["embed.weight", [50, 31], "[50, 32]"],
+    ["head.weight", [32, 50], "[50, 32]"],
+    ["blocks.0.conv.weight", [32, 1, 4], "[32, 4]"],
+    ["blocks.1.gamma_raw", [1], "[]"],
+    ["blocks.1.mixer.weight", [32, 32], "[64, 32]"],
+    ["blocks.0.pvm.alpha", [], "[16]"],
+  ])("with a wrong shape of %s are refused by its name and both shapes", async (name, shape, wanted) => {
+    const gpu = await testGpu();
+    const before = gpu.bytes;
+    const error = await refusedBy(gpu, await tensors((shapes) => shapes.set(name, shape)));
+    expect(error).toMatchObject({ code: "invalid_file", where: `goldens/${GRID}.safetensors: ${name}` });
+    expect(error.message).toContain(`[${shape.join(", ")}]`);
+    expect(error.message).toContain(wanted);
+    expect(gpu.bytes).toBe(before);
+  });
+
+  it.each(["blocks.2.gamma_raw", "blocks.0.attention.weight", "embed.bias"])(
+    "with an unknown %s are refused by its name, and nothing is allocated",
+    async (name) => {
+      const gpu = await testGpu();
+      const before = gpu.bytes;
+      const error = await refusedBy(gpu, await tensors((shapes) => shapes.set(name, [1])));
+      expect(error).toMatchObject({ code: "invalid_file", where: `goldens/${GRID}.safetensors: ${name}` });
+      expect(gpu.bytes).toBe(before);
+    },
+  );
+
+  it.each([
+    ["blocks.0.norm2.weight", Number.NaN, 31],
+    ["embed.weight", Number.POSITIVE_INFINITY, 49 * 32 + 31],
+    ["blocks.1.gamma_raw", Number.NEGATIVE_INFINITY, 0],
+  ])("with %s of %d are refused by the tensor and the element", async (name, value, element) => {
+    const file = await openGolden(GRID);
+    const given = tensorsUnder(
+      {
+        ...file,
+        bytes: async (full) => {
+          const bytes = (await file.bytes(full)).slice();
+          if (full === `weights.${name}`) new Float32Array(bytes.buffer)[element] = value;
+          return bytes;
+        },
+      },
+      "weights.",
+    );
+    const error = await refusedBy(await testGpu(), given);
+    expect(error).toMatchObject({
+      code: "invalid_file",
+      where: `goldens/${GRID}.safetensors: weights.${name}`,
+    });
+    expect(error.message).toContain(`element ${element} is ${value}`);
+  });
+
+  it("are told of one by one as they are read, each once", async () => {
+    const given = await tensors(() => {});
+    const config = parseConfig(goldenConfig(await openGolden(GRID)), "config.json");
+    const told: [number, number, string][] = [];
+    const { parameters } = await loadWeights(await testGpu(), config, given, "f32", (...args) => {
+      told.push(args);
+    });
+    expect(told.map(([done]) => done)).toEqual(told.map((_, i) => i + 1));
+    expect(told.map(([, , name]) => name).sort()).toEqual([...given.shapes.keys()].sort());
+    expect(new Set(told.map(([, total]) => total))).toEqual(new Set([given.shapes.size]));
+    const elements = [...given.shapes.values()].map((dims) =>
+      dims.reduce((product, dim) => product * dim, 1),
+    );
+    expect(parameters).toBe(elements.reduce((sum, count) => sum + count, 0));
+  });
+});
+
+describe("a reference adapter's weights", () => {
+  const load = async (change: (shapes: Map<string, readonly number[]>) => void, config: unknown = {}) => {
+    const all = tensorsUnder(await openGolden("afrb_glu_pvm"), "state.");
+    const shapes = new Map(all.shapes);
+    change(shapes);
+    return refusal(loadAdapter(await testGpu(), { ...all, shapes }, config, 1));
+  };
+
+  it.each(["norm1.weight", "alpha", "phase_embed.omega_const", "pvm.input_scale", "global_step"])(
+    "without %s are refused by its name",
+    async (name) => {
+      const error = await load((shapes) => shapes.delete(name));
+      expect(error.code).toBe("invalid_file");
+      expect(error.where).toMatch(new RegExp(`afrb_glu_pvm\\.safetensors: ${name}$`));
+    },
+  );
+
+  it("of an unknown name are refused by it", async () => {
+    const error = await load((shapes) => shapes.set("mixer.2.weight", [1]));
+    expect(error).toMatchObject({
+      code: "invalid_file",
+      where: expect.stringMatching(/: mixer\.2\.weight$/),
+    });
+  });
+
+  it.each([
+    ["omega", "6"],
+    ["pvm_beta", Number.NaN],
+    ["phase_ramp", null],
+    ["stillness_warm", []],
+  ])("under a model_config with a bad %s are refused by the field's name", async (field, value) => {
+    const error = await load(() => {}, { [field]: value });
+    expect(error).toMatchObject({
+      code: "invalid_file",
+      where: expect.stringMatching(new RegExp(`: model_config\\.${field}$`)),
+    });
+  });
+});
+
+describe("a model's fingerprint", () => {
+  const bytes = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
+
+  it("depends on each tensor's name, shape, type and values and on the configuration, not on their order", async () => {
+    const of = async (config: unknown, ...list: Parameters<Fingerprint["add"]>[]): Promise<string> => {
+      const fingerprint = new Fingerprint();
+      for (const each of list) await fingerprint.add(...each);
+      return fingerprint.digest(config);
+    };
+    const a: Parameters<Fingerprint["add"]> = ["a", "F32", [2], bytes(1, 2)];
+    const b: Parameters<Fingerprint["add"]> = ["b", "F32", [1], bytes(3)];
+    const base = await of({ layers: 1 }, a, b);
+    expect(base).toMatch(/^[0-9a-f]{64}$/);
+    expect(await of({ layers: 1 }, b, a)).toBe(base);
+    const others = [
+      await of({ layers: 2 }, a, b),
+      await of({ layers: 1 }, a),
+      await of({ layers: 1 }, ["c", "F32", [2], bytes(1, 2)], b),
+      await of({ layers: 1 }, ["a", "F32", [1, 2], bytes(1, 2)], b),
+      await of({ layers: 1 }, ["a", "I32", [2], bytes(1, 2)], b),
+      await of({ layers: 1 }, ["a", "F32", [2], bytes(2, 1)], b),
+    ];
+    expect(new Set([base, ...others]).size).toBe(7);
+  });
+
+  it("is the same in every weight format", async () => {
+    const gpu = await testGpu();
+    const prints = [];
+    for (const format of ["f32", "f16"] as const) {
+      prints.push((await Model.load(gpu, scriptedModelFiles([1, 2, 3]), { format, slots: 1 })).fingerprint);
+    }
+    expect(prints[0]).toBe(prints[1]);
+  });
+});
