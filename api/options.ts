@@ -76,7 +76,8 @@ export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name
       ...(device ? { device } : {}),
       onProgress: (bytes, total) => download.update(bytes, total),
     });
-    return { gpu: await Gpu.open(adapter), name: describeAdapter(adapter).name };
+    const { name } = describeAdapter(adapter);
+    return { gpu: await Gpu.open(adapter, name), name };
   } finally {
     download.stop();
   }

@@ -16,21 +16,25 @@ export class Gpu implements KernelHost {
   #failure: ResonantError | undefined;
   #bytes = 0;
 
-  /** Device of `adapter` with every limit raised to what the adapter offers. */
-  static async open(adapter: GPUAdapter): Promise<Gpu> {
+  /**
+   * Device of `adapter` with every limit raised to what the adapter offers.
+   * @param name as its driver writes it, where the platform knows
+   */
+  static async open(adapter: GPUAdapter, name?: string): Promise<Gpu> {
     const limits: Record<string, number> = {};
-    for (const name of [
+    for (const limit of [
       "maxBufferSize",
       "maxStorageBufferBindingSize",
       "maxComputeWorkgroupStorageSize",
       "maxStorageBuffersPerShaderStage",
     ] as const) {
-      limits[name] = adapter.limits[name];
+      limits[limit] = adapter.limits[limit];
     }
     try {
       const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
       const { device: model, description, vendor } = adapter.info;
-      return new Gpu(device, model || description || vendor || "unknown", isSoftware(adapter.info) ? 64 : 16);
+      const called = name ?? (model || description || vendor || "unknown");
+      return new Gpu(device, called, isSoftware(adapter.info) ? 64 : 16);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }

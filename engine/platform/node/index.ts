@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { Gpu } from "../../gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
-import { type AdapterOptions, requestAdapter } from "./device.ts";
+import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";
 import { defaultModelFolder, openModelFolder } from "./files.ts";
 
 export { ResonantError } from "../../errors.ts";
@@ -30,7 +30,8 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
   const folder = model ?? (await defaultModelFolder());
   const files = await openModelFolder(folder);
   try {
-    const gpu = await Gpu.open(await requestAdapter({ device, dawn, onProgress: onDownload }));
+    const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
+    const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);
     const named = { ...files, name: model === undefined ? `resonant-${basename(folder)}` : folder };
     return await Model.load(gpu, named, load);
   } finally {
