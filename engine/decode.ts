@@ -52,9 +52,14 @@ export async function* decode(
   const { slot } = cursor;
   const submit = (start: (snapshot: number) => Run): void => {
     const snapshot = runner.snapshots.take();
-    const run = start(snapshot);
-    submitted += run.steps;
-    flights.push({ run, snapshot });
+    try {
+      const run = start(snapshot);
+      submitted += run.steps;
+      flights.push({ run, snapshot });
+    } catch (error) {
+      runner.snapshots.give(snapshot);
+      throw error;
+    }
   };
   try {
     options.signal?.throwIfAborted();

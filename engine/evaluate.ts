@@ -25,17 +25,20 @@ export interface Evaluation {
 
 /**
  * Mean −ln p of each token given what came before it.
- * @throws ResonantError `invalid_argument` if there is not one target, `model` if the loss is not finite
+ * @throws ResonantError `invalid_argument` for a bad window or token, or not one target, `model` if the loss is not finite
  */
 export async function evaluate(
   runner: Runner,
   tokens: ArrayLike<number>,
   { window, onProgress, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
+  if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
+    throw new ResonantError("invalid_argument", `${window} is no whole number above 0`, { where: "window" });
+  }
   const targets = tokens.length - 1;
   const length = window ?? targets;
   const total = window ? Math.floor(targets / window) * window : targets;
-  if (!(total > 0) || !Number.isInteger(length)) {
+  if (!(total > 0)) {
     const wanted = window ? `a window of ${window} needs ${window + 1}` : "a stream needs 2";
     throw new ResonantError("invalid_argument", `${tokens.length} tokens, and ${wanted}`, { where: "data" });
   }
