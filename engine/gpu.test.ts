@@ -109,6 +109,8 @@ describe("a device that is lost", () => {
     expect(error.code).toBe("device_lost");
     expect(seen.length).toBeGreaterThanOrEqual(3);
     expect(seen.length).toBeLessThan(100);
+    const { pool, snapshots } = model.runner;
+    expect([pool.free, snapshots.free]).toEqual([pool.slots, snapshots.slots]);
     for (const again of [
       () => collect(model.generate("again", { maxTokens: 3 })),
       () => model.evaluate([1, 2, 3], {}),
@@ -116,6 +118,7 @@ describe("a device that is lost", () => {
     ]) {
       expect((await refusal(again())).code).toBe("device_lost");
     }
+    expect(snapshots.free).toBe(snapshots.slots);
   });
 
   it("while a read is waited for ends it in an error", { timeout: 60_000 }, async () => {
