@@ -13,6 +13,9 @@ import { fixturePath, goldenModelFiles, openFixture } from "./models.ts";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cli = join(root, "dist/cli.js");
 
+// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
+const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
+
 interface Ended {
   readonly code: number | null;
   readonly out: string;
@@ -30,9 +33,10 @@ function run(command: string, args: readonly string[], input = ""): Promise<Ende
     child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
     child.stdin.on("error", () => undefined);
     child.on("error", reject);
-    child.on("close", (code) =>
-      resolve({ code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString() }),
-    );
+    child.on("close", (code) => {
+      const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
+      resolve({ code, out: Buffer.concat(out).toString(), err: said });
+    });
     child.stdin.end(input);
   });
 }
