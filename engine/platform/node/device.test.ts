@@ -10,6 +10,9 @@ import { withSoftwareDriver } from "./software-driver.ts";
 
 const linuxX64 = process.platform === "linux" && process.arch === "x64";
 
+// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
+const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
+
 /** Runs TypeScript in a bare Node process beside the tests, where a module may be loaded anew. */
 async function runApart(contents: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   const outfile = join(import.meta.dirname, `../../../node_modules/.vite/device-test-${process.pid}.mjs`);
@@ -19,7 +22,7 @@ async function runApart(contents: string, env: NodeJS.ProcessEnv = {}): Promise<
     env: { ...process.env, ...env },
   });
   await rm(outfile);
-  return `${stdout}${stderr}`.trim();
+  return `${stdout}${stderr.replace(DAWN_REMARKS, "")}`.trim();
 }
 
 const info = (over: Partial<GPUAdapterInfo>) =>
