@@ -66,7 +66,7 @@ function shapeOf(host: KernelHost, p: Product): { shape: GPUBuffer; outputs: num
   return { shape: host.uniform("shape of a product", shape), outputs, columns };
 }
 
-/** `Y = epilogue(X Wᵀ + b)` for many rows, in 32 × 32 tiles. Bit for bit what {@link linearRow} gives. */
+/** `Y = epilogue(X Wᵀ + b)` for many rows, in 64 × 32 tiles. Bit for bit what {@link linearRow} gives. */
 export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
   const { shape, outputs } = shapeOf(host, p);
   return dispatch(
@@ -74,7 +74,7 @@ export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
     manyRows[p.weight.format],
     {},
     [run, shape, p.input.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
-    ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 32)],
+    ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 64)],
   );
 }
 

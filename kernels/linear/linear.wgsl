@@ -1,4 +1,4 @@
-// Y = X Wᵀ + b for many rows: 32 × 32 tiles of Y, 4 × 4 a thread, one slice of K at a time through shared memory.
+// Y = X Wᵀ + b for many rows: 64 × 32 tiles of Y, 8 × 4 a thread, one slice of K at a time through shared memory.
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
@@ -7,21 +7,26 @@
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
-var<workgroup> x_tile: array<vec4f, 256>; // [32 rows, 8]
+var<workgroup> x_tile: array<vec4f, 512>; // [64 rows, 8]
 var<workgroup> w_tile: array<vec4f, 256>; // [32 columns, 8]
 
-fn load_x(row: u32, k: u32) -> f32 {
-  if (row < run.rows && k < shape.columns) {
-    return x[row * shape.in_stride + shape.in_offset + k];
+// Four values of a row, zeros beyond its end.
+fn load_x(row: u32, k: u32) -> vec4f {
+  var values = vec4f();
+  if (row < run.rows) {
+    let at = row * shape.in_stride + shape.in_offset + k;
+    for (var c = 0u; c < min(4u, shape.columns - min(shape.columns, k)); c++) {
+      values[c] = x[at + c];
+    }
   }
-  return 0.0;
+  return values;
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first_row = group.y * 32u;
+  let first_row = group.y * 64u;
   let first_column = group.x * 32u;
-  let tile_row = (lane / 8u) * 4u;
+  let tile_row = (lane / 8u) * 8u;
   let tile_column = (lane % 8u) * 4u;
   let slices = (shape.columns + 31u) / 32u; // the last padded with zeros
   // Named, not arrays: an array indexed by a variable lives in memory on software adapters.
@@ -29,11 +34,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var total1 = vec4f();
   var total2 = vec4f();
   var total3 = vec4f();
+  var total4 = vec4f();
+  var total5 = vec4f();
+  var total6 = vec4f();
+  var total7 = vec4f();
   for (var slice = 0u; slice < slices; slice++) {
-    for (var i = lane; i < 256u; i += 64u) {
-      let row = first_row + i / 8u;
+    for (var i = lane; i < 512u; i += 64u) {
       let k = slice * 32u + (i % 8u) * 4u;
-      x_tile[i] = vec4f(load_x(row, k), load_x(row, k + 1u), load_x(row, k + 2u), load_x(row, k + 3u));
+      x_tile[i] = load_x(first_row + i / 8u, k);
+    }
+    for (var i = lane; i < 256u; i += 64u) {
       let column = min(first_column + i / 8u, shape.outputs - 1u);
       w_tile[i] = unpack_weights(weight[((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u]);
     }
@@ -42,6 +52,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var sum1 = vec4f();
     var sum2 = vec4f();
     var sum3 = vec4f();
+    var sum4 = vec4f();
+    var sum5 = vec4f();
+    var sum6 = vec4f();
+    var sum7 = vec4f();
     for (var i = 0u; i < SLICE4; i++) {
       let w0 = w_tile[tile_column * 8u + i];
       let w1 = w_tile[tile_column * 8u + 8u + i];
@@ -52,11 +66,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       sum1 = add_products(columns, x_tile[tile_row * 8u + 8u + i], sum1);
       sum2 = add_products(columns, x_tile[tile_row * 8u + 16u + i], sum2);
       sum3 = add_products(columns, x_tile[tile_row * 8u + 24u + i], sum3);
+      sum4 = add_products(columns, x_tile[tile_row * 8u + 32u + i], sum4);
+      sum5 = add_products(columns, x_tile[tile_row * 8u + 40u + i], sum5);
+      sum6 = add_products(columns, x_tile[tile_row * 8u + 48u + i], sum6);
+      sum7 = add_products(columns, x_tile[tile_row * 8u + 56u + i], sum7);
     }
     total0 += sum0;
     total1 += sum1;
     total2 += sum2;
     total3 += sum3;
+    total4 += sum4;
+    total5 += sum5;
+    total6 += sum6;
+    total7 += sum7;
     workgroupBarrier();
   }
   let row = first_row + tile_row;
@@ -65,6 +87,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   store_four(row + 1u, column, total1);
   store_four(row + 2u, column, total2);
   store_four(row + 3u, column, total3);
+  store_four(row + 4u, column, total4);
+  store_four(row + 5u, column, total5);
+  store_four(row + 6u, column, total6);
+  store_four(row + 7u, column, total7);
 }
 
 // Four columns' sums over the next four k: in order, as `multiply_add` of lib/product.wgsl does for one.
