@@ -136,7 +136,7 @@ describe.skipIf(absent)("the default model's losses (need ../shared/data/tinysha
   const { window, windows, stream_tokens, ...losses } = expected.validation;
 
   it("in f32 is its makers' within 0.02% in windows from an empty state", {
-    timeout: 1_800_000,
+    timeout: 3_600_000,
   }, async () => {
     const model = await defaultModel("f32");
     const { loss, tokens } = await model.evaluate(validation(), { window });
