@@ -39,5 +39,5 @@ try {
   // Commander has printed its own; its help and version end with 0, its errors are about usage.
   process.exit(error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : fail(error));
 }
-// Dawn keeps the process alive for as long as it holds a device.
+// Not left to the event loop: a device, or a driver's threads, may hold the process longer than anyone wants.
 process.exit(process.exitCode ?? 0);

@@ -8,7 +8,7 @@ import {
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
-import { Progress } from "./terminal.ts";
+import { downloadProgress, Progress } from "./terminal.ts";
 
 /** A number within bounds, for `argParser`. */
 export function numberIn(least: number, most: number, whole = false): (text: string) => number {
@@ -49,7 +49,7 @@ export function withModel(command: Command): Command {
 
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel({ model, format, device }: ModelFlags): Promise<Model> {
-  const download = new Progress("software Vulkan driver", "bytes");
+  const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");
   try {
     return await loadModel({
@@ -70,7 +70,7 @@ export async function openModel({ model, format, device }: ModelFlags): Promise<
 
 /** A device without a model, and its adapter's name. */
 export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
-  const download = new Progress("software Vulkan driver", "bytes");
+  const download = downloadProgress();
   try {
     const adapter = await requestAdapter({
       ...(device ? { device } : {}),

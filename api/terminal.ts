@@ -25,13 +25,17 @@ export function fail(error: unknown): number {
   return 1;
 }
 
-/** A progress bar on a terminal; silence elsewhere. */
+/** A progress bar on a terminal; elsewhere silence, or one line where work is long enough to `announce`. */
 export class Progress {
   readonly #bar: SingleBar | undefined;
+  readonly #announcement: string | undefined;
   #started = false;
 
-  constructor(label: string, unit = "") {
-    if (!process.stderr.isTTY) return;
+  constructor(label: string, unit = "", announce = false) {
+    if (!process.stderr.isTTY) {
+      this.#announcement = announce ? label : undefined;
+      return;
+    }
     const format = `${label} [{bar}] {percentage} % {value}/{total}${unit && ` ${unit}`} {eta_formatted}`;
     this.#bar = new SingleBar(
       { format, stream: process.stderr, clearOnComplete: true, hideCursor: true },
@@ -40,8 +44,10 @@ export class Progress {
   }
 
   update(done: number, total: number): void {
-    if (!this.#started) this.#bar?.start(total, done);
-    else this.#bar?.update(done);
+    if (!this.#started) {
+      this.#bar?.start(total, done);
+      if (this.#announcement) remark(`${this.#announcement}, once: ${total} bytes`);
+    } else this.#bar?.update(done);
     this.#started = true;
   }
 
@@ -49,6 +55,10 @@ export class Progress {
     if (this.#started) this.#bar?.stop();
   }
 }
+
+/** The software driver's download: long enough to be told of anywhere. */
+export const downloadProgress = (): Progress =>
+  new Progress("fetching a software Vulkan driver", "bytes", true);
 
 /** Columns of text, aligned: the first to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {

@@ -1,7 +1,7 @@
 import { type Command, Command as Subcommand } from "commander";
 import { listAdapters } from "../../engine/platform/node/device.ts";
 import { jsonOption } from "../options.ts";
-import { Progress, print, printJson, table } from "../terminal.ts";
+import { downloadProgress, print, printJson, table } from "../terminal.ts";
 
 /** `resonant adapters`. */
 export function adaptersCommand(): Command {
@@ -9,7 +9,7 @@ export function adaptersCommand(): Command {
     .description("List the WebGPU adapters of this machine, the one that would be used first.")
     .addOption(jsonOption())
     .action(async ({ json }: { json?: boolean }) => {
-      const download = new Progress("software Vulkan driver", "bytes");
+      const download = downloadProgress();
       const adapters = await listAdapters({
         onProgress: (bytes, total) => download.update(bytes, total),
       }).finally(() => download.stop());

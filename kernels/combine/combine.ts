@@ -9,10 +9,11 @@ import {
 import block from "../lib/block.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import source from "./combine.wgsl";
 
-const kernel = { name: "combine", code: [run, block, reduce, statistics, source].join("\n") };
+const kernel = { name: "combine", code: [run, block, stateLayout, reduce, statistics, source].join("\n") };
 
 export interface CombineBuffers extends PassBuffers {
   readonly block: GPUBuffer;

@@ -2,11 +2,6 @@
 // drive e = W_ph [cos ψ, sin ψ] + b_ph. One workgroup a row; a stream's last row also commits its state: conv tail, m, z.
 override D: u32;
 override LAYERS: u32;
-override SLOT_STRIDE: u32;
-override LAYER_STRIDE: u32;
-override TAIL: u32; // rows of conv tail before the memories
-override PVM: bool;
-override PLM: bool;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;

@@ -4,11 +4,6 @@
 override D: u32;
 override PAIRS: u32; // ⌈D / 2⌉
 override CHUNK: u32;
-override SLOT_STRIDE: u32;
-override LAYER_STRIDE: u32;
-override TAIL: u32; // rows of conv tail before the memories
-override PVM: bool;
-override PLM: bool;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;

@@ -14,6 +14,7 @@ import pairs from "../lib/pairs.wgsl";
 import partials from "../lib/partials.wgsl";
 import product from "../lib/product.wgsl";
 import run from "../lib/run.wgsl";
+import stateLayout from "../lib/state.wgsl";
 import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
 import source from "./memory-step.wgsl";
 
@@ -22,6 +23,7 @@ const kernels = kernelPerFormat(
   "const WORKGROUP = 64u;",
   run,
   block,
+  stateLayout,
   memory,
   pairs,
   product,

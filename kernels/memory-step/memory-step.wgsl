@@ -5,11 +5,6 @@ override D: u32;
 override PAIRS: u32; // ⌈D / 2⌉
 override COLUMNS: u32;
 override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
-override SLOT_STRIDE: u32;
-override LAYER_STRIDE: u32;
-override TAIL: u32; // rows of conv tail before the memories
-override PVM: bool;
-override PLM: bool;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;

@@ -13,6 +13,7 @@ import partials from "../lib/partials.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
 import source from "./mixer-step.wgsl";
@@ -21,6 +22,7 @@ const kernels = kernelPerFormat(
   "mixer-step",
   run,
   block,
+  stateLayout,
   reduce,
   statistics,
   product,

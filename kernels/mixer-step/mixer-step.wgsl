@@ -2,8 +2,6 @@
 // values of u for one row; all of a row's workgroups hold the same x and c, the first stores x.
 override D: u32;
 override TAPS: u32;
-override SLOT_STRIDE: u32;
-override LAYER_STRIDE: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;

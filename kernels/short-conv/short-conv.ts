@@ -9,9 +9,10 @@ import {
 } from "../kernel.ts";
 import block from "../lib/block.wgsl";
 import run from "../lib/run.wgsl";
+import stateLayout from "../lib/state.wgsl";
 import source from "./short-conv.wgsl";
 
-const kernel = { name: "short-conv", code: [run, block, source].join("\n") };
+const kernel = { name: "short-conv", code: [run, block, stateLayout, source].join("\n") };
 
 export interface ShortConvBuffers extends PassBuffers {
   readonly block: GPUBuffer;

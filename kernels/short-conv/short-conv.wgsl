@@ -1,8 +1,6 @@
 // c[t] = x[t] + b + Σ_i w[i] ⊙ x[t − (TAPS − 1) + i]: causal, depthwise; what came before the pass is the stream's tail.
 override D: u32;
 override TAPS: u32;
-override SLOT_STRIDE: u32;
-override LAYER_STRIDE: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;

@@ -115,13 +115,11 @@ describe.skipIf(!linuxX64)("the fetched SwiftShader (Linux x64 only)", () => {
   });
 
   it("prints nothing and lets the process end by itself", async () => {
-    const started = Date.now();
     const out = await runApart(`
       import { requestAdapter } from "./device.ts";
       const device = await (await requestAdapter()).requestDevice();
       device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE });`);
     expect(out).toBe("");
-    expect(Date.now() - started).toBeLessThan(30_000);
   });
 
   it("says what to install and why the fetch failed where npm is out of reach", async () => {
