@@ -41,7 +41,7 @@ export async function checkGolden(
   kind: "afrb" | "native",
   change: (tensors: Tensors) => Tensors = (tensors) => tensors,
 ): Promise<GoldenResult> {
-  return kind === "afrb" ? checkBlock(gpu, file, change) : checkNative(gpu, file, change, "f32");
+  return kind === "afrb" ? checkBlock(gpu, file, change) : checkNative(gpu, file, change);
 }
 
 /** A golden file's `config`, JSON in its metadata. */
@@ -123,9 +123,8 @@ async function checkNative(
   gpu: Gpu,
   file: TensorFile,
   change: (tensors: Tensors) => Tensors,
-  format: WeightFormat,
 ): Promise<GoldenResult> {
-  const { runner, ids, start } = await loadGolden(gpu, file, format, change);
+  const { runner, ids, start } = await loadGolden(gpu, file, "f32", change);
   const expected = await file.float32("logits");
   const vocabulary = expected.length / ids.length;
   const pass = runner.pass(0, start, ids, ids.length);

@@ -1,4 +1,4 @@
-import type { Dispatch } from "../kernels/kernel.ts";
+import type { Dispatch, StateShape } from "../kernels/kernel.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
 import { Activations } from "./activations.ts";
@@ -48,6 +48,7 @@ export class Runner {
   readonly snapshots: StatePool;
   readonly promptRows: number;
   readonly maxSteps: number;
+  readonly #shape: StateShape;
   readonly #step: Activations;
   readonly #stepLists: { readonly plain: StepLists; readonly measured: StepLists };
   #prompt: PromptLists | undefined;
@@ -62,9 +63,10 @@ export class Runner {
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
     const slots = options.slots ?? 16;
-    this.pool = new StatePool(gpu, stateShape(shape, layers), vocabulary, slots);
+    this.#shape = stateShape(shape, layers);
+    this.pool = new StatePool(gpu, this.#shape, vocabulary, slots);
     // Two runs of each stream may be in flight, and a fork needs one.
-    this.snapshots = new StatePool(gpu, stateShape(shape, layers), vocabulary, 2 * slots + 1);
+    this.snapshots = new StatePool(gpu, this.#shape, vocabulary, 2 * slots + 1);
     this.#step = new Activations(gpu, shape, layers, {
       rows: 1,
       steps: this.maxSteps,
@@ -80,8 +82,8 @@ export class Runner {
   }
 
   #workspace(a: Activations, measure: boolean): Workspace {
-    const shape = stateShape(this.weights.shape, this.weights.blocks.length);
-    return { host: this.gpu, a, shape, state: this.pool.state, counts: this.pool.counts, measure };
+    const { state, counts } = this.pool;
+    return { host: this.gpu, a, shape: this.#shape, state, counts, measure };
   }
 
   #makeStepLists(measure: boolean): StepLists {

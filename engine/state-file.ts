@@ -228,5 +228,6 @@ function parts({
 function findDigest(file: Uint8Array, digest: string): number {
   const length = 8 + Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   const text = new TextDecoder("latin1").decode(file.subarray(0, length));
-  return text.lastIndexOf(`"${digest}"`) + (text.includes(`"${digest}"`) ? 1 : 0);
+  const quote = text.lastIndexOf(`"${digest}"`);
+  return quote < 0 ? quote : quote + 1;
 }

@@ -24,11 +24,3 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   ends[id.y * PAIRS + p] = memory;
 }
-
-fn load_pair(base: u32, p: u32) -> vec2f {
-  let first = mixed[base + pair_first(p, D)];
-  if (pair_is_whole(p, D)) {
-    return vec2f(first, mixed[base + p + D / 2u]);
-  }
-  return vec2f(first, 0.0);
-}

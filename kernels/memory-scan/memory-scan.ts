@@ -13,10 +13,14 @@ import pairs from "../lib/pairs.wgsl";
 import run from "../lib/run.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import endsSource from "./ends.wgsl";
+import loadPair from "./load-pair.wgsl";
 import scanSource from "./scan.wgsl";
 
-const ends = { name: "memory-ends", code: [run, memory, pairs, endsSource].join("\n") };
-const scan = { name: "memory-scan", code: [run, block, stateLayout, memory, pairs, scanSource].join("\n") };
+const ends = { name: "memory-ends", code: [run, memory, pairs, loadPair, endsSource].join("\n") };
+const scan = {
+  name: "memory-scan",
+  code: [run, block, stateLayout, memory, pairs, loadPair, scanSource].join("\n"),
+};
 
 /** Tokens in a chunk of the scan: a prompt cut at a multiple of it gives the same numbers, bit for bit. */
 export const CHUNK = 64;

@@ -50,14 +50,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
 }
 
-fn load_pair(base: u32, p: u32) -> vec2f {
-  let first = mixed[base + pair_first(p, D)];
-  if (pair_is_whole(p, D)) {
-    return vec2f(first, mixed[base + p + D / 2u]);
-  }
-  return vec2f(first, 0.0);
-}
-
 fn load_state(base: u32, p: u32) -> vec2f {
   let first = state[base + pair_first(p, D)];
   if (pair_is_whole(p, D)) {
