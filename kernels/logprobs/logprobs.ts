@@ -1,0 +1,69 @@
+import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import order from "../lib/order.wgsl";
+import reduce from "../lib/reduce.wgsl";
+import run from "../lib/run.wgsl";
+import source from "./logprobs.wgsl";
+
+const kernel = { name: "logprobs", code: [run, reduce, order, source].join("\n") };
+
+/** Most likely tokens that are told of each row. */
+export const TOP_LOGPROBS = 5;
+
+/** Stands for a token where there is none. */
+const NO_TOKEN = 0xffffffff;
+
+/** Bytes of one row's result. */
+export const LOGPROBS_BYTES = 8 * (1 + TOP_LOGPROBS);
+
+/** ln of a token's probability under the softmax of the model's own logits: no penalty, no temperature. */
+export interface TokenLogprob {
+  readonly token: number;
+  /** Nats, at most 0. */
+  readonly logprob: number;
+}
+
+/** Of the token that came. */
+export interface Logprobs extends TokenLogprob {
+  /** The most likely tokens, most likely first, of equals the lower token first. */
+  readonly top: readonly TokenLogprob[];
+}
+
+/** `logprobs` with its first `count` alternatives alone. */
+export const withTop = (logprobs: Logprobs, count: number): Logprobs => ({
+  ...logprobs,
+  top: logprobs.top.slice(0, count),
+});
+
+/** A row's result, {@link LOGPROBS_BYTES} from `offset`; undefined where its logits are not all finite. */
+export function decodeLogprobs(bytes: ArrayBuffer, offset: number): Logprobs | undefined {
+  const view = new DataView(bytes, offset, LOGPROBS_BYTES);
+  const [own, ...top] = Array.from({ length: 1 + TOP_LOGPROBS }, (_, i) => ({
+    token: view.getUint32(8 * i, true),
+    logprob: view.getFloat32(8 * i + 4, true),
+  }));
+  if (!own || own.token === NO_TOKEN) return undefined;
+  return { ...own, top: top.filter(({ token }) => token !== NO_TOKEN) };
+}
+
+export interface LogprobsBuffers extends PassBuffers {
+  /** `[rows, vocabulary]`. */
+  readonly logits: GPUBuffer;
+  /** `[steps, rows]` u32: the token of each row. */
+  readonly results: GPUBuffer;
+  /**
+   * `[steps, rows, 1 + TOP_LOGPROBS]` of (token u32, ln p f32), written: the row's own token, then the most likely. Token
+   * 0xFFFFFFFF with 0 where there are no more, or the logits are not all finite.
+   */
+  readonly logprobs: GPUBuffer;
+}
+
+/** ln softmax(logits) of each row's token and of its {@link TOP_LOGPROBS} most likely ones. */
+export function logprobs(host: KernelHost, vocabulary: number, buffers: LogprobsBuffers): Dispatch {
+  return dispatch(
+    host,
+    kernel,
+    { VOCAB: vocabulary, TOP: TOP_LOGPROBS },
+    [buffers.run, buffers.schedule, buffers.logits, buffers.results, buffers.logprobs],
+    ({ rows }) => [rows, 1],
+  );
+}
