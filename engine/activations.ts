@@ -1,3 +1,4 @@
+import { LOGPROBS_BYTES } from "../kernels/logprobs/logprobs.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { SAMPLING_BYTES } from "../kernels/sample/sample.ts";
 import type { BlockConstants, BlockShape } from "./config.ts";
@@ -39,6 +40,8 @@ export class Activations {
   readonly sampling: GPUBuffer;
   /** Sampled tokens, `[steps, rows]` u32. */
   readonly results: GPUBuffer;
+  /** `[steps, rows]` of `decodeLogprobs`. */
+  readonly logprobs: GPUBuffer;
 
   constructor(
     gpu: Gpu,
@@ -69,6 +72,7 @@ export class Activations {
     this.metrics = floats("metrics", steps * rows * layers * 4);
     this.sampling = gpu.storage("sampling", rows * SAMPLING_BYTES);
     this.results = floats("results", steps * rows);
+    this.logprobs = gpu.storage("logprobs", steps * rows * LOGPROBS_BYTES);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
 import { decode } from "./decode.ts";
 import { ResonantError } from "./errors.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
@@ -25,6 +26,11 @@ export interface GenerateOptions {
   readonly stopSequences?: readonly string[];
   /** Measure SPEC §4's metrics. Default false. */
   readonly metrics?: boolean;
+  /**
+   * Tell each token's log-probability, in nats and by the model's own logits (no penalty, no temperature), and as many of
+   * the most likely tokens: 0 to 5. Default: none.
+   */
+  readonly logprobs?: number | undefined;
   /** Keep held-back text and undecoded bytes in the stream, to be continued, instead of releasing them at the end. */
   readonly keepPending?: boolean;
   /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
@@ -40,6 +46,8 @@ export interface Finish {
   readonly stop: string | undefined;
   readonly promptTokens: number;
   readonly tokens: readonly number[];
+  /** One a token, one that ended the text included; undefined where nobody asked. */
+  readonly logprobs: readonly Logprobs[] | undefined;
   readonly seed: number;
   readonly phase: PhaseMetrics | undefined;
   readonly memory: MemoryStats | undefined;
@@ -49,6 +57,8 @@ export interface Finish {
 export interface Piece {
   readonly text: string;
   readonly token?: number;
+  /** Of `token`, where {@link GenerateOptions.logprobs} asks for them. */
+  readonly logprobs?: Logprobs | undefined;
   readonly finish?: Finish;
 }
 
@@ -80,21 +90,24 @@ export async function* generate(
   const meter = new MetricsMeter(model.weights, model.runner.pool.stateBytes);
   const text = new TextStream(o.stopSequences, stream.text);
   const generated: number[] = [];
+  const told: Logprobs[] = [];
   let reason: FinishReason = "max_tokens";
   let stop: string | undefined;
   const maxTokens = o.maxTokens ?? 100;
-  const settings = { sampling, measure, maxTokens, runAhead: o.runAhead ?? 8, signal: o.signal };
+  const { logprobs, runAhead = 8, signal } = o;
+  const settings = { sampling, measure, logprobs, maxTokens, runAhead, signal };
   for await (const step of decode(model.runner, stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     generated.push(step.token);
     meter.add(step);
+    if (step.logprobs) told.push(step.logprobs);
     if (step.token === model.eosId) {
       reason = "eos_token";
       break;
     }
     const released = text.push(model.tokenBytes(step.token));
     stream.text = text.pending;
-    yield { text: released.text, token: step.token };
+    yield { text: released.text, token: step.token, logprobs: step.logprobs };
     if (released.stopped !== undefined) {
       reason = "stop_sequence";
       stop = released.stopped;
@@ -115,6 +128,7 @@ export async function* generate(
       stop,
       promptTokens: tokens.length,
       tokens: generated,
+      logprobs: logprobs === undefined ? undefined : told,
       seed,
       phase: o.metrics ? meter.phase() : undefined,
       memory: o.metrics ? meter.memory() : undefined,
@@ -143,15 +157,17 @@ function promptTokens(model: Model, stream: Stream, prompt: string | readonly nu
       where: "prompt",
     });
   }
-  const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocabulary);
-  if (bad !== undefined) {
-    throw new ResonantError(
-      "invalid_argument",
-      `token ${bad} is not among the model's ${model.config.vocabulary}`,
-      { where: "prompt" },
-    );
-  }
+  checkTokens(model.config.vocabulary, tokens);
   return tokens;
+}
+
+/** @throws ResonantError `invalid_argument`, of the prompt, naming a token that is none of the `vocabulary` */
+export function checkTokens(vocabulary: number, tokens: readonly number[]): void {
+  const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+  if (bad === undefined) return;
+  throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`, {
+    where: "prompt",
+  });
 }
 
 /** A seed for those who give none; 32 bits, so that it is easily written down. */
@@ -166,10 +182,12 @@ const ranges = {
   phaseTemperature: [0, 100, false],
   seed: [0, Number.MAX_SAFE_INTEGER, true],
   choice: [0, 2 ** 32 - 1, true],
+  logprobs: [0, TOP_LOGPROBS, true],
   runAhead: [0, 1024, true],
 } as const;
 
-function checkOptions(options: GenerateOptions): GenerateOptions {
+/** @throws ResonantError `invalid_argument` naming an option that is out of its range */
+export function checkOptions(options: GenerateOptions): GenerateOptions {
   for (const [field, [least, most, whole]] of Object.entries(ranges)) {
     const value = options[field as keyof typeof ranges];
     if (value === undefined) continue;

@@ -1,4 +1,5 @@
 import type { Dispatch, StateShape } from "../kernels/kernel.ts";
+import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
 import { Activations } from "./activations.ts";
@@ -8,16 +9,20 @@ import type { Gpu } from "./gpu.ts";
 import { StatePool, stateShape } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
-/** A generated token, and what its step measured: `[layers, 4]` of R, lattice coherence, gate mean, mean |m|. */
+/** A generated token, and what was asked of its step. */
 export interface Step {
   readonly token: number;
+  /** `[layers, 4]` of R, lattice coherence, gate mean, mean |m|. */
   readonly measures: Float32Array | undefined;
+  readonly logprobs?: Logprobs | undefined;
 }
 
-/** How a run chooses tokens, and whether it measures. */
+/** How a run chooses tokens, and what it tells of them. */
 export interface RunSettings {
   readonly sampling: Sampling;
   readonly measure: boolean;
+  /** How many of the most likely tokens to tell beside each token's log-probability, 0 to 5; undefined: none of it. */
+  readonly logprobs?: number | undefined;
 }
 
 /** Steps that have been submitted; their tokens come when the GPU is done. */
@@ -51,6 +56,7 @@ export class Runner {
   readonly #shape: StateShape;
   readonly #step: Activations;
   readonly #stepLists: { readonly plain: StepLists; readonly measured: StepLists };
+  #stepLogprobs: Dispatch | undefined;
   #prompt: PromptLists | undefined;
   readonly #staging: GPUBuffer[] = [];
 
@@ -95,6 +101,14 @@ export class Runner {
     return { step: [...tokenStep(this.weights, on), draw], head: [headStep(this.weights, on), draw] };
   }
 
+  /** The step's lists for `settings`; the kernel of log-probabilities is made when the first run asks for it. */
+  #listsFor(settings: RunSettings): StepLists {
+    const lists = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
+    if (settings.logprobs === undefined) return lists;
+    this.#stepLogprobs ??= logprobs(this.gpu, this.weights.head.rows, this.#step);
+    return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
+  }
+
   /** What prompts work in: most of an engine's memory, so made when the first prompt comes. */
   #promptLists(): PromptLists {
     if (!this.#prompt) {
@@ -131,9 +145,9 @@ export class Runner {
     this.gpu.device.queue.writeBuffer(a.sampling, 0, encodeSampling(settings.sampling));
     if (snapshot !== undefined) this.pool.copy(encoder, slot, this.snapshots, snapshot);
     encoder.copyBufferToBuffer(this.pool.pending, slot * 4, a.tokens, 0, 4);
-    const { step } = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
+    const { step } = this.#listsFor(settings);
     this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), { rows: 1, length: 1 });
-    return this.#finish(encoder, slot, position, steps, settings.measure);
+    return this.#finish(encoder, slot, position, steps, settings);
   }
 
   /** Feeds `tokens`, at least one, and draws the next; `snapshot` is taken first. */
@@ -176,9 +190,8 @@ export class Runner {
     if (settings.measure) {
       encoder.copyBufferToBuffer(a.metrics, (rows - 1) * measureBytes, step.metrics, 0, measureBytes);
     }
-    const { head } = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
-    this.gpu.record(encoder, head, { rows: 1, length: 1 });
-    return this.#finish(encoder, slot, last, 1, settings.measure);
+    this.gpu.record(encoder, this.#listsFor(settings).head, { rows: 1, length: 1 });
+    return this.#finish(encoder, slot, last, 1, settings);
   }
 
   /**
@@ -250,47 +263,66 @@ export class Runner {
     this.gpu.device.queue.submit([encoder.finish()]);
   }
 
-  #finish(encoder: GPUCommandEncoder, slot: number, position: number, steps: number, measure: boolean): Run {
+  #finish(
+    encoder: GPUCommandEncoder,
+    slot: number,
+    position: number,
+    steps: number,
+    settings: RunSettings,
+  ): Run {
     this.gpu.assertAlive();
     const a = this.#step;
-    const measureBytes = 16 * a.layers;
+    const at = this.#staged;
     const staging = this.#staging.pop() ?? this.#newStaging();
     encoder.copyBufferToBuffer(a.tokens, 0, this.pool.pending, slot * 4, 4);
     encoder.copyBufferToBuffer(a.results, 0, staging, 0, 4 * steps);
-    if (measure) {
-      encoder.copyBufferToBuffer(a.metrics, 0, staging, 4 * this.maxSteps, measureBytes * steps);
+    if (settings.measure) {
+      encoder.copyBufferToBuffer(a.metrics, 0, staging, at.measures, 16 * a.layers * steps);
+    }
+    if (settings.logprobs !== undefined) {
+      encoder.copyBufferToBuffer(a.logprobs, 0, staging, at.logprobs, LOGPROBS_BYTES * steps);
     }
     this.gpu.device.queue.submit([encoder.finish()]);
-    const results = this.#readSteps(staging, steps, measure);
+    const results = this.#readSteps(staging, steps, settings);
     results.catch(() => {}); // a run whose result nobody awaits any more must not crash the process
     return { position, steps, results };
   }
 
-  #newStaging(): GPUBuffer {
-    const size = this.maxSteps * (4 + 16 * this.#step.layers);
-    return this.gpu.buffer("sampled tokens", size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  /** Where a read-back buffer holds what, in bytes; the tokens come first. */
+  get #staged(): { readonly measures: number; readonly logprobs: number; readonly size: number } {
+    const measures = 4 * this.maxSteps;
+    const logprobs = measures + 16 * this.#step.layers * this.maxSteps;
+    return { measures, logprobs, size: logprobs + LOGPROBS_BYTES * this.maxSteps };
   }
 
-  async #readSteps(staging: GPUBuffer, steps: number, measure: boolean): Promise<Step[]> {
+  #newStaging(): GPUBuffer {
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    return this.gpu.buffer("sampled tokens", this.#staged.size, usage);
+  }
+
+  async #readSteps(staging: GPUBuffer, steps: number, settings: RunSettings): Promise<Step[]> {
     await this.gpu.map(staging);
     const bytes = staging.getMappedRange().slice(0);
     staging.unmap();
     this.#staging.push(staging);
-    const tokens = new Uint32Array(bytes, 0, steps);
+    const at = this.#staged;
     const width = 4 * this.#step.layers;
-    return Array.from(tokens, (token, step) => {
-      if (token === NOT_FINITE) {
-        throw new ResonantError("model", "the logits are not finite", {
-          fix: "The weights, or a state that was imported, are damaged",
-        });
-      }
-      const measures = measure
-        ? new Float32Array(bytes, 4 * this.maxSteps + 4 * width * step, width)
-        : undefined;
-      return { token, measures };
+    const { measure, logprobs } = settings;
+    return Array.from(new Uint32Array(bytes, 0, steps), (token, step) => {
+      if (token === NOT_FINITE) throw notFinite();
+      const measures = measure ? new Float32Array(bytes, at.measures + 4 * width * step, width) : undefined;
+      if (logprobs === undefined) return { token, measures };
+      const from = at.logprobs + LOGPROBS_BYTES * step;
+      return { token, measures, logprobs: decodeLogprobs(bytes, from, logprobs) };
     });
   }
 }
+
+/** What is thrown where a model's logits are not all finite. */
+export const notFinite = (): ResonantError =>
+  new ResonantError("model", "the logits are not finite", {
+    fix: "The weights, or a state that was imported, are damaged",
+  });
 
 interface StepLists {
   /** Token to next token. */

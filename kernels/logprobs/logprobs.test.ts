@@ -10,14 +10,7 @@ import {
   uploadRun,
   uploadSchedule,
 } from "../../test/gpu.ts";
-import {
-  decodeLogprobs,
-  LOGPROBS_BYTES,
-  type Logprobs,
-  logprobs,
-  TOP_LOGPROBS,
-  withTop,
-} from "./logprobs.ts";
+import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs, TOP_LOGPROBS } from "./logprobs.ts";
 import { logprobsReference } from "./reference.ts";
 
 const gpu = await testGpu();
@@ -52,7 +45,7 @@ async function run(
 }
 
 const decoded = (words: Uint32Array): Logprobs =>
-  decodeLogprobs(words.buffer as ArrayBuffer, 0) ?? expect.fail("a row has no result");
+  decodeLogprobs(words.buffer as ArrayBuffer, 0, TOP_LOGPROBS) ?? expect.fail("a row has no result");
 
 const ids = ({ token, top }: Logprobs): number[] => [token, ...top.map((each) => each.token)];
 const values = ({ logprob, top }: Logprobs): number[] => [logprob, ...top.map((each) => each.logprob)];
@@ -136,15 +129,18 @@ it("gives nothing for logits that are not finite, in their own row alone", async
     logits[(2 * i + 1) * vocabulary + 43 * i] = value;
   });
   const found = await run(logits, [0, 1, 2, 3, 4, 5, NO_TOKEN, 7], vocabulary);
-  const failed = found.map((words) => decodeLogprobs(words.buffer as ArrayBuffer, 0) === undefined);
+  const failed = found.map((words) => decodeLogprobs(words.buffer as ArrayBuffer, 0, 0) === undefined);
   expect(failed).toEqual([false, true, false, true, false, true, true, false]);
   for (const row of [1, 3, 5]) {
     expect(Array.from(found[row]!)).toEqual(Array.from({ length: WORDS }, (_, i) => (i % 2 ? 0 : NO_TOKEN)));
   }
 });
 
-it("keeps as many alternatives as are asked for", () => {
-  const all = logprobsReference([3, 1, 2], 1, 3);
-  expect(ids(withTop(all, 2))).toEqual([1, 0, 2]);
-  expect(withTop(all, 0)).toEqual({ token: 1, logprob: all.logprob, top: [] });
+it("is read with as many alternatives as are asked for", async () => {
+  const [words] = await run(randomFloats(3, 37), [8], 37);
+  const all = decoded(words!);
+  for (let top = 0; top <= TOP_LOGPROBS; top++) {
+    const some = decodeLogprobs(words!.buffer as ArrayBuffer, 0, top);
+    expect(some).toEqual({ ...all, top: all.top.slice(0, top) });
+  }
 });

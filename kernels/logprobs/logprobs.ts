@@ -28,21 +28,20 @@ export interface Logprobs extends TokenLogprob {
   readonly top: readonly TokenLogprob[];
 }
 
-/** `logprobs` with its first `count` alternatives alone. */
-export const withTop = (logprobs: Logprobs, count: number): Logprobs => ({
-  ...logprobs,
-  top: logprobs.top.slice(0, count),
-});
-
-/** A row's result, {@link LOGPROBS_BYTES} from `offset`; undefined where its logits are not all finite. */
-export function decodeLogprobs(bytes: ArrayBuffer, offset: number): Logprobs | undefined {
+/**
+ * A row's result, {@link LOGPROBS_BYTES} from `offset`, with `top` of its most likely tokens; undefined where its logits
+ * are not all finite.
+ */
+export function decodeLogprobs(bytes: ArrayBuffer, offset: number, top: number): Logprobs | undefined {
   const view = new DataView(bytes, offset, LOGPROBS_BYTES);
-  const [own, ...top] = Array.from({ length: 1 + TOP_LOGPROBS }, (_, i) => ({
+  const entry = (i: number): TokenLogprob => ({
     token: view.getUint32(8 * i, true),
     logprob: view.getFloat32(8 * i + 4, true),
-  }));
-  if (!own || own.token === NO_TOKEN) return undefined;
-  return { ...own, top: top.filter(({ token }) => token !== NO_TOKEN) };
+  });
+  const own = entry(0);
+  if (own.token === NO_TOKEN) return undefined;
+  const likely = Array.from({ length: top }, (_, i) => entry(1 + i));
+  return { ...own, top: likely.filter(({ token }) => token !== NO_TOKEN) };
 }
 
 export interface LogprobsBuffers extends PassBuffers {
