@@ -1,3 +1,4 @@
+import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
@@ -8,6 +9,7 @@ import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { Gpu } from "./gpu.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
+import { type ScoreOptions, score } from "./score.ts";
 import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
 import { Stream } from "./stream.ts";
 import { tensorsUnder } from "./tensors.ts";
@@ -133,6 +135,16 @@ export class Model {
   /** Mean negative log-likelihood of a text, in nats per token. */
   evaluate(tokens: ArrayLike<number>, options: EvaluateOptions): Promise<Evaluation> {
     return evaluate(this.runner, tokens, options);
+  }
+
+  /**
+   * The log-probability of each token but the first given those before it, from an empty state, in nats and with the
+   * `logprobs` (0 to 5) most likely tokens: `[tokens − 1]`. For as long as it runs it takes a slot, as a stream does.
+   * @throws ResonantError `invalid_argument` for a bad token or count, `out_of_memory` with no slot free, `model` if the
+   * logits are not finite; the signal's reason when it is aborted
+   */
+  score(tokens: ArrayLike<number>, logprobs = 0, options: ScoreOptions = {}): Promise<Logprobs[]> {
+    return score(this.runner, tokens, logprobs, options);
   }
 
   /** A stream's whole state as a small file. */
