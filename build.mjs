@@ -1,6 +1,15 @@
-// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text.
+// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text, and puts
+// what the documentation pages load into dist/docs.
 import { execFileSync } from "node:child_process";
-import { chmodSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { build } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
@@ -26,6 +35,15 @@ await build({
   platform: "browser",
   outdir: "dist",
 });
+await build({
+  ...shared,
+  entryPoints: { swagger: "api/docs/swagger.ts", redoc: "api/docs/redoc.ts" },
+  platform: "browser",
+  format: "iife",
+  sourcemap: false,
+  outdir: "dist/docs",
+});
+copyDocs();
 chmodSync("dist/cli.js", 0o755);
 if (process.argv.includes("--types")) {
   execFileSync(
@@ -35,4 +53,38 @@ if (process.argv.includes("--types")) {
       stdio: "inherit",
     },
   );
+}
+
+function copyDocs() {
+  const swagger = "node_modules/swagger-ui-dist";
+  const redoc = "node_modules/redoc";
+  mkdirSync("dist/docs", { recursive: true });
+  for (const file of ["page.css", "favicon.svg"]) copyFileSync(`api/docs/${file}`, `dist/docs/${file}`);
+  for (const file of ["swagger-ui-bundle.js", "swagger-ui.css"]) {
+    writeFileSync(`dist/docs/${file}`, withoutSourceMap(`${swagger}/${file}`));
+  }
+  // ReDoc's footer shows a logo of another host, the one thing it would load from elsewhere.
+  const logo =
+    /[\w$]+\?[\w$]+\.createElement\("img",\{[^{}]*src:"https:\/\/cdn\.redoc\.ly\/redoc\/logo-mini\.svg"\}\):null/g;
+  const standalone = withoutSourceMap(`${redoc}/bundles/redoc.standalone.js`);
+  if (standalone.match(logo)?.length !== 1) throw new Error("ReDoc's footer has changed: mend build.mjs");
+  const local = standalone.replace(logo, "null");
+  if (/cdn\.redoc|fonts\.googleapis/.test(local))
+    throw new Error("ReDoc loads from other hosts: mend build.mjs");
+  writeFileSync("dist/docs/redoc.standalone.js", local);
+  const licences = [
+    `${swagger}/NOTICE`,
+    `${swagger}/LICENSE`,
+    `${swagger}/swagger-ui-bundle.js.LICENSE.txt`,
+    `${redoc}/LICENSE`,
+    ...readdirSync(`${redoc}/bundles`)
+      .filter((file) => /(standalone|worker)\.js\.LICENSE\.txt$/.test(file))
+      .map((file) => `${redoc}/bundles/${file}`),
+  ].map((file) => `${file.replace("node_modules/", "")}\n\n${readFileSync(file, "utf8").trim()}\n`);
+  writeFileSync("dist/docs/LICENSES.txt", licences.join(`\n${"-".repeat(80)}\n\n`));
+}
+
+/** The maps are several times the size, and are not shipped. */
+function withoutSourceMap(file) {
+  return readFileSync(file, "utf8").replace(/\s*(\/\/|\/\*)# sourceMappingURL=[^\n]*$/, "\n");
 }

@@ -1,0 +1,180 @@
+import { mkdir } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { type ServerType, serve } from "@hono/node-server";
+import { Hono } from "hono";
+import type { Page, ViewportSize } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { docsRoutes } from "../api/docs.ts";
+import { type Launched, launchChromium } from "./chromium.ts";
+import openApi from "./fixtures/openapi.json" with { type: "json" };
+
+const PATHS = Object.keys(openApi.paths);
+const OPERATIONS = Object.values(openApi.paths).flatMap((methods) =>
+  Object.values(methods).flatMap((operation) => ("operationId" in operation ? [operation.operationId] : [])),
+);
+const SCREENS = [
+  ["desktop", { width: 1280, height: 900 }],
+  ["phone", { width: 390, height: 844 }],
+] as const;
+
+let server: ServerType;
+let origin: string;
+let chromium: Launched;
+
+beforeAll(async () => {
+  const app = new Hono();
+  app.route("/", docsRoutes({ openApiUrl: "/openapi.json" }));
+  app.get("/openapi.json", (c) => c.json(openApi));
+  app.get("/healthz", (c) => c.json({ status: "ready" }));
+  server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
+  await new Promise((listening) => server.once("listening", listening));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  // Names resolve nowhere, so that not even Chromium's own requests leave.
+  chromium = await launchChromium({ args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"] });
+}, 600_000);
+
+afterAll(async () => {
+  await chromium?.close();
+  server?.close();
+});
+
+/** Opens a page for `use`, and fails if anything goes wrong in it: a request to elsewhere, an error, a broken policy. */
+async function visit(path: string, viewport: ViewportSize, use: (page: Page) => Promise<void>) {
+  const context = await chromium.browser.newContext({ viewport });
+  const wrong: string[] = [];
+  context.on("request", (request) => {
+    const url = new URL(request.url());
+    if (/^(http|ws)s?:$/.test(url.protocol) && url.origin !== origin) wrong.push(`requested ${url}`);
+  });
+  context.on("console", (message) => {
+    if (message.type() === "error") wrong.push(`console: ${message.text()}`);
+  });
+  context.on("weberror", (event) => wrong.push(`thrown: ${event.error()}`));
+  await context.route(
+    (url) => url.origin !== origin,
+    (route) => route.abort(),
+  );
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      console.error(`policy: ${event.violatedDirective} forbids ${event.blockedURI} in ${event.sourceFile}`);
+    });
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  try {
+    await page.goto(origin + path);
+    await use(page);
+  } catch (error) {
+    throw wrong.length === 0 ? error : new Error(wrong.join("\n"), { cause: error });
+  } finally {
+    await context.close();
+  }
+  expect(wrong).toEqual([]);
+}
+
+async function screenshot(page: Page, name: string): Promise<void> {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+  await page.screenshot({ path: join(folder, `${name}-full.png`), fullPage: true });
+}
+
+const overflow = (page: Page) =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+describe.each(SCREENS)("on a %s", (screen, viewport) => {
+  it("Swagger UI shows every operation, tries one out, and asks no other host", () =>
+    visit("/docs", viewport, async (page) => {
+      const paths = page.locator(".opblock-summary [data-path]");
+      await paths.nth(OPERATIONS.length - 1).waitFor();
+      expect(await page.title()).toBe("Resonant API");
+      expect(await paths.count()).toBe(OPERATIONS.length);
+      const shown = await paths.evaluateAll((all) => all.map((element) => element.getAttribute("data-path")));
+      expect(new Set(shown)).toEqual(new Set(PATHS));
+      expect(await overflow(page)).toBe(0);
+      await screenshot(page, `docs-${screen}`);
+
+      await page.locator('[data-path="/v1/generate"]').click();
+      await page.getByText("The prompt and how to continue it").waitFor();
+      expect(await overflow(page)).toBe(0);
+      await screenshot(page, `docs-${screen}-generate`);
+      await page.locator('[data-path="/v1/generate"]').click();
+
+      await page.locator('[data-path="/healthz"]').click();
+      await page.getByRole("button", { name: "Try it out" }).click();
+      await page.getByRole("button", { name: "Execute" }).click();
+      const answer = page.locator(".live-responses-table");
+      await answer.waitFor();
+      expect(await answer.textContent()).toMatch(/200.*"status": "ready"/s);
+      expect(await overflow(page)).toBe(0);
+      await answer.scrollIntoViewIfNeeded();
+      await screenshot(page, `docs-${screen}-tried`);
+    }));
+
+  it("ReDoc shows every operation, and asks no other host", () =>
+    visit("/redoc", viewport, async (page) => {
+      for (const id of OPERATIONS) {
+        const section = page.locator(`[data-section-id$="/operation/${id}"]`);
+        await section.waitFor({ state: "attached" });
+      }
+      const text = await page.locator("#page").textContent();
+      for (const path of PATHS) expect(text).toContain(path);
+      // The footer's logo would come from elsewhere.
+      expect(await page.locator("img").count()).toBe(0);
+      expect(await overflow(page)).toBe(0);
+      await screenshot(page, `redoc-${screen}`);
+    }));
+});
+
+it("ReDoc finds an operation, in its worker", () =>
+  visit("/redoc", { width: 1280, height: 900 }, async (page) => {
+    await page.getByPlaceholder("Search").fill("liveness");
+    const results = page.locator('[data-role="search:results"]');
+    await results.waitFor();
+    expect(await results.textContent()).toContain("Liveness");
+    await screenshot(page, "redoc-search");
+  }));
+
+describe("the documentation's routes", () => {
+  const routes = docsRoutes({ openApiUrl: '/open"api.json' });
+
+  it("forbid everything from elsewhere, and any inline script", async () => {
+    for (const path of ["/docs", "/redoc"]) {
+      const response = await routes.request(path);
+      expect(response.headers.get("content-security-policy")).toMatch(
+        /default-src 'self'.*script-src 'self';/,
+      );
+      const html = await response.text();
+      expect(html).not.toMatch(/https?:|<script>/);
+      expect(html).toContain('data-openapi="/open&#34;api.json"');
+    }
+  });
+
+  it("serve each asset with its type, and not again to one who has it", async () => {
+    const page =
+      (await (await routes.request("/docs")).text()) + (await (await routes.request("/redoc")).text());
+    const assets = new Set(Array.from(page.matchAll(/"(docs\/assets\/[^"]+)"/g), ([, path]) => `/${path}`));
+    expect(assets.size).toBe(7);
+    for (const path of assets) {
+      const response = await routes.request(path);
+      expect([path, response.status]).toEqual([path, 200]);
+      expect(response.headers.get("content-type")).toMatch(
+        /^(text\/(javascript|css); charset=utf-8|image\/svg\+xml)$/,
+      );
+      const etag = response.headers.get("etag") ?? "";
+      const again = await routes.request(path, { headers: { "If-None-Match": etag } });
+      expect([again.status, await again.text()]).toEqual([304, ""]);
+    }
+  });
+
+  it.each([
+    "/docs/assets/LICENSES.txt",
+    "/docs/assets/..%2F..%2Fcli.js",
+    "/docs/assets/",
+    "/docs/assets/constructor",
+  ])("do not serve %s", async (path) => {
+    expect((await routes.request(path)).status).toBe(404);
+  });
+});
