@@ -1,0 +1,81 @@
+/** A cosine this near to 1 is the cue itself, and no background. */
+const EXACT = 1 - 1e-5;
+
+/** Fisher's transform of a cosine: it has room above 0.9, and a spread that depends little on the mean. */
+const fisher = (similarity: number): number => Math.atanh(Math.min(EXACT, Math.max(-EXACT, similarity)));
+
+const MOST = fisher(1);
+const WIDTH = 0.005;
+const BINS = Math.ceil((2 * MOST) / WIDTH);
+
+/** What a context too short to show its middle is taken to have, as if this many windows had shown it. */
+const PRIOR = { windows: 32, median: 0.5 } as const;
+
+/**
+ * The least scale of the tail: there, windows nearer than s grow fewer by the 2.5th power of 1 − s. Few windows do not
+ * show how long a tail is. With this, an absent cue's best match in English text has below 0.05 in nine of ten cases.
+ */
+const LEAST_SCALE = 0.2;
+
+/** Quantiles that may tell the tail, each where enough windows lie above it. */
+const LEVELS = [0.75, 0.9, 0.99, 0.999, 0.9999];
+const ENOUGH = 10;
+
+/** A score that a background reaches once in so many contexts is worth a confidence of one half. */
+const ODDS = 100;
+
+/**
+ * How the similarities of a context's windows lie, as a histogram of fixed size, and how far a score stands out of them.
+ *
+ * After Fisher's transform x = artanh s the upper tail is taken as exponential: windows that share the cue's last j
+ * tokens have x growing with j, for a memory forgets exponentially, and grow exponentially fewer with j. Its scale is
+ * that of the widest line from the median through a high quantile, P(x) = ½ e^{−(x − median)/scale}, which few hits
+ * cannot move. Of n windows E = n·P(x) are then expected to reach x (an e-value, as of Karlin and Altschul 1990), and
+ * the confidence is 1 / (1 + 100·E): one half for a score that a background alone reaches once in 100 such contexts,
+ * about 0.01 for the best window where the cue is absent. A window equal to the cue is certain: 1.
+ */
+export class Background {
+  readonly #bins = new Uint32Array(BINS);
+  #windows = 0;
+  #shown = 0;
+
+  /** Numbers it keeps, whatever it was told. */
+  get numbers(): number {
+    return this.#bins.length;
+  }
+
+  add(similarity: number): void {
+    this.#windows++;
+    if (similarity >= EXACT) return;
+    this.#shown++;
+    this.#bins[Math.min(BINS - 1, Math.floor((fisher(similarity) + MOST) / WIDTH))]!++;
+  }
+
+  /** How sure it is that a window of this similarity is not background, in [0, 1]. */
+  confidence(similarity: number): number {
+    if (similarity >= EXACT) return 1;
+    const { median, scale } = this.#fit();
+    const expected = 0.5 * this.#windows * Math.exp((median - fisher(similarity)) / scale);
+    return 1 / (1 + ODDS * expected);
+  }
+
+  #fit(): { median: number; scale: number } {
+    const shown = this.#shown;
+    const median = shown > 0 ? this.#quantile(0.5) : PRIOR.median;
+    const scales = LEVELS.filter((level) => shown * (1 - level) >= ENOUGH).map(
+      (level) => (this.#quantile(level) - median) / Math.log(0.5 / (1 - level)),
+    );
+    const { windows } = PRIOR;
+    return {
+      median: (shown * median + windows * PRIOR.median) / (shown + windows),
+      scale: Math.max(LEAST_SCALE, ...scales),
+    };
+  }
+
+  #quantile(level: number): number {
+    let above = this.#shown * (1 - level);
+    let bin = BINS;
+    while (bin > 0 && above >= 0) above -= this.#bins[--bin]!;
+    return (bin + 0.5) * WIDTH - MOST;
+  }
+}

@@ -1,0 +1,141 @@
+import { embed } from "../../kernels/embed/embed.ts";
+import type { KernelHost } from "../../kernels/kernel.ts";
+import { layerNorm } from "../../kernels/layer-norm/layer-norm.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { shortConv } from "../../kernels/short-conv/short-conv.ts";
+import { ResonantError } from "../errors.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Weights } from "../weights.ts";
+
+/** What drives the retrieval memory: a vector u `[D]` for each token, whatever surrounds it. */
+export type Features = ReadonlyMap<number, Float32Array>;
+
+/** Tokens that go through the GPU at once. */
+const ROWS = 64;
+
+const known = new WeakMap<Weights, Map<number, Float32Array>>();
+
+/**
+ * The first block's u (SPEC §1) of each token on its own, its conv tail zero. Kept with the weights, so that a later
+ * call computes only tokens that are new; what it works in on the GPU is its own, and gone when it returns.
+ * @throws ResonantError `invalid_argument` for a token the model lacks, `model` where u is not finite
+ */
+export async function tokenFeatures(
+  gpu: Gpu,
+  weights: Weights,
+  tokens: Iterable<number>,
+  signal?: AbortSignal,
+): Promise<Features> {
+  const features = known.get(weights) ?? new Map<number, Float32Array>();
+  known.set(weights, features);
+  const missing = [...new Set(tokens)].filter((token) => !features.has(token));
+  const vocabulary = weights.embed.rows;
+  const bad = missing.find((token) => !(token < vocabulary));
+  if (bad !== undefined) {
+    throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`);
+  }
+  if (missing.length === 0) return features;
+  const size = weights.shape.size;
+  const pass = new FeaturePass(gpu, weights);
+  try {
+    for (let start = 0; start < missing.length; start += ROWS) {
+      signal?.throwIfAborted();
+      const batch = missing.slice(start, start + ROWS);
+      const rows = await pass.run(batch);
+      batch.forEach((token, row) => {
+        const u = rows.slice((2 * row + 1) * size, (2 * row + 2) * size);
+        if (!u.every(Number.isFinite)) {
+          throw new ResonantError("model", `the feature of token ${token} is not finite`);
+        }
+        features.set(token, u);
+      });
+    }
+  } finally {
+    pass.destroy();
+  }
+  return features;
+}
+
+/** The first block up to u, in buffers of its own. */
+class FeaturePass {
+  readonly #gpu: Gpu;
+  readonly #buffers: GPUBuffer[] = [];
+  readonly #tokens: GPUBuffer;
+  /** x and u: `[ROWS, 2, D]`. */
+  readonly #mixed: GPUBuffer;
+  readonly #together: GPUBuffer;
+  readonly #apart: GPUBuffer;
+  readonly #dispatches;
+  readonly #size: number;
+
+  constructor(gpu: Gpu, weights: Weights) {
+    const { shape, embed: table } = weights;
+    const { size, taps } = shape;
+    const block = weights.blocks[0];
+    if (!block) throw new ResonantError("unsupported", "a model without blocks has no features");
+    const keep = (buffer: GPUBuffer): GPUBuffer => {
+      this.#buffers.push(buffer);
+      return buffer;
+    };
+    const floats = (label: string, count: number): GPUBuffer =>
+      keep(gpu.storage(`retrieval ${label}`, 4 * count));
+    const host: KernelHost = {
+      device: gpu.device,
+      products: gpu.products,
+      pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
+      uniform: (label, data) => keep(gpu.uniform(label, data)),
+    };
+    this.#gpu = gpu;
+    this.#size = size;
+    this.#tokens = floats("tokens", ROWS);
+    this.#mixed = floats("mixed", ROWS * 2 * size);
+    // To the embedding the rows are one stream, which needs counts for one; to the block each is a stream of length 1.
+    this.#together = host.uniform("retrieval run", new Uint32Array(4));
+    this.#apart = host.uniform("retrieval run", new Uint32Array(4));
+    const schedule = floats("schedule", 8);
+    const counts = floats("counts", table.rows);
+    const h = floats("h", ROWS * size);
+    const normed = floats("normed", ROWS * size);
+    // One zero tail serves every stream: slots have no stride.
+    const state = floats("state", Math.max(1, taps - 1) * size);
+    const layout = { slotStride: 0, layerStride: 0, tail: Math.max(0, taps - 1), pvm: false, plm: false };
+    const run = this.#apart;
+    this.#dispatches = [
+      embed(host, table, { run: this.#together, schedule, tokens: this.#tokens, counts, h }),
+      layerNorm(host, size, { h, norm: block.norm, out: this.#mixed }, 2 * size),
+      shortConv(host, size, taps, layout, {
+        run,
+        schedule,
+        block: block.block,
+        mixed: this.#mixed,
+        state,
+        conv: block.conv,
+        out: normed,
+      }),
+      linear(host, run, {
+        ...block.mixer,
+        input: { buffer: normed, stride: size },
+        output: { buffer: this.#mixed, stride: 2 * size, offset: size },
+        epilogue: "gated",
+      }),
+    ];
+  }
+
+  /** x and u of at most {@link ROWS} tokens: `[rows, 2, D]`. */
+  run(tokens: readonly number[]): Promise<Float32Array> {
+    const gpu = this.#gpu;
+    const { queue } = gpu.device;
+    const rows = tokens.length;
+    queue.writeBuffer(this.#tokens, 0, Uint32Array.from(tokens));
+    queue.writeBuffer(this.#together, 0, Uint32Array.of(rows, rows, 0));
+    queue.writeBuffer(this.#apart, 0, Uint32Array.of(rows, 1, 0));
+    const encoder = gpu.device.createCommandEncoder();
+    gpu.record(encoder, this.#dispatches, { rows, length: 1 });
+    queue.submit([encoder.finish()]);
+    return gpu.readFloats(this.#mixed, 0, rows * 2 * this.#size);
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}

@@ -1,0 +1,89 @@
+/** How far a token's text is looked for where the tokenizer left some of the context out. */
+const LOOK_AHEAD = 64;
+/** Bytes that must agree there, if the tokens that follow have as many. */
+const PHRASE = 8;
+
+/**
+ * Where tokens lie in the text they were made from, in UTF-16 units. Their bytes are the text's with most tokenizers;
+ * where not — a space put before the text, characters normalized or without a token — the next place that agrees is
+ * taken, and where there is none, a stretch as long as the token's bytes.
+ */
+export class TokenSpans {
+  readonly #text: string;
+  /** Where each token starts, and the text's end; a start within a character is before it, and after it. */
+  readonly #floor: Uint32Array;
+  readonly #ceil: Uint32Array;
+
+  /** @param bytesOf a token's bytes; none for one that stands for no text, which lasts until the next that does */
+  constructor(text: string, tokens: readonly number[], bytesOf: (token: number) => Uint8Array) {
+    const bytes = new TextEncoder().encode(text);
+    this.#text = text;
+    this.#floor = new Uint32Array(tokens.length + 1);
+    this.#ceil = new Uint32Array(tokens.length + 1);
+    let [cursor, character, unit] = [0, 0, 0];
+    const mark = (index: number): void => {
+      while (character < cursor && character + widthOf(bytes[character]!) <= cursor) {
+        const width = widthOf(bytes[character]!);
+        character += width;
+        unit += unitsOf(width);
+      }
+      this.#floor[index] = unit;
+      this.#ceil[index] = character < cursor ? unit + unitsOf(widthOf(bytes[character]!)) : unit;
+    };
+    tokens.forEach((token, index) => {
+      const piece = bytesOf(token);
+      let length = piece.length;
+      if (length > 0 && !agrees(bytes, cursor, piece)) {
+        if (piece[0] === SPACE && agrees(bytes, cursor, piece.subarray(1))) length--;
+        else cursor = find(bytes, cursor, phraseAt(tokens, index, bytesOf)) ?? cursor;
+      }
+      mark(index);
+      cursor = Math.min(bytes.length, cursor + length);
+    });
+    cursor = bytes.length;
+    mark(tokens.length);
+  }
+
+  /** `[start, end)` of `length` tokens from `first` on, widened to whole characters. */
+  span(first: number, length: number): [start: number, end: number] {
+    const start = this.#floor[first] ?? this.#text.length;
+    return [start, Math.max(start, this.#ceil[first + length] ?? this.#text.length)];
+  }
+}
+
+const SPACE = 0x20;
+
+const widthOf = (lead: number): number => (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
+
+/** UTF-16 units of a character of so many UTF-8 bytes. */
+const unitsOf = (width: number): number => (width === 4 ? 2 : 1);
+
+function agrees(bytes: Uint8Array, at: number, piece: Uint8Array): boolean {
+  if (at + piece.length > bytes.length) return false;
+  for (let i = 0; i < piece.length; i++) {
+    if (bytes[at + i] !== piece[i]) return false;
+  }
+  return true;
+}
+
+/** The bytes of the token at `index` and of those after it, up to one that stands for no text. */
+function phraseAt(
+  tokens: readonly number[],
+  index: number,
+  bytesOf: (token: number) => Uint8Array,
+): Uint8Array {
+  const phrase: number[] = [];
+  for (let i = index; i < tokens.length && phrase.length < PHRASE; i++) {
+    const piece = bytesOf(tokens[i]!);
+    if (piece.length === 0) break;
+    phrase.push(...piece);
+  }
+  return Uint8Array.from(phrase);
+}
+
+function find(bytes: Uint8Array, from: number, phrase: Uint8Array): number | undefined {
+  for (let at = from; at <= from + LOOK_AHEAD; at++) {
+    if (agrees(bytes, at, phrase)) return at;
+  }
+  return undefined;
+}
