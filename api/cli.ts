@@ -8,6 +8,7 @@ import { evalCommand } from "./commands/eval.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { goldensCommand } from "./commands/goldens.ts";
 import { infoCommand } from "./commands/info.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { fail } from "./terminal.ts";
 
 const program = new Command("resonant")
@@ -18,6 +19,7 @@ const program = new Command("resonant")
   .showHelpAfterError("(run it with --help for its arguments)");
 for (const command of [
   generateCommand(),
+  serveCommand(),
   infoCommand(),
   evalCommand(),
   goldensCommand(),

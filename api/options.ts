@@ -5,6 +5,7 @@ import {
   Gpu,
   loadModel,
   type Model,
+  type OpenOptions,
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
@@ -48,13 +49,17 @@ export function withModel(command: Command): Command {
 }
 
 /** Loads the model that the flags name, or the default one, with progress bars. */
-export async function openModel({ model, format, device }: ModelFlags): Promise<Model> {
+export async function openModel(
+  { model, format, device }: ModelFlags,
+  more: Pick<OpenOptions, "slots" | "name"> = {},
+): Promise<Model> {
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");
   try {
     return await loadModel({
       model,
       format,
+      ...more,
       ...(device ? { device } : {}),
       onDownload: (bytes, total) => download.update(bytes, total),
       onProgress: (done, total) => {

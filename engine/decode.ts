@@ -1,3 +1,4 @@
+import { abortable } from "./abortable.ts";
 import { ResonantError } from "./errors.ts";
 import type { Run, Runner, RunSettings, Step } from "./runner.ts";
 
@@ -106,21 +107,5 @@ function undo(
     }
   } finally {
     for (const flight of reading ? [reading, ...flights] : flights) runner.snapshots.give(flight.snapshot);
-  }
-}
-
-/** `promise`, or the signal's reason as soon as it is aborted. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  signal.throwIfAborted();
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }

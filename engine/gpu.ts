@@ -9,6 +9,7 @@ export class Gpu implements KernelHost {
   readonly device: GPUDevice;
   /** The adapter's name, for people. */
   readonly name: string;
+  readonly kind: DeviceKind;
   readonly products: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -34,16 +35,17 @@ export class Gpu implements KernelHost {
       const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
       const { device: model, description, vendor } = adapter.info;
       const called = name ?? (model || description || vendor || "unknown");
-      return new Gpu(device, called, isSoftware(adapter.info) ? 64 : 16);
+      return new Gpu(device, called, kindOf(adapter.info));
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
   }
 
-  constructor(device: GPUDevice, name: string, products = 16) {
+  constructor(device: GPUDevice, name: string, kind: DeviceKind = "gpu") {
     this.device = device;
     this.name = name;
-    this.products = products;
+    this.kind = kind;
+    this.products = kind === "cpu" ? 64 : 16;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
         fix: "Restart, or open a new device and load the model again",
@@ -224,6 +226,15 @@ function mapError(error: GPUError, where: string, code?: "shader"): ResonantErro
   return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), error.message.trim(), {
     where,
   });
+}
+
+/** What computes: an NVIDIA GPU, an Apple one, another GPU, or the CPU through a software adapter. */
+export type DeviceKind = "cuda" | "mps" | "gpu" | "cpu";
+
+function kindOf(info: GPUAdapterInfo): DeviceKind {
+  if (isSoftware(info)) return "cpu";
+  if (/nvidia/i.test(info.vendor)) return "cuda";
+  return /apple/i.test(info.vendor) ? "mps" : "gpu";
 }
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;

@@ -19,6 +19,8 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
   readonly onDownload?: AdapterOptions["onProgress"];
   /** A folder; the model that ships with this package if undefined. */
   readonly model?: string | undefined;
+  /** What the model calls itself; its folder's name by default. */
+  readonly name?: string | undefined;
 }
 
 /**
@@ -26,14 +28,14 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
  * @throws ResonantError naming what is missing or wrong, and the fix
  */
 export async function loadModel(options: OpenOptions = {}): Promise<Model> {
-  const { model, device, onDownload, dawn, ...load } = options;
+  const { model, name, device, onDownload, dawn, ...load } = options;
   const folder = model ?? (await defaultModelFolder());
   const files = await openModelFolder(folder);
   try {
     const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
     const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);
-    const named = { ...files, name: model === undefined ? `resonant-${basename(folder)}` : folder };
-    return await Model.load(gpu, named, load);
+    const called = name ?? (model === undefined ? `resonant-${basename(folder)}` : folder);
+    return await Model.load(gpu, { ...files, name: called }, load);
   } finally {
     await files.close();
   }

@@ -1,0 +1,107 @@
+import { Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { requestId } from "hono/request-id";
+import { docsRoutes } from "./docs.ts";
+import { ApiError, asApiError } from "./errors.ts";
+import { authenticate } from "./middleware/authenticate.ts";
+import { limitRate } from "./middleware/limit-rate.ts";
+import { observe } from "./middleware/observe.ts";
+import { openApiDocument } from "./openapi.ts";
+import type { ApiContext, Env, Operation } from "./operation.ts";
+import {
+  healthOperation,
+  modelInfoOperation,
+  modelOperation,
+  modelsOperation,
+  rootOperation,
+} from "./routes/about.ts";
+import { completionsOperation } from "./routes/completions.ts";
+import { generateOperation } from "./routes/generate.ts";
+import { liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
+import { retrieveOperation } from "./routes/retrieve.ts";
+import type { Service } from "./service.ts";
+import type { Settings } from "./settings.ts";
+
+const operations: readonly Operation[] = [
+  rootOperation,
+  healthOperation,
+  modelInfoOperation,
+  generateOperation,
+  retrieveOperation,
+  modelsOperation,
+  modelOperation,
+  completionsOperation,
+  liveOperation,
+  readyOperation,
+  metricsOperation,
+];
+
+/** The API over one model. */
+export function createApp(service: Service): Hono<Env> {
+  const { settings } = service;
+  const app = new Hono<Env>();
+  app.use(requestId({ limitLength: 128 }));
+  app.use(observe(service));
+  app.use(
+    cors({
+      origin: settings.corsOrigins.includes("*") ? "*" : [...settings.corsOrigins],
+      exposeHeaders: ["X-Request-Id", "Retry-After"],
+    }),
+  );
+  const guards: MiddlewareHandler<Env>[] = [
+    authenticate(settings.apiKeys),
+    limitRate(settings),
+    limitBody(service),
+  ];
+  for (const operation of operations) {
+    const { method, path, openAi = false, guarded } = operation;
+    const route = path.replace(/\{(\w+)\}/g, ":$1{[^]+}");
+    app.use(route, async (c, next) => {
+      c.set("route", path);
+      c.set("openAi", openAi);
+      await next();
+    });
+    if (guarded) app.on(method.toUpperCase(), [route], ...guards);
+    app.on(method.toUpperCase(), route, (c) => operation.handle(c, service));
+    app.all(route, () => {
+      const allowed = method === "get" ? "GET, HEAD" : "POST";
+      throw new ApiError("method_not_allowed", `only ${allowed}`, { headers: { Allow: allowed } });
+    });
+  }
+  app.get("/openapi.json", (c) => c.json(openApiDocument(operations, service)));
+  app.route("/", docsRoutes({ openApiUrl: "/openapi.json" }));
+  app.notFound((c) => refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`)));
+  app.onError((error, c) => refuse(c, service, error));
+  return app;
+}
+
+/** Characters of a JSON text, escaped at worst. */
+const BYTES_PER_CHARACTER = 12;
+
+function limitBody(service: Service): MiddlewareHandler<Env> {
+  return (c, next) => {
+    const maxSize = service.settings.maxBodyBytes ?? bodyBytes(service.settings, service.limits.stateChars);
+    const onError = (): never => {
+      throw new ApiError("payload_too_large", `the body must have at most ${maxSize} bytes`);
+    };
+    return bodyLimit({ maxSize, onError })(c, next);
+  };
+}
+
+/** What the largest request needs that all other limits allow. */
+const bodyBytes = ({ maxPromptChars, maxContextChars }: Settings, stateChars: number): number =>
+  BYTES_PER_CHARACTER * (16 * maxPromptChars + maxContextChars) + stateChars + 2 ** 20;
+
+function refuse(c: ApiContext, service: Service, error: unknown): Response {
+  // Its client has left: nobody reads this, and nothing went wrong.
+  if (c.get("signal").aborted) return c.body(null);
+  const apiError = asApiError(error);
+  if (apiError.status >= 500 && apiError.kind !== "resource_error") {
+    service.log.error({ err: apiError.cause ?? apiError, request_id: c.get("requestId") }, apiError.message);
+  }
+  const body = c.get("openAi") ? apiError.openAiBody() : apiError.body();
+  for (const [name, value] of Object.entries(apiError.headers)) c.header(name, value);
+  if (service.draining) c.header("Connection", "close");
+  return c.json(body, apiError.status);
+}

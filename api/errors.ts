@@ -1,0 +1,139 @@
+import type * as v from "valibot";
+import { ResonantError } from "../engine/errors.ts";
+
+/** The word of an error in the contract's shape, and the status it comes with. */
+const kinds = {
+  validation_error: 400,
+  unauthorized: 401,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  rate_limit_exceeded: 429,
+  model_error: 500,
+  internal_error: 500,
+  resource_error: 503,
+} as const;
+
+export type ErrorKind = keyof typeof kinds;
+export const errorKinds = Object.keys(kinds) as [ErrorKind, ...ErrorKind[]];
+
+/** What is wrong with which field, and what would be right. */
+export interface ErrorDetails {
+  readonly field?: string;
+  readonly value?: unknown;
+  readonly allowed?: string;
+}
+
+/** An error that a client may read. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly kind: ErrorKind;
+  readonly details: ErrorDetails | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    kind: ErrorKind,
+    message: string,
+    more: { details?: ErrorDetails; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(message, { cause: more.cause });
+    this.kind = kind;
+    this.details = more.details;
+    this.headers = more.headers ?? {};
+  }
+
+  get status() {
+    return kinds[this.kind];
+  }
+
+  /** The contract's shape. */
+  body() {
+    const { kind: error, message } = this;
+    return { error, message, details: this.details ?? null, timestamp: new Date().toISOString() };
+  }
+
+  /** The shape that OpenAI's clients know. */
+  openAiBody() {
+    const { kind, message } = this;
+    return {
+      error: {
+        message,
+        type:
+          this.status < 500
+            ? kind === "rate_limit_exceeded"
+              ? kind
+              : "invalid_request_error"
+            : "server_error",
+        param: this.details?.field ?? null,
+        code: openAiCodes[kind] ?? kind,
+      },
+    };
+  }
+}
+
+const openAiCodes: Partial<Record<ErrorKind, string>> = {
+  validation_error: "invalid_value",
+  unauthorized: "invalid_api_key",
+};
+
+/** A field's value as an error may repeat it: short. */
+export function shown(value: unknown): unknown {
+  if (typeof value === "string") return value.length > 200 ? `${value.slice(0, 200).toWellFormed()}…` : value;
+  if (value !== null && typeof value === "object") {
+    const text = JSON.stringify(value);
+    return text.length > 200 ? `${text.slice(0, 200).toWellFormed()}…` : value;
+  }
+  return value ?? null;
+}
+
+/** A request's first fault: `field must be …`, with the field, its value and what is allowed. */
+export function validationError(issue: v.BaseIssue<unknown>): ApiError {
+  const field = fieldOf(issue.path);
+  const missing = issue.input === undefined;
+  const message = field
+    ? `${field} ${missing ? "is required" : `must be ${issue.message}`}`
+    : `the body must be ${issue.message}`;
+  return new ApiError("validation_error", message, {
+    details: { field: field || "body", value: shown(issue.input), allowed: issue.message },
+  });
+}
+
+/** `stop_sequences[0]`. */
+function fieldOf(path: v.BaseIssue<unknown>["path"]): string {
+  let field = "";
+  for (const { key } of path ?? []) {
+    field += typeof key === "number" ? `[${key}]` : `${field && "."}${String(key)}`;
+  }
+  return field;
+}
+
+/** Any error as one that a client may read: what was not raised for them to read says nothing of the inside. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof ResonantError) {
+    const { message, where: field, code } = error;
+    switch (code) {
+      case "invalid_argument":
+        return new ApiError("validation_error", message, field ? { details: { field } } : {});
+      case "state":
+        return new ApiError("conflict", message, { details: { field: "state" } });
+      case "model":
+        return new ApiError("model_error", message, { cause: error });
+      case "shader":
+        return new ApiError("model_error", "a kernel failed; the log says more", { cause: error });
+      case "out_of_memory":
+      case "device_lost":
+      case "no_adapter":
+        return new ApiError("resource_error", `the accelerator cannot serve this now (${code})`, {
+          headers: { "Retry-After": "10" },
+          cause: error,
+        });
+      default:
+    }
+  }
+  return new ApiError("internal_error", "an unexpected error; the log holds it under this request's id", {
+    cause: error,
+  });
+}

@@ -1,0 +1,43 @@
+import type { Gpu } from "../engine/gpu.ts";
+
+/** Asks the GPU every second whether it still gets through its work. */
+export class Heartbeat {
+  readonly #gpu: Gpu;
+  readonly #timer: NodeJS.Timeout;
+  #asked = false;
+  #last = performance.now();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.#timer = setInterval(() => this.#ask(), 1000);
+    this.#timer.unref();
+  }
+
+  #ask(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    const answered = this.#gpu.device.queue.onSubmittedWorkDone();
+    answered.then(
+      () => {
+        this.#asked = false;
+        this.#last = performance.now();
+      },
+      () => {}, // a device that was lost; `fault` tells
+    );
+  }
+
+  /** Why the engine counts as dead, or undefined: its device has failed, or has not answered for `timeout` seconds. */
+  fault(timeout: number): string | undefined {
+    try {
+      this.#gpu.assertAlive();
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    const silence = (performance.now() - this.#last) / 1000;
+    return silence > timeout ? `the GPU has not answered for ${silence.toFixed(0)} s` : undefined;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,35 @@
+import { type Logger, pino } from "pino";
+import type { Settings } from "./settings.ts";
+
+export type { Logger } from "pino";
+
+/**
+ * The server's log. `text`: a line as the contract shows, `2025-11-14 12:34:56 - INFO - POST /v1/generate - Status: 200
+ * - Duration: 342.50ms`, in local time; `json`: pino's objects.
+ */
+export function createLogger(
+  { logFormat, logLevel }: Pick<Settings, "logFormat" | "logLevel">,
+  out: { write(line: string): unknown } = process.stderr,
+): Logger {
+  const destination = logFormat === "json" ? out : { write: (line: string) => out.write(asText(line)) };
+  return pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}
+
+interface LogRecord {
+  readonly level: number;
+  readonly time: string;
+  readonly msg?: string;
+  readonly err?: { readonly stack?: string; readonly message?: string };
+}
+
+function asText(line: string): string {
+  const { level, time, msg = "", err }: LogRecord = JSON.parse(line);
+  const word = level >= 50 ? "ERROR" : level >= 40 ? "WARNING" : level >= 30 ? "INFO" : "DEBUG";
+  const cause = err ? `: ${err.stack ?? err.message}` : "";
+  return `${localTime(new Date(time))} - ${word} - ${msg}${cause}\n`;
+}
+
+function localTime(time: Date): string {
+  const shifted = new Date(time.getTime() - time.getTimezoneOffset() * 60_000);
+  return shifted.toISOString().slice(0, 19).replace("T", " ");
+}

@@ -1,0 +1,26 @@
+/**
+ * What several generators yield, as it comes, each item with its generator's index. However the reader leaves, or one of
+ * them fails, all are ended, and told so through `ended`, for some may be waiting.
+ */
+export async function* merge<T>(
+  sources: readonly AsyncGenerator<T, void, undefined>[],
+  ended: AbortController,
+): AsyncGenerator<{ readonly index: number; readonly item: T }, void, undefined> {
+  const step = async (index: number) => ({ index, result: await sources[index]!.next() });
+  const steps = new Map(sources.map((_, index) => [index, step(index)]));
+  try {
+    while (steps.size > 0) {
+      const { index, result } = await Promise.race(steps.values());
+      if (result.done) {
+        steps.delete(index);
+        continue;
+      }
+      steps.set(index, step(index));
+      yield { index, item: result.value };
+    }
+  } finally {
+    ended.abort(new Error("its neighbours have ended"));
+    for (const pending of steps.values()) pending.catch(() => {});
+    await Promise.allSettled(sources.map((source) => source.return()));
+  }
+}

@@ -1,0 +1,43 @@
+import { createHash } from "node:crypto";
+import { createMiddleware } from "hono/factory";
+import { BurstyRateLimiter, RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import { ApiError } from "../errors.ts";
+import type { ApiContext, Env } from "../operation.ts";
+import type { Settings } from "../settings.ts";
+
+/** Refuses a client's requests beyond its rate and burst with 429; a client is a key, or an address where there is none. */
+export function limitRate(
+  settings: Pick<Settings, "rateLimit" | "rateLimitBurst" | "trustProxy" | "apiKeys">,
+) {
+  const { rateLimit, rateLimitBurst } = settings;
+  const steady = new RateLimiterMemory({ points: rateLimit, duration: 1 });
+  const burst = new RateLimiterMemory({
+    keyPrefix: "burst",
+    points: rateLimitBurst,
+    duration: Math.max(1, Math.ceil(rateLimitBurst / Math.max(1, rateLimit))),
+  });
+  const limiter = rateLimitBurst > 0 ? new BurstyRateLimiter(steady, burst) : steady;
+  return createMiddleware<Env>(async (c, next) => {
+    if (rateLimit > 0) {
+      try {
+        await limiter.consume(clientOf(c, settings));
+      } catch (refusal) {
+        if (!(refusal instanceof RateLimiterRes)) throw refusal;
+        const seconds = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000));
+        throw new ApiError("rate_limit_exceeded", `more than ${rateLimit} requests a second`, {
+          headers: { "Retry-After": String(seconds) },
+        });
+      }
+    }
+    await next();
+  });
+}
+
+function clientOf(c: ApiContext, { trustProxy, apiKeys }: Pick<Settings, "trustProxy" | "apiKeys">): string {
+  const authorization = c.req.header("Authorization");
+  if (apiKeys.length > 0 && authorization) return createHash("sha256").update(authorization).digest("hex");
+  // Each proxy appends the address it was called from; what stands before those is the client's own claim.
+  const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim());
+  const behindProxies = trustProxy > 0 ? forwarded.at(-trustProxy) : undefined;
+  return behindProxies || c.env.incoming.socket.remoteAddress || "unknown";
+}

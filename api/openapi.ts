@@ -1,0 +1,114 @@
+import { toJsonSchema } from "@valibot/to-json-schema";
+import type * as v from "valibot";
+import { ApiError, type ErrorKind } from "./errors.ts";
+import type { Operation } from "./operation.ts";
+import { modelNames } from "./schemas/limits.ts";
+import { errorResponse, openAiErrorResponse } from "./schemas/responses.ts";
+import type { Service } from "./service.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The OpenAPI 3.1 document of `operations`, with the limits of the model that `service` serves. */
+export function openApiDocument(operations: readonly Operation[], service: Service): Json {
+  const secured = service.settings.apiKeys.length > 0;
+  const schemas: Record<string, Json> = {};
+  // A schema with a title is named, and written once.
+  const schema = (of: v.GenericSchema): Json => {
+    const {
+      $schema: _,
+      title,
+      ...json
+    } = toJsonSchema(of, {
+      target: "draft-2020-12",
+      typeMode: "input",
+      ignoreActions: ["check", "partial_check", "readonly"],
+    }) as Json;
+    if (typeof title !== "string") return json;
+    schemas[title] = json;
+    return { $ref: `#/components/schemas/${title}` };
+  };
+  const paths: Record<string, Json> = {};
+  for (const operation of operations) {
+    paths[operation.path] = { [operation.method]: describe(operation, service, schema, secured) };
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Resonant API",
+      version: service.version,
+      description: "Generation and retrieval with resonant language models.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    paths,
+    components: {
+      schemas,
+      ...(secured ? { securitySchemes: { bearer: { type: "http", scheme: "bearer" } } } : {}),
+    },
+  };
+}
+
+/** Of one server-sent event. */
+const eventSchema = (description: string): Json => ({
+  type: "object",
+  description,
+  properties: { event: { type: "string" }, data: { type: "string" } },
+  required: ["data"],
+});
+
+function describe(
+  operation: Operation,
+  service: Service,
+  schema: (of: v.GenericSchema) => Json,
+  secured: boolean,
+): Json {
+  const { answer, body, events, guarded, openAi, path } = operation;
+  const content =
+    "contentType" in answer
+      ? { [answer.contentType]: { schema: { type: "string" } } }
+      : { "application/json": { schema: schema(answer) } };
+  const stream = events ? { "text/event-stream": { schema: eventSchema(events) } } : {};
+  const headers = {
+    "X-Request-Id": { schema: { type: "string" }, description: "The request's own, or a new one" },
+  };
+  const responses: Record<string, Json> = {
+    200: { description: operation.summary, headers, content: { ...content, ...stream } },
+  };
+  for (const status of operation.also ?? [])
+    responses[status] = { description: "It is not well", headers, content };
+  const kinds: ErrorKind[] = [
+    ...operation.errors,
+    ...(guarded && secured ? ["unauthorized" as const] : []),
+    ...(guarded && service.settings.rateLimit > 0 ? ["rate_limit_exceeded" as const] : []),
+    ...(openAi && body ? ["not_found" as const] : []),
+    "method_not_allowed",
+  ];
+  const error = { "application/json": { schema: schema(openAi ? openAiErrorResponse : errorResponse) } };
+  for (const kind of kinds) {
+    const { status } = new ApiError(kind, "");
+    const known = responses[status]?.description;
+    responses[status] = { description: known ? `${known}, ${kind}` : kind, headers, content: error };
+  }
+  const parameters = Array.from(path.matchAll(/\{(\w+)\}/g), ([, name]) => ({
+    name,
+    in: "path", // each is a model
+    required: true,
+    schema: { type: "string", ...modelNames(service.limits) },
+  }));
+  return {
+    operationId: operation.id,
+    tags: [operation.tag],
+    summary: operation.summary,
+    ...(parameters.length > 0 ? { parameters } : {}),
+    ...(guarded && secured ? { security: [{ bearer: [] }] } : {}),
+    ...(body
+      ? {
+          requestBody: {
+            required: true,
+            content: { "application/json": { schema: schema(body(service.limits)) } },
+          },
+        }
+      : {}),
+    responses,
+  };
+}

@@ -1,0 +1,109 @@
+import { ApiError } from "../errors.ts";
+import type { Operation } from "../operation.ts";
+import { modelInfo } from "../responses.ts";
+import {
+  healthResponse,
+  modelCard,
+  modelInfoResponse,
+  modelsResponse,
+  rootResponse,
+} from "../schemas/responses.ts";
+import type { Service } from "../service.ts";
+
+/** `GET /v1/health`: 200 as long as the process is worth keeping, since probes restart it otherwise. */
+export const healthOperation: Operation = {
+  method: "get",
+  path: "/v1/health",
+  id: "health",
+  tag: "About",
+  summary: "Whether the server is well, and its model loaded",
+  answer: healthResponse,
+  also: [503],
+  errors: [],
+  handle: (c, service) => {
+    const { status } = service;
+    const health = {
+      status,
+      model_loaded: service.loaded,
+      uptime_seconds: (Date.now() - service.started) / 1000,
+      version: service.version,
+      timestamp: new Date().toISOString(),
+    };
+    return c.json(health, status === "unhealthy" ? 503 : 200);
+  },
+};
+
+/** `GET /v1/model/info`. */
+export const modelInfoOperation: Operation = {
+  method: "get",
+  path: "/v1/model/info",
+  id: "modelInfo",
+  tag: "About",
+  summary: "The model that is served",
+  answer: modelInfoResponse,
+  errors: ["resource_error"],
+  guarded: true,
+  handle: (c, service) => c.json(modelInfo(service.model)),
+};
+
+/** `GET /v1/models`: the one model. */
+export const modelsOperation: Operation = {
+  method: "get",
+  path: "/v1/models",
+  id: "listModels",
+  tag: "OpenAI",
+  summary: "The models that are served, as OpenAI's clients ask for them",
+  answer: modelsResponse,
+  errors: ["resource_error"],
+  openAi: true,
+  guarded: true,
+  handle: (c, service) => c.json({ object: "list", data: [cardOf(service)] }),
+};
+
+/** `GET /v1/models/{model}`. */
+export const modelOperation: Operation = {
+  method: "get",
+  path: "/v1/models/{model}",
+  id: "retrieveModel",
+  tag: "OpenAI",
+  summary: "One model by its id",
+  answer: modelCard,
+  errors: ["not_found", "resource_error"],
+  openAi: true,
+  guarded: true,
+  handle: (c, service) => {
+    const card = cardOf(service);
+    const wanted = c.req.param("model");
+    if (wanted === card.id) return c.json(card);
+    throw new ApiError("not_found", `the model ${JSON.stringify(wanted)} does not exist`, {
+      details: { field: "model" },
+    });
+  },
+};
+
+const cardOf = (service: Service) => ({
+  id: service.model.name,
+  object: "model",
+  created: Math.floor(service.started / 1000),
+  owned_by: "resonant",
+});
+
+/** `GET /`. */
+export const rootOperation: Operation = {
+  method: "get",
+  path: "/",
+  id: "root",
+  tag: "About",
+  summary: "What this is, and where its pages are",
+  answer: rootResponse,
+  errors: [],
+  handle: (c, service) =>
+    c.json({
+      name: "Resonant API",
+      version: service.version,
+      docs: "/docs",
+      redoc: "/redoc",
+      openapi: "/openapi.json",
+      health: "/v1/health",
+    }),
+};

@@ -1,0 +1,102 @@
+import { ResonantError } from "../../engine/errors.ts";
+import type { Finish } from "../../engine/generate.ts";
+import type { Model } from "../../engine/model.ts";
+import { post } from "../operation.ts";
+import { generateResponse as respond } from "../responses.ts";
+import {
+  type GenerateRequest,
+  type GenerateResponse,
+  generateRequest,
+  generateResponse,
+} from "../schemas/generate.ts";
+import type { Job, JobPiece, Service } from "../service.ts";
+import { eventStream, type ServerSentEvent } from "../sse.ts";
+
+/** `POST /v1/generate`. */
+export const generateOperation = post({
+  path: "/v1/generate",
+  id: "generate",
+  tag: "Generation",
+  summary: "Continue a text",
+  body: generateRequest,
+  answer: generateResponse,
+  events:
+    'With `stream: true`: messages `{"text": "…"}`, then an event `done` with the whole answer, or an event `error` with an error',
+  guarded: true,
+  handle: async (c, service, request) => {
+    const { model } = service;
+    const signal = c.get("signal");
+    const job = toJob(request, service);
+    const [place] = service.admission.admit();
+    const pieces = service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal));
+    const answer = (text: string, last: Last) => response(model, service, request, text, last);
+    if (!request.stream) {
+      let text = "";
+      for await (const piece of pieces) {
+        text += piece.text;
+        if (isLast(piece)) return c.json(answer(text, piece));
+      }
+      throw new ResonantError("model", "the generation ended without a last piece");
+    }
+    const first = await pieces.next(); // what is wrong until here has its own status
+    return eventStream(c, service, events(first, pieces, answer), (error) => error.body());
+  },
+});
+
+type Last = JobPiece & { readonly finish: Finish };
+
+const isLast = (piece: JobPiece): piece is Last => piece.finish !== undefined;
+
+function toJob(request: GenerateRequest, service: Service): Job {
+  const { state, seed } = request;
+  return {
+    prompt: request.prompt,
+    state: typeof state === "string" ? service.states.verify(state) : undefined,
+    returnState: request.return_state,
+    options: {
+      maxTokens: request.max_tokens,
+      temperature: request.temperature,
+      topK: request.top_k,
+      topP: request.top_p,
+      repetitionPenalty: request.repetition_penalty,
+      phaseTemperature: request.phase_temperature,
+      stopSequences: request.stop_sequences ?? [],
+      metrics: request.return_phase_metrics || request.return_memory_stats,
+      ...(typeof seed === "number" ? { seed } : {}),
+    },
+  };
+}
+
+function response(
+  model: Model,
+  service: Service,
+  request: GenerateRequest,
+  text: string,
+  { finish, milliseconds = 0, state }: Last,
+): GenerateResponse {
+  const whole = respond(model, request.prompt, { ...finish, text }, milliseconds);
+  return {
+    ...whole,
+    phase_metrics: request.return_phase_metrics ? whole.phase_metrics : null,
+    memory_stats: request.return_memory_stats ? whole.memory_stats : null,
+    ...(state ? { state: service.states.sign(state) } : {}),
+  };
+}
+
+async function* events(
+  first: IteratorResult<JobPiece, void>,
+  pieces: AsyncGenerator<JobPiece, void, undefined>,
+  answer: (text: string, last: Last) => GenerateResponse,
+): AsyncGenerator<ServerSentEvent> {
+  let text = "";
+  try {
+    for (let next = first; !next.done; next = await pieces.next()) {
+      const piece = next.value;
+      text += piece.text;
+      if (piece.text) yield { data: { text: piece.text } };
+      if (isLast(piece)) yield { event: "done", data: answer(text, piece) };
+    }
+  } finally {
+    await pieces.return();
+  }
+}

@@ -1,0 +1,48 @@
+import type { Operation } from "../operation.ts";
+import { probeResponse } from "../schemas/responses.ts";
+
+/** `GET /livez`: whether the engine still answers. */
+export const liveOperation: Operation = {
+  method: "get",
+  path: "/livez",
+  id: "live",
+  tag: "Operation",
+  summary: "Whether the engine lives; if not, restart it",
+  answer: probeResponse,
+  also: [503],
+  errors: [],
+  handle: (c, service) => {
+    const detail = service.fault ?? null;
+    return c.json({ status: detail === null ? "alive" : "dead", detail }, detail === null ? 200 : 503);
+  },
+};
+
+/** `GET /readyz`: whether to send requests here. */
+export const readyOperation: Operation = {
+  method: "get",
+  path: "/readyz",
+  id: "ready",
+  tag: "Operation",
+  summary: "Whether requests are taken",
+  answer: probeResponse,
+  also: [503],
+  errors: [],
+  handle: (c, service) => {
+    const { status } = service;
+    if (status === "healthy") return c.json({ status: "ready", detail: null });
+    return c.json({ status: "not ready", detail: service.fault ?? status }, 503);
+  },
+};
+
+/** `GET /metrics`. */
+export const metricsOperation: Operation = {
+  method: "get",
+  path: "/metrics",
+  id: "metrics",
+  tag: "Operation",
+  summary: "Metrics in Prometheus's text format",
+  answer: { contentType: "text/plain" },
+  errors: [],
+  handle: async (c, { telemetry }) =>
+    c.body(await telemetry.text(), 200, { "Content-Type": telemetry.contentType }),
+};

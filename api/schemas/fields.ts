@@ -1,0 +1,77 @@
+import * as v from "valibot";
+
+// A message completes "<field> must be …".
+
+const between = (least: number, most: number): string =>
+  most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `between ${least} and ${most}`;
+
+/** A whole number from `least` to `most`. */
+export function integer(least: number, most: number, description: string) {
+  const range = between(least, most);
+  const kind = `an integer ${range}`;
+  return v.pipe(
+    v.number(kind),
+    v.integer(kind),
+    v.minValue(least, range),
+    v.maxValue(most, range),
+    v.description(description),
+  );
+}
+
+/** A number from `least` to `most`. */
+export function number(least: number, most: number, description: string) {
+  const range = between(least, most);
+  return v.pipe(
+    v.number(`a number ${range}`),
+    v.minValue(least, range),
+    v.maxValue(most, range),
+    v.description(description),
+  );
+}
+
+export const flag = (description: string) => v.pipe(v.boolean("true or false"), v.description(description));
+
+/** Unicode code points, as JSON Schema and the contract count characters. */
+function characters(text: string): number {
+  let count = text.length;
+  for (let i = 0; i + 1 < text.length; i++) if (isLead(text.charCodeAt(i))) count--;
+  return count;
+}
+
+const isLead = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
+
+/** Well-formed text of `least` to `most` characters. */
+export function text(least: number, most: number, description: string) {
+  const size = `of ${least} to ${most} characters`;
+  return v.pipe(
+    v.string(`a string ${size}`),
+    v.check((value) => value.isWellFormed(), "without half a surrogate pair"),
+    v.check((value) => value.length >= least && characters(value) <= most, `a string ${size}`),
+    v.metadata({ ...(least > 0 ? { minLength: least } : {}), maxLength: most }),
+    v.description(description),
+  );
+}
+
+export const picklist = <const T extends readonly [string, ...string[]]>(options: T, description: string) =>
+  v.pipe(
+    v.picklist(options, options.map((option) => JSON.stringify(option)).join(" or ")),
+    v.description(description),
+  );
+
+export const list = <T extends v.GenericSchema>(item: T, least: number, most: number, what: string) =>
+  v.pipe(
+    v.array(item, `a list of ${least} to ${most} ${what}`),
+    v.minLength(least, `a list of ${least} to ${most} ${what}`),
+    v.maxLength(most, `a list of ${least} to ${most} ${what}`),
+  );
+
+/** A JSON object with these fields and others, which are left out. Unlike valibot's own it refuses an array. */
+export function object<const Entries extends v.ObjectEntries>(entries: Entries, message: string) {
+  const schema: v.ObjectSchema<Entries, string> = v.object(entries, message);
+  const run = schema["~run"].bind(schema);
+  const refuse = v.never(message);
+  return Object.assign(schema, {
+    "~run": ((dataset, config) =>
+      Array.isArray(dataset.value) ? refuse["~run"](dataset, config) : run(dataset, config)) as typeof run,
+  });
+}

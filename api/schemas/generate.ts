@@ -1,0 +1,114 @@
+import * as v from "valibot";
+import { flag, integer, list, number, object, text } from "./fields.ts";
+import type { Limits } from "./limits.ts";
+
+/** The stop strings of a request. */
+export const stopString = () => text(1, 256, "Text to end before");
+export const stopStrings = () => list(stopString(), 0, 64, "strings");
+
+export const seedField = () =>
+  integer(
+    0,
+    Number.MAX_SAFE_INTEGER,
+    "The same seed gives the same text; without one, a random seed is drawn",
+  );
+
+/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last four are ours. */
+export const generateRequest = (limits: Limits) =>
+  v.pipe(
+    object(
+      {
+        prompt: v.optional(
+          text(0, limits.promptChars, "Text to continue; it may be empty where `state` is given"),
+          "",
+        ),
+        max_tokens: v.optional(
+          integer(1, limits.maxTokens, "Most tokens to generate"),
+          Math.min(100, limits.maxTokens),
+        ),
+        temperature: v.optional(number(0, 2, "0: the likeliest token, always"), 0.7),
+        top_k: v.optional(integer(0, 2 ** 31 - 1, "Draw among the k likeliest tokens; 0: all"), 50),
+        top_p: v.optional(number(0, 1, "Draw among the likeliest tokens that together reach p"), 0.95),
+        repetition_penalty: v.optional(number(1, 2, "Of tokens in prompt and output; 1: none"), 1),
+        stop_sequences: v.nullish(v.pipe(stopStrings(), v.description("End before any of these"))),
+        seed: v.nullish(seedField()),
+        return_phase_metrics: v.optional(flag("Measure the phases on this run"), false),
+        return_memory_stats: v.optional(flag("Measure the memories on this run"), false),
+        stream: v.optional(flag("Answer as server-sent events"), false),
+        return_state: v.optional(flag("Give the stream's state, to be continued"), false),
+        state: v.nullish(
+          text(1, limits.stateChars, "A state that an earlier answer gave: continue from there"),
+        ),
+        phase_temperature: v.optional(
+          number(0, 100, "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence"),
+          0,
+        ),
+      },
+      "a JSON object",
+    ),
+    v.forward(
+      v.partialCheck(
+        [["prompt"], ["state"]],
+        ({ prompt, state }) => prompt.length > 0 || typeof state === "string",
+        `a string of 1 to ${limits.promptChars} characters`,
+      ),
+      ["prompt"],
+    ),
+    v.metadata({
+      anyOf: [
+        { required: ["prompt"], properties: { prompt: { minLength: 1 } } },
+        { required: ["state"], properties: { state: { type: "string" } } },
+      ],
+    }),
+    v.title("GenerateRequest"),
+  );
+
+export type GenerateRequest = v.InferOutput<ReturnType<typeof generateRequest>>;
+
+const measured = (what: string) =>
+  v.pipe(v.nullable(v.number()), v.description(`${what}; null where the model has none`));
+
+export const phaseMetrics = v.pipe(
+  v.object({
+    phase_coherence: measured("Order parameter of the phases, 0 to 1, over blocks and tokens"),
+    gamma_mean: v.number(),
+    omega_values: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
+    phase_offsets: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
+  }),
+  v.title("PhaseMetrics"),
+);
+
+export const memoryStats = v.pipe(
+  v.object({
+    pvm_mem_norm: measured("Mean |m| of the vector memory at the end"),
+    pvm_gate_strength: measured("Mean gate of the vector memory"),
+    plm_coherence: measured("Coherence of the lattice"),
+    total_memory_kb: v.pipe(v.number(), v.description("The stream's recurrent state")),
+  }),
+  v.title("MemoryStats"),
+);
+
+export const finishReason = v.picklist(["max_tokens", "eos_token", "stop_sequence"]);
+
+/** Answer of `POST /v1/generate`, and what `resonant generate --json` prints. */
+export const generateResponse = v.pipe(
+  v.object({
+    text: v.pipe(v.string(), v.description("The continuation, without the prompt")),
+    prompt: v.string(),
+    tokens_generated: v.pipe(v.number(), v.integer()),
+    finish_reason: finishReason,
+    timing_ms: v.pipe(v.number(), v.description("Without the time in the queue")),
+    seed: v.pipe(v.number(), v.integer(), v.description("Gives the same text again")),
+    phase_metrics: v.nullable(phaseMetrics),
+    memory_stats: v.nullable(memoryStats),
+    model_info: v.object({
+      model_name: v.string(),
+      num_afrb_layers: v.pipe(v.number(), v.integer()),
+      hidden_size: v.pipe(v.number(), v.integer()),
+    }),
+    state: v.optional(v.pipe(v.string(), v.description("Where `return_state` asked for it"))),
+  }),
+  v.title("GenerateResponse"),
+);
+
+export type GenerateResponse = v.InferOutput<typeof generateResponse>;

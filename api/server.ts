@@ -1,0 +1,57 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener, RequestError } from "@hono/node-server";
+import { createApp } from "./app.ts";
+import { ApiError } from "./errors.ts";
+import type { Service } from "./service.ts";
+
+/** A server that listens. */
+export interface Listening {
+  readonly port: number;
+  /** Stops taking requests, lets those that run or wait end within the drain time-out, and closes everything. */
+  drain(): Promise<void>;
+}
+
+/** Serves `service` over HTTP. @throws ApiError where the address cannot be listened on */
+export async function listen(service: Service): Promise<Listening> {
+  const { host, port, headersTimeout, requestTimeout, keepAliveTimeout } = service.settings;
+  const app = createApp(service);
+  const errorHandler = (error: unknown): Response => {
+    if (error instanceof RequestError) {
+      return Response.json(new ApiError("validation_error", error.message).body(), { status: 400 });
+    }
+    service.log.error({ err: error }, "a request failed outside of the application");
+    return Response.json(new ApiError("internal_error", "an unexpected error").body(), { status: 500 });
+  };
+  const listener = getRequestListener(app.fetch, { errorHandler, overrideGlobalObjects: false });
+  const server = createServer(
+    {
+      headersTimeout: headersTimeout * 1000,
+      requestTimeout: requestTimeout * 1000,
+      keepAliveTimeout: keepAliveTimeout * 1000,
+      connectionsCheckingInterval: Math.min(1000, headersTimeout * 1000),
+    },
+    (incoming, outgoing) => {
+      // A connection that has answered its last request must not keep a draining server waiting.
+      outgoing.once("close", () => service.draining && setImmediate(() => server.closeIdleConnections()));
+      listener(incoming, outgoing);
+    },
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return { port: (server.address() as AddressInfo).port, drain: () => drain(server, service) };
+}
+
+async function drain(server: Server, service: Service): Promise<void> {
+  service.drain();
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const patience = setTimeout(() => {
+    service.log.warn(`${service.admission.running} requests did not end in time, and are cut off`);
+    server.closeAllConnections();
+  }, service.settings.drainTimeout * 1000);
+  await closed;
+  clearTimeout(patience);
+  service.close();
+}

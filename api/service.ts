@@ -1,0 +1,177 @@
+import type { GenerateOptions, Piece } from "../engine/generate.ts";
+import type { Model } from "../engine/model.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { Admission, type Place } from "./admission.ts";
+import { ApiError } from "./errors.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import type { Logger } from "./log.ts";
+import type { Limits } from "./schemas/limits.ts";
+import type { Settings } from "./settings.ts";
+import { StateTokens } from "./state-token.ts";
+import { type GenerationTimer, Telemetry } from "./telemetry.ts";
+
+export type Status = "healthy" | "loading" | "draining" | "unhealthy";
+
+/** What to generate, and from where. */
+export interface Job {
+  readonly prompt: string | readonly number[];
+  readonly options: GenerateOptions;
+  /** A state file to continue from. */
+  readonly state?: Uint8Array<ArrayBuffer> | undefined;
+  readonly returnState?: boolean;
+}
+
+/** The last piece also has the time it took, and the state where it was asked for. */
+export interface JobPiece extends Piece {
+  readonly milliseconds?: number;
+  readonly state?: Uint8Array;
+}
+
+/** One model being served: who gets a turn on it, and what is known of how that went. */
+export class Service {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly admission: Admission;
+  readonly telemetry: Telemetry;
+  readonly states: StateTokens;
+  readonly version = packageJson.version;
+  readonly started = Date.now();
+  #model: Model | undefined;
+  #limits: Limits | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #draining = false;
+
+  constructor(settings: Settings, log: Logger) {
+    this.settings = settings;
+    this.log = log;
+    this.admission = new Admission(settings.maxBatchSize, settings.maxQueueSize);
+    this.states = new StateTokens(settings.stateSecret);
+    this.telemetry = new Telemetry({
+      running: () => this.admission.running,
+      waiting: () => this.admission.waiting,
+      stateBytes: () => {
+        const pool = this.#model?.runner.pool;
+        return pool ? (pool.slots - pool.free) * pool.stateBytes : 0;
+      },
+      gpuBytes: () => this.#model?.gpu.bytes ?? 0,
+      ready: () => this.status === "healthy",
+    });
+  }
+
+  get status(): Status {
+    if (this.fault !== undefined) return "unhealthy";
+    if (this.#draining) return "draining";
+    return this.#model ? "healthy" : "loading";
+  }
+
+  /** Why the engine counts as dead, or undefined. */
+  get fault(): string | undefined {
+    return this.#heartbeat?.fault(this.settings.heartbeatTimeout);
+  }
+
+  get loaded(): boolean {
+    return this.#model !== undefined;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Takes requests from now on. */
+  serve(model: Model): void {
+    this.#model = model;
+    this.#heartbeat = new Heartbeat(model.gpu);
+    this.#limits = limitsOf(this.settings, model);
+  }
+
+  /** Takes no more requests; those that were admitted go on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  close(): void {
+    this.#heartbeat?.stop();
+    this.#model?.gpu.destroy();
+  }
+
+  /** @throws ApiError `resource_error` while no model is loaded, or none any more */
+  get model(): Model {
+    const headers = { "Retry-After": "5" };
+    if (this.#draining) throw new ApiError("resource_error", "the server is shutting down", { headers });
+    if (!this.#model) throw new ApiError("resource_error", "the model is still loading", { headers });
+    return this.#model;
+  }
+
+  /** What requests may ask; before the model is loaded, what the settings allow. */
+  get limits(): Limits {
+    return this.#limits ?? limitsOf(this.settings, undefined);
+  }
+
+  /** Runs `work` when its place has its turn, and gives the place up at its end, however it ends. */
+  async *inTurn<T>(
+    place: Place,
+    signal: AbortSignal,
+    work: (timer: GenerationTimer) => AsyncGenerator<T, void, undefined>,
+  ): AsyncGenerator<T, void, undefined> {
+    const timer = this.telemetry.generation();
+    try {
+      await place.turn(signal);
+      timer.admitted();
+      yield* work(timer);
+    } finally {
+      place.leave();
+    }
+  }
+
+  /** Generates on a stream of its own. */
+  async *generate(
+    model: Model,
+    job: Job,
+    timer: GenerationTimer,
+    signal: AbortSignal,
+  ): AsyncGenerator<JobPiece, void, undefined> {
+    const start = performance.now();
+    const stream = job.state ? await model.restore(job.state) : model.open();
+    try {
+      const options = { ...job.options, stream, signal, keepPending: job.returnState === true };
+      for await (const piece of model.generate(job.prompt, options)) {
+        if (piece.token !== undefined) timer.token();
+        if (!piece.finish) {
+          yield piece;
+          continue;
+        }
+        timer.prompt(piece.finish.promptTokens);
+        timer.finished(piece.finish.reason);
+        const milliseconds = performance.now() - start;
+        const state = job.returnState ? { state: await model.save(stream) } : {};
+        yield { ...piece, milliseconds, ...state };
+      }
+    } finally {
+      stream.close();
+    }
+  }
+}
+
+/** Room in a state for what is not the recurrent state or the counts: names, text held back, signature. */
+const STATE_EXTRAS = 64 * 1024;
+
+function limitsOf(settings: Settings, model: Model | undefined): Limits {
+  const vocabulary = model?.config.vocabulary ?? 2 ** 31;
+  const stateBytes = model ? model.runner.pool.stateBytes + 8 * vocabulary + STATE_EXTRAS : 2 ** 20;
+  return {
+    model: model?.name,
+    maxTokens: settings.maxTokensLimit,
+    promptChars: settings.maxPromptChars,
+    contextChars: settings.maxContextChars,
+    choices: Math.min(settings.maxChoices, settings.maxBatchSize + settings.maxQueueSize),
+    stateChars: Math.ceil((stateBytes * 4) / 3),
+    vocabulary,
+    retrievalModes: model ? retrievalModes(model) : ["pvm", "plm", "hybrid"],
+  };
+}
+
+function retrievalModes(model: Model): [string, ...string[]] {
+  const { pvm, lattice } = model.config.shape;
+  const modes = [...(pvm ? ["pvm"] : []), ...(lattice ? ["plm"] : []), ...(pvm && lattice ? ["hybrid"] : [])];
+  return modes as [string, ...string[]];
+}
