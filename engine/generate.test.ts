@@ -473,7 +473,7 @@ describe("streams", () => {
 describe("metrics", () => {
   const OPTIONS = { seed: 4, temperature: 1, maxTokens: 10, metrics: true };
 
-  it("are the means over blocks and steps of what the run measured", async () => {
+  it("are the means over blocks and generated tokens of what feeding those measured", async () => {
     const model = await tiny();
     const { runner, gpu, weights } = model;
     const layers = weights.blocks.length;
@@ -481,9 +481,9 @@ describe("metrics", () => {
     const prompt = model.encode(PROMPT);
     const slot = runner.pool.take();
     runner.pool.clear(slot);
-    const pass = runner.pass(slot, 0, prompt, prompt.length, { measure: true });
-    const rows = [await gpu.readFloats(pass.metrics, (prompt.length - 1) * layers * 4, layers * 4)];
-    for (const [i, token] of tokens.slice(0, -1).entries()) {
+    runner.pass(slot, 0, prompt, prompt.length);
+    const rows: Float32Array[] = [];
+    for (const [i, token] of tokens.entries()) {
       const { metrics } = runner.step(slot, prompt.length + i, token, true);
       rows.push(await gpu.readFloats(metrics, 0, layers * 4));
     }
@@ -517,6 +517,16 @@ describe("metrics", () => {
     const plain = await collect(model.generate(PROMPT, { ...OPTIONS, metrics: false }));
     expect(plain.tokens).toEqual(measured.tokens);
     expect(plain).toMatchObject({ phase: undefined, memory: undefined });
+  });
+
+  it("leave the stream as it would be without them", async () => {
+    const model = await tiny();
+    const [measured, plain] = [model.open(), model.open()];
+    await collect(model.generate(PROMPT, { ...OPTIONS, stream: measured }));
+    await collect(model.generate(PROMPT, { ...OPTIONS, stream: plain, metrics: false }));
+    expect(await model.save(measured)).toEqual(await model.save(plain));
+    measured.close();
+    plain.close();
   });
 
   it("differ from one prompt to another", async () => {

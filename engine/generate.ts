@@ -98,8 +98,8 @@ export async function* generate(
   const settings = { sampling, measure, logprobs, maxTokens, runAhead, signal };
   for await (const step of decode(model.runner, stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
+    if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
     generated.push(step.token);
-    meter.add(step);
     if (step.logprobs) told.push(step.logprobs);
     if (step.token === model.eosId) {
       reason = "eos_token";
@@ -121,6 +121,7 @@ export async function* generate(
     if (released.stopped !== undefined) [reason, stop] = ["stop_sequence", released.stopped];
     stream.text = { bytes: new Uint8Array(), text: "" };
   }
+  if (o.metrics) meter.add(await model.runner.peek(stream.slot, stream.position, settings));
   yield {
     text: rest,
     finish: {

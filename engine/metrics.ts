@@ -19,7 +19,7 @@ export interface MemoryStats {
 const mean = (values: readonly number[]): number | null =>
   values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
 
-/** Averages what the steps of one generation measured. */
+/** Averages what the steps that fed the tokens of one generation measured. */
 export class MetricsMeter {
   readonly #weights: Weights;
   readonly #stateBytes: number;

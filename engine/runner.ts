@@ -241,6 +241,18 @@ export class Runner {
     this.#submit((encoder) => this.gpu.record(encoder, list, run));
   }
 
+  /** The step that would feed the slot's pending token, leaving the slot as it was. */
+  async peek(slot: number, position: number, settings: RunSettings): Promise<Step> {
+    const snapshot = this.snapshots.take();
+    try {
+      const { results } = this.steps(slot, position, 1, settings, snapshot);
+      this.restore(slot, snapshot);
+      return (await results)[0]!;
+    } finally {
+      this.snapshots.give(snapshot);
+    }
+  }
+
   /** Brings a slot back to a snapshot. */
   restore(slot: number, snapshot: number): void {
     this.#submit((encoder) => this.snapshots.copy(encoder, snapshot, this.pool, slot));
