@@ -8,7 +8,7 @@ import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
-import { fixturePath, goldenModelFiles, openFixture } from "./models.ts";
+import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cli = join(root, "dist/cli.js");
@@ -50,35 +50,6 @@ async function json(args: readonly string[], input?: string): Promise<Record<str
   expect(err).toBe("");
   expect(code).toBe(0);
   return JSON.parse(out);
-}
-
-async function collectBytes(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  return Buffer.concat(parts);
-}
-
-/** A golden native model of 300 tokens, as a folder that the command line can load. */
-async function writeModel(
-  folder: string,
-  change: (tensors: Map<string, TensorToWrite>) => void = () => undefined,
-): Promise<void> {
-  const { config, tensors: file, tokenizer, tokenizerConfig } = await goldenModelFiles("native_long");
-  const tensors = new Map(
-    [...file.tensors].map(([name, { dtype, shape }]): [string, TensorToWrite] => [
-      name,
-      { name, dtype, shape, bytes: () => file.bytes(name) },
-    ]),
-  );
-  change(tensors);
-  await mkdir(folder, { recursive: true });
-  await writeFile(
-    join(folder, "model.safetensors"),
-    await collectBytes(writeSafetensors([...tensors.values()])),
-  );
-  await writeFile(join(folder, "config.json"), JSON.stringify(config));
-  await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
-  await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(tokenizerConfig));
 }
 
 let folder: string;

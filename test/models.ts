@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Config, parseConfig } from "../engine/config.ts";
 import { goldenConfig } from "../engine/goldens.ts";
@@ -8,6 +10,7 @@ import { defaultModelFolder, openModelFolder } from "../engine/platform/node/fil
 import { nativeTensors } from "../engine/weights.ts";
 import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
+import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile, TensorInfo } from "../weights/tensor-file.ts";
 import { randomFloats } from "./gpu.ts";
 
@@ -137,4 +140,33 @@ export function scriptedModelFiles(
     return randomFloats(name.length, size, -0.5, 0.5);
   });
   return { name: "script", config: full, tensors, ...byteTokenizer() };
+}
+
+export async function collectBytes(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of chunks) parts.push(chunk);
+  return Buffer.concat(parts);
+}
+
+/** A golden native model of 300 tokens, as a folder that the command line can load. */
+export async function writeModel(
+  folder: string,
+  change: (tensors: Map<string, TensorToWrite>) => void = () => undefined,
+): Promise<void> {
+  const { config, tensors: file, tokenizer, tokenizerConfig } = await goldenModelFiles("native_long");
+  const tensors = new Map(
+    [...file.tensors].map(([name, { dtype, shape }]): [string, TensorToWrite] => [
+      name,
+      { name, dtype, shape, bytes: () => file.bytes(name) },
+    ]),
+  );
+  change(tensors);
+  await mkdir(folder, { recursive: true });
+  await writeFile(
+    join(folder, "model.safetensors"),
+    await collectBytes(writeSafetensors([...tensors.values()])),
+  );
+  await writeFile(join(folder, "config.json"), JSON.stringify(config));
+  await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+  await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(tokenizerConfig));
 }

@@ -1,0 +1,125 @@
+import { type IncomingMessage, request } from "node:http";
+import { Command } from "commander";
+import { createLogger } from "../api/log.ts";
+import { type Listening, listen } from "../api/server.ts";
+import { Service } from "../api/service.ts";
+import { type Settings, withSettings } from "../api/settings.ts";
+import type { Model } from "../engine/model.ts";
+
+/** A server in this process, over a model that the test owns. */
+export interface TestServer extends Listening {
+  readonly url: string;
+  readonly service: Service;
+  /** Its log, a line each. */
+  readonly log: readonly string[];
+  /** Closes the server and leaves the model alone. */
+  stop(): Promise<void>;
+}
+
+/** What `resonant serve` does with these flags, whatever the environment says. */
+export function settingsOf(flags: readonly string[] = []): Settings {
+  const environment = process.env;
+  process.env = {};
+  try {
+    return withSettings(new Command().exitOverride()).parse(flags, { from: "user" }).opts();
+  } finally {
+    process.env = environment;
+  }
+}
+
+/** Serves `model`, or none yet, on a free port of this machine; the model must have a slot for each request that runs. */
+export async function startServer(
+  model: Model | undefined,
+  flags: readonly string[] = [],
+): Promise<TestServer> {
+  const settings = settingsOf(["--host", "127.0.0.1", "--port", "0", ...flags]);
+  const log: string[] = [];
+  const service = new Service(settings, createLogger(settings, { write: (line: string) => log.push(line) }));
+  const listening = await listen(service);
+  if (model) service.serve(model);
+  return {
+    ...listening,
+    url: `http://127.0.0.1:${listening.port}`,
+    service,
+    log,
+    stop: async () => {
+      service.close = () => undefined; // the device is the tests'
+      await listening.drain();
+    },
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: what a test then compares
+  readonly body: any;
+}
+
+/** Posts JSON, or a body as it is, and reads the answer as JSON. */
+export async function post(
+  url: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: typeof body === "string" || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
+  });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+}
+
+/** A request whose socket the test holds, to leave it when it likes. */
+export interface OpenRequest {
+  /** Resolves when the answer's headers are there. */
+  readonly response: Promise<IncomingMessage>;
+  leave(): void;
+}
+
+/** Posts JSON over a connection of its own. */
+export function openRequest(url: string, body: unknown): OpenRequest {
+  const sent = request(url, {
+    method: "POST",
+    agent: false,
+    headers: { "Content-Type": "application/json" },
+  });
+  const response = new Promise<IncomingMessage>((resolve, reject) => {
+    sent.once("response", resolve);
+    sent.once("error", reject);
+  });
+  response.catch(() => undefined);
+  sent.end(JSON.stringify(body));
+  return { response, leave: () => sent.destroy() };
+}
+
+/** The messages of server-sent events, as they come. */
+export async function* readEvents(
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<{ event: string; data: string }, void, undefined> {
+  const decoder = new TextDecoder();
+  let buffer = "";
+  for await (const chunk of body) {
+    buffer += decoder.decode(chunk, { stream: true });
+    for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
+      const message = { event: "message", data: "" };
+      for (const line of buffer.slice(0, end).split("\n")) {
+        const [, field, value] = /^(\w+): (.*)$/.exec(line) ?? [];
+        if (field === "event") message.event = value ?? "";
+        if (field === "data") message.data += value ?? "";
+      }
+      buffer = buffer.slice(end + 2);
+      yield message;
+    }
+  }
+  if (buffer !== "") throw new Error(`the stream ended within a message: ${buffer}`);
+}
+
+/** Waits until `condition` holds. */
+export async function until(condition: () => boolean, what: string, milliseconds = 20_000): Promise<void> {
+  const end = Date.now() + milliseconds;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`after ${milliseconds} ms still not: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
