@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
-import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
+import { writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts";
 
