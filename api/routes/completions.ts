@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { Model } from "../../engine/model.ts";
 import type { Logprobs as TokenLogprobs } from "../../kernels/logprobs/logprobs.ts";
 import { ApiError } from "../errors.ts";
@@ -22,6 +23,12 @@ export const completionsOperation = post({
   tag: "OpenAI",
   summary: "Continue texts, as OpenAI's clients ask for it",
   body: completionRequest,
+  example: ({ model }) => ({
+    model: model ?? "resonant",
+    prompt: "Once upon a time",
+    max_tokens: 16,
+    stop: ["END"],
+  }),
   answer: completionResponse,
   events: "With `stream: true`: messages that hold a chunk each, the last one `[DONE]`",
   openAi: true,
@@ -37,6 +44,7 @@ export const completionsOperation = post({
     const places = service.admission.admit(jobs.length);
     const ended = new AbortController();
     const signal = AbortSignal.any([c.get("signal"), ended.signal]);
+    setMaxListeners(0, signal); // one for each job: not a leak
     const sources = jobs.map((job, i) =>
       service.inTurn(places[i]!, signal, (timer) => choice(model, service, request, job, timer, signal)),
     );
