@@ -70,7 +70,7 @@ export function createApp(service: Service): Hono<Env> {
     });
   }
   app.get("/openapi.json", (c) => c.json(openApiDocument(operations, service)));
-  app.route("/", docsRoutes({ openApiUrl: "/openapi.json" }));
+  app.route("/", docsRoutes({ openApiUrl: "openapi.json" }));
   app.notFound((c) => refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`)));
   app.onError((error, c) => refuse(c, service, error));
   return app;

@@ -82,21 +82,32 @@ const openAiCodes: Partial<Record<ErrorKind, string>> = {
 export function shown(value: unknown): unknown {
   if (typeof value === "string") return value.length > 200 ? `${value.slice(0, 200).toWellFormed()}…` : value;
   if (value !== null && typeof value === "object") {
-    const text = JSON.stringify(value);
+    const text = jsonOf(value);
+    if (text === undefined) return "…";
     return text.length > 200 ? `${text.slice(0, 200).toWellFormed()}…` : value;
   }
   return value ?? null;
 }
 
+function jsonOf(value: object): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined; // nested deeper than the stack
+  }
+}
+
 /** A request's first fault: `field must be …`, with the field, its value and what is allowed. */
 export function validationError(issue: v.BaseIssue<unknown>): ApiError {
   const field = fieldOf(issue.path);
-  const missing = issue.input === undefined;
+  // The input of a check on several fields is the body.
+  const value = issue.path ? issue.path.at(-1)?.value : issue.input;
+  const missing = value === undefined;
   const message = field
     ? `${field} ${missing ? "is required" : `must be ${issue.message}`}`
     : `the body must be ${issue.message}`;
   return new ApiError("validation_error", message, {
-    details: { field: field || "body", value: shown(issue.input), allowed: issue.message },
+    details: { field: field || "body", value: shown(value), allowed: issue.message },
   });
 }
 

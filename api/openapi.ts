@@ -48,6 +48,21 @@ export function openApiDocument(operations: readonly Operation[], service: Servi
   };
 }
 
+const meanings: Readonly<Record<ErrorKind, string>> = {
+  validation_error: "a field is missing or is not what it must be",
+  unauthorized: "the key is missing or wrong",
+  not_found: "there is no such thing",
+  method_not_allowed: "only the methods that `Allow` names",
+  conflict: "the state is not one of this server and model",
+  payload_too_large: "the body is too large",
+  unsupported_media_type: "the body is not JSON, or is compressed",
+  rate_limit_exceeded: "this client asks too often; `Retry-After` says when to come again",
+  model_error: "the model failed",
+  internal_error: "an unexpected error",
+  resource_error:
+    "the queue is full, the model is loading, or memory is short; `Retry-After` says when to come again",
+};
+
 /** Of one server-sent event. */
 const eventSchema = (description: string): Json => ({
   type: "object",
@@ -62,7 +77,7 @@ function describe(
   schema: (of: v.GenericSchema) => Json,
   secured: boolean,
 ): Json {
-  const { answer, body, events, guarded, openAi, path } = operation;
+  const { answer, body, events, example, guarded, openAi, path } = operation;
   const content =
     "contentType" in answer
       ? { [answer.contentType]: { schema: { type: "string" } } }
@@ -87,7 +102,12 @@ function describe(
   for (const kind of kinds) {
     const { status } = new ApiError(kind, "");
     const known = responses[status]?.description;
-    responses[status] = { description: known ? `${known}, ${kind}` : kind, headers, content: error };
+    const description = `\`${kind}\`: ${meanings[kind]}`;
+    responses[status] = {
+      description: known ? `${known}; ${description}` : description,
+      headers,
+      content: error,
+    };
   }
   const parameters = Array.from(path.matchAll(/\{(\w+)\}/g), ([, name]) => ({
     name,
@@ -105,7 +125,12 @@ function describe(
       ? {
           requestBody: {
             required: true,
-            content: { "application/json": { schema: schema(body(service.limits)) } },
+            content: {
+              "application/json": {
+                schema: schema(body(service.limits)),
+                ...(example ? { example: example(service.limits) } : {}),
+              },
+            },
           },
         }
       : {}),

@@ -28,6 +28,8 @@ export interface Operation {
   readonly summary: string;
   /** Its JSON body. */
   readonly body?: (limits: Limits) => v.GenericSchema;
+  /** A body that shows how it is used. */
+  readonly example?: (limits: Limits) => unknown;
   /** Its answer: JSON, or text of a content type. */
   readonly answer: v.GenericSchema | { readonly contentType: string };
   /** Statuses other than 200 that answer with the same body. */

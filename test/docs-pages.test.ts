@@ -1,42 +1,39 @@
 import { mkdir } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { type ServerType, serve } from "@hono/node-server";
-import { Hono } from "hono";
 import type { Page, ViewportSize } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { docsRoutes } from "../api/docs.ts";
 import { type Launched, launchChromium } from "./chromium.ts";
-import openApi from "./fixtures/openapi.json" with { type: "json" };
+import { startServer, type TestServer } from "./server.ts";
 
-const PATHS = Object.keys(openApi.paths);
-const OPERATIONS = Object.values(openApi.paths).flatMap((methods) =>
-  Object.values(methods).flatMap((operation) => ("operationId" in operation ? [operation.operationId] : [])),
-);
 const SCREENS = [
   ["desktop", { width: 1280, height: 900 }],
   ["phone", { width: 390, height: 844 }],
 ] as const;
 
-let server: ServerType;
+let server: TestServer;
 let origin: string;
+let PATHS: readonly string[];
+let OPERATIONS: readonly string[];
 let chromium: Launched;
 
 beforeAll(async () => {
-  const app = new Hono();
-  app.route("/", docsRoutes({ openApiUrl: "/openapi.json" }));
-  app.get("/openapi.json", (c) => c.json(openApi));
-  app.get("/healthz", (c) => c.json({ status: "ready" }));
-  server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
-  await new Promise((listening) => server.once("listening", listening));
-  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await startServer(undefined);
+  origin = server.url;
+  const document = (await (await fetch(`${origin}/openapi.json`)).json()) as {
+    paths: Record<string, Record<string, { operationId: string }>>;
+  };
+  PATHS = Object.keys(document.paths);
+  OPERATIONS = Object.values(document.paths).flatMap((methods) =>
+    Object.values(methods).map(({ operationId }) => operationId),
+  );
   // Names resolve nowhere, so that not even Chromium's own requests leave.
   chromium = await launchChromium({ args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"] });
 }, 600_000);
 
 afterAll(async () => {
   await chromium?.close();
-  server?.close();
+  await server?.stop();
 });
 
 /** Opens a page for `use`, and fails if anything goes wrong in it: a request to elsewhere, an error, a broken policy. */
@@ -97,17 +94,17 @@ describe.each(SCREENS)("on a %s", (screen, viewport) => {
       await screenshot(page, `docs-${screen}`);
 
       await page.locator('[data-path="/v1/generate"]').click();
-      await page.getByText("The prompt and how to continue it").waitFor();
+      await page.locator("#operations-Generation-generate .opblock-section-request-body").waitFor();
       expect(await overflow(page)).toBe(0);
       await screenshot(page, `docs-${screen}-generate`);
       await page.locator('[data-path="/v1/generate"]').click();
 
-      await page.locator('[data-path="/healthz"]').click();
+      await page.locator('[data-path="/livez"]').click();
       await page.getByRole("button", { name: "Try it out" }).click();
       await page.getByRole("button", { name: "Execute" }).click();
       const answer = page.locator(".live-responses-table");
       await answer.waitFor();
-      expect(await answer.textContent()).toMatch(/200.*"status": "ready"/s);
+      expect(await answer.textContent()).toMatch(/200.*"status": "alive"/s);
       expect(await overflow(page)).toBe(0);
       await answer.scrollIntoViewIfNeeded();
       await screenshot(page, `docs-${screen}-tried`);
@@ -130,10 +127,10 @@ describe.each(SCREENS)("on a %s", (screen, viewport) => {
 
 it("ReDoc finds an operation, in its worker", () =>
   visit("/redoc", { width: 1280, height: 900 }, async (page) => {
-    await page.getByPlaceholder("Search").fill("liveness");
+    await page.getByPlaceholder("Search").fill("resonance");
     const results = page.locator('[data-role="search:results"]');
     await results.waitFor();
-    expect(await results.textContent()).toContain("Liveness");
+    expect(await results.textContent()).toContain("needle");
     await screenshot(page, "redoc-search");
   }));
 

@@ -19,6 +19,14 @@ export const generateOperation = post({
   tag: "Generation",
   summary: "Continue a text",
   body: generateRequest,
+  example: () => ({
+    prompt: "Once upon a time",
+    max_tokens: 16,
+    temperature: 0.8,
+    stop_sequences: ["END"],
+    seed: 42,
+    return_phase_metrics: true,
+  }),
   answer: generateResponse,
   events:
     'With `stream: true`: messages `{"text": "…"}`, then an event `done` with the whole answer, or an event `error` with an error',
@@ -50,7 +58,7 @@ const isLast = (piece: JobPiece): piece is Last => piece.finish !== undefined;
 function toJob(request: GenerateRequest, service: Service): Job {
   const { state, seed } = request;
   return {
-    prompt: request.prompt,
+    prompt: request.prompt ?? "",
     state: typeof state === "string" ? service.states.verify(state) : undefined,
     returnState: request.return_state,
     options: {
@@ -74,7 +82,7 @@ function response(
   text: string,
   { finish, milliseconds = 0, state }: Last,
 ): GenerateResponse {
-  const whole = respond(model, request.prompt, { ...finish, text }, milliseconds);
+  const whole = respond(model, request.prompt ?? "", { ...finish, text }, milliseconds);
   return {
     ...whole,
     phase_metrics: request.return_phase_metrics ? whole.phase_metrics : null,

@@ -9,6 +9,7 @@ export const retrieveOperation = post({
   tag: "Retrieval",
   summary: "Find a needle in a context by resonance",
   body: retrieveRequest,
+  example: () => ({ context: "Long text. The answer is 42. More text.", needle: "answer is 42", top_k: 3 }),
   answer: retrieveResponse,
   guarded: true,
   handle: async (c, service, request) => {

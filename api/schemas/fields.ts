@@ -2,8 +2,7 @@ import * as v from "valibot";
 
 // A message completes "<field> must be …".
 
-const between = (least: number, most: number): string =>
-  most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `between ${least} and ${most}`;
+const between = (least: number, most: number): string => `between ${least} and ${most}`;
 
 /** A whole number from `least` to `most`. */
 export function integer(least: number, most: number, description: string) {

@@ -19,8 +19,7 @@ export const generateRequest = (limits: Limits) =>
     object(
       {
         prompt: v.optional(
-          text(0, limits.promptChars, "Text to continue; it may be empty where `state` is given"),
-          "",
+          text(0, limits.promptChars, "Text to continue; required, but where `state` is given"),
         ),
         max_tokens: v.optional(
           integer(1, limits.maxTokens, "Most tokens to generate"),
@@ -49,7 +48,7 @@ export const generateRequest = (limits: Limits) =>
     v.forward(
       v.partialCheck(
         [["prompt"], ["state"]],
-        ({ prompt, state }) => prompt.length > 0 || typeof state === "string",
+        ({ prompt = "", state }) => prompt.length > 0 || typeof state === "string",
         `a string of 1 to ${limits.promptChars} characters`,
       ),
       ["prompt"],
