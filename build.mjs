@@ -1,6 +1,6 @@
 // Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text, and puts
 // what the documentation pages load into dist/docs.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { build } from "esbuild";
+import { build, context } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
 const shared = {
@@ -22,13 +22,14 @@ const shared = {
   sourcemap: true,
   logLevel: "warning",
 };
-await build({
+const forNode = {
   ...shared,
   entryPoints: { cli: "api/cli.ts", node: "engine/platform/node/index.ts" },
   platform: "node",
   splitting: true,
   outdir: "dist",
-});
+};
+await build(forNode);
 await build({
   ...shared,
   entryPoints: { browser: "engine/platform/browser/index.ts" },
@@ -53,6 +54,16 @@ if (process.argv.includes("--types")) {
       stdio: "inherit",
     },
   );
+}
+
+// --dev FLAGS…: builds again at every change, under a server that starts again then.
+const dev = process.argv.indexOf("--dev");
+if (dev >= 0) {
+  await (await context(forNode)).watch();
+  const flags = ["dist/cli.js", "serve", "--reload", ...process.argv.slice(dev + 1)];
+  const server = spawn(process.execPath, flags, { stdio: "inherit" });
+  for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => server.kill(signal));
+  server.on("exit", (code) => process.exit(code ?? 1));
 }
 
 function copyDocs() {

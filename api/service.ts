@@ -132,6 +132,7 @@ export class Service {
   ): AsyncGenerator<JobPiece, void, undefined> {
     const start = performance.now();
     const stream = job.state ? await model.restore(job.state) : model.open();
+    let finished = false;
     try {
       const options = { ...job.options, stream, signal, keepPending: job.returnState === true };
       for await (const piece of model.generate(job.prompt, options)) {
@@ -142,11 +143,13 @@ export class Service {
         }
         timer.prompt(piece.finish.promptTokens);
         timer.finished(piece.finish.reason);
+        finished = true;
         const milliseconds = performance.now() - start;
         const state = job.returnState ? { state: await model.save(stream) } : {};
         yield { ...piece, milliseconds, ...state };
       }
     } finally {
+      if (!finished) timer.left();
       stream.close();
     }
   }

@@ -60,7 +60,11 @@ export class Telemetry {
       SECONDS,
       ["route"],
     );
-    this.#finished = counter("request_success_total", "Generations by how they ended", ["finished_reason"]);
+    this.#finished = counter(
+      "request_success_total",
+      "Generations by how they ended; abort: before their end",
+      ["finished_reason"],
+    );
     this.#promptTokens = counter("prompt_tokens_total", "Prompt tokens read");
     this.#generatedTokens = counter("generation_tokens_total", "Tokens generated");
     this.#queueTime = histogram("request_queue_time_seconds", "From a request to its turn");
@@ -100,6 +104,7 @@ export class Telemetry {
         this.#generatedTokens.inc();
       },
       prompt: (tokens) => this.#promptTokens.inc(tokens),
+      left: () => this.#finished.inc({ finished_reason: "abort" }),
       finished: (reason) => {
         this.#finished.inc({ finished_reason: reason });
         this.#endToEnd.observe(since(start));
@@ -113,4 +118,6 @@ export interface GenerationTimer {
   token(): void;
   prompt(tokens: number): void;
   finished(reason: FinishReason): void;
+  /** It was not finished: its client left, or an error came. */
+  left(): void;
 }
