@@ -1,5 +1,4 @@
-import { Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import { docsRoutes } from "./docs.ts";
@@ -21,7 +20,6 @@ import { generateOperation } from "./routes/generate.ts";
 import { liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
 import { retrieveOperation } from "./routes/retrieve.ts";
 import type { Service } from "./service.ts";
-import type { Settings } from "./settings.ts";
 
 const operations: readonly Operation[] = [
   rootOperation,
@@ -49,11 +47,7 @@ export function createApp(service: Service): Hono<Env> {
       exposeHeaders: ["X-Request-Id", "Retry-After"],
     }),
   );
-  const guards: MiddlewareHandler<Env>[] = [
-    authenticate(settings.apiKeys),
-    limitRate(settings),
-    limitBody(service),
-  ];
+  const guards = [authenticate(settings.apiKeys), limitRate(settings)];
   for (const operation of operations) {
     const { method, path, openAi = false, guarded } = operation;
     const route = path.replace(/\{(\w+)\}/g, ":$1{[^]+}");
@@ -76,28 +70,12 @@ export function createApp(service: Service): Hono<Env> {
   return app;
 }
 
-/** Characters of a JSON text, escaped at worst. */
-const BYTES_PER_CHARACTER = 12;
-
-function limitBody(service: Service): MiddlewareHandler<Env> {
-  return (c, next) => {
-    const maxSize = service.settings.maxBodyBytes ?? bodyBytes(service.settings, service.limits.stateChars);
-    const onError = (): never => {
-      throw new ApiError("payload_too_large", `the body must have at most ${maxSize} bytes`);
-    };
-    return bodyLimit({ maxSize, onError })(c, next);
-  };
-}
-
-/** What the largest request needs that all other limits allow. */
-const bodyBytes = ({ maxPromptChars, maxContextChars }: Settings, stateChars: number): number =>
-  BYTES_PER_CHARACTER * (16 * maxPromptChars + maxContextChars) + stateChars + 2 ** 20;
-
 function refuse(c: ApiContext, service: Service, error: unknown): Response {
   // Its client has left: nobody reads this, and nothing went wrong.
   if (c.get("signal").aborted) return c.body(null);
   const apiError = asApiError(error);
-  if (apiError.status >= 500 && apiError.kind !== "resource_error") {
+  // Being busy or still loading has no cause, and is no fault.
+  if (apiError.status >= 500 && (apiError.kind !== "resource_error" || apiError.cause)) {
     service.log.error({ err: apiError.cause ?? apiError, request_id: c.get("requestId") }, apiError.message);
   }
   const body = c.get("openAi") ? apiError.openAiBody() : apiError.body();

@@ -19,13 +19,15 @@ interface LogRecord {
   readonly level: number;
   readonly time: string;
   readonly msg?: string;
+  readonly request_id?: string;
   readonly err?: { readonly stack?: string; readonly message?: string };
 }
 
 function asText(line: string): string {
-  const { level, time, msg = "", err }: LogRecord = JSON.parse(line);
+  const { level, time, msg = "", request_id, err }: LogRecord = JSON.parse(line);
   const word = level >= 50 ? "ERROR" : level >= 40 ? "WARNING" : level >= 30 ? "INFO" : "DEBUG";
-  const cause = err ? `: ${err.stack ?? err.message}` : "";
+  const request = err && request_id ? ` (request ${request_id})` : "";
+  const cause = err ? `${request}: ${err.stack ?? err.message}` : "";
   return `${localTime(new Date(time))} - ${word} - ${msg}${cause}\n`;
 }
 

@@ -2,6 +2,7 @@ import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import * as v from "valibot";
 import { ApiError, type ErrorKind, validationError } from "./errors.ts";
+import { readBody } from "./read-body.ts";
 import type { Limits } from "./schemas/limits.ts";
 import type { Service } from "./service.ts";
 
@@ -71,15 +72,15 @@ export function post<const Schema extends v.GenericSchema>(
       const { limits } = service;
       const schema = made.get(limits) ?? operation.body(limits);
       made.set(limits, schema);
-      const parsed = v.safeParse(schema, await readJson(c), { abortEarly: true });
+      const parsed = v.safeParse(schema, await readJson(c, service), { abortEarly: true });
       if (!parsed.success) throw validationError(parsed.issues[0]);
       return operation.handle(c, service, parsed.output);
     },
   };
 }
 
-/** A request's body. @throws ApiError where it is not JSON in UTF-8, or does not say so */
-async function readJson(c: ApiContext): Promise<unknown> {
+/** A request's body. @throws ApiError where it is too large, not JSON in UTF-8, or does not say so */
+async function readJson(c: ApiContext, service: Service): Promise<unknown> {
   const type = c.req.header("Content-Type") ?? "";
   if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
     throw new ApiError(
@@ -91,7 +92,7 @@ async function readJson(c: ApiContext): Promise<unknown> {
   if (coding.toLowerCase() !== "identity") {
     throw new ApiError("unsupported_media_type", "the body must not be compressed");
   }
-  const bytes = await c.req.arrayBuffer();
+  const bytes = await readBody(c, service);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {

@@ -4,6 +4,7 @@ import { BurstyRateLimiter, RateLimiterMemory, RateLimiterRes } from "rate-limit
 import { ApiError } from "../errors.ts";
 import type { ApiContext, Env } from "../operation.ts";
 import type { Settings } from "../settings.ts";
+import { keyOf } from "./authenticate.ts";
 
 /** Refuses a client's requests beyond its rate and burst with 429; a client is a key, or an address where there is none. */
 export function limitRate(
@@ -34,8 +35,8 @@ export function limitRate(
 }
 
 function clientOf(c: ApiContext, { trustProxy, apiKeys }: Pick<Settings, "trustProxy" | "apiKeys">): string {
-  const authorization = c.req.header("Authorization");
-  if (apiKeys.length > 0 && authorization) return createHash("sha256").update(authorization).digest("hex");
+  const key = apiKeys.length > 0 ? keyOf(c) : "";
+  if (key) return createHash("sha256").update(key).digest("hex");
   // Each proxy appends the address it was called from; what stands before those is the client's own claim.
   const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim());
   const behindProxies = trustProxy > 0 ? forwarded.at(-trustProxy) : undefined;

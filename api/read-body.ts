@@ -1,0 +1,30 @@
+import { ApiError } from "./errors.ts";
+import type { ApiContext } from "./operation.ts";
+import type { Service } from "./service.ts";
+
+/** Characters of a JSON text, escaped at worst. */
+const BYTES_PER_CHARACTER = 12;
+
+/** A request's body, of any kind. @throws ApiError `payload_too_large`, as soon as that is known */
+export async function readBody(c: ApiContext, { settings, limits }: Service): Promise<Uint8Array> {
+  const { maxPromptChars, maxContextChars } = settings;
+  // By default what the largest request needs that all other limits allow.
+  const most =
+    settings.maxBodyBytes ??
+    BYTES_PER_CHARACTER * (16 * maxPromptChars + maxContextChars) + limits.stateChars + 2 ** 20;
+  const check = (size: number): void => {
+    if (size <= most) return;
+    throw new ApiError("payload_too_large", `the body must have at most ${most} bytes`);
+  };
+  check(Number(c.req.header("Content-Length") ?? 0));
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  // Not `for await`, which would close the connection before the error is out.
+  const reader = c.req.raw.body?.getReader();
+  for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
+    size += next.value.length;
+    check(size);
+    parts.push(next.value);
+  }
+  return Buffer.concat(parts);
+}

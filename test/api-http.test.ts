@@ -1,0 +1,541 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect } from "node:net";
+import * as v from "valibot";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { errorResponse, openAiErrorResponse, probeResponse } from "../api/schemas/responses.ts";
+import type { Model } from "../engine/model.ts";
+import { testGpu } from "./gpu.ts";
+import { loadTiny } from "./models.ts";
+import { type Answer, post, startServer, type TestServer, until } from "./server.ts";
+
+const POSTS = ["/v1/generate", "/v1/retrieve", "/v1/completions"];
+const GETS = [
+  "/",
+  "/v1/health",
+  "/v1/model/info",
+  "/v1/models",
+  "/livez",
+  "/readyz",
+  "/metrics",
+  "/openapi.json",
+];
+const SHORT = { prompt: "a", max_tokens: 1 };
+
+let model: Model;
+let server: TestServer;
+
+beforeAll(async () => {
+  model = await loadTiny(await testGpu(), { slots: 16 });
+  server = await startServer(model);
+});
+
+afterAll(() => server?.stop());
+
+const others: TestServer[] = [];
+
+/** A server for one test. */
+async function serverWith(...flags: string[]): Promise<TestServer> {
+  const started = await startServer(model, flags);
+  others.push(started);
+  return started;
+}
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await Promise.all(others.splice(0).map((other) => other.stop()));
+});
+
+async function get(url: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const response = await fetch(url, { headers });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+}
+
+/** An error in the shape that belongs to its path, with a request id. */
+function expectError(path: string, answer: Answer, status: number, word: string): void {
+  expect(answer.status).toBe(status);
+  expect(answer.headers.get("X-Request-Id")).toMatch(/./);
+  if (/completions|models/.test(path)) {
+    const { error } = v.parse(v.strictObject(openAiErrorResponse.entries), answer.body);
+    expect(error.code).toBe(word);
+  } else {
+    expect(v.parse(v.strictObject(errorResponse.entries), answer.body).error).toBe(word);
+  }
+}
+
+/** What comes back for bytes as they are, until the server closes or `enough` of it is there. */
+async function raw(
+  text: string,
+  enough: (answer: string) => boolean = () => false,
+  port = server.port,
+): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  let answer = "";
+  try {
+    await once(socket, "connect");
+    const done = new Promise<void>((resolve) => {
+      socket.on("data", (chunk) => {
+        answer += chunk;
+        if (enough(answer)) resolve();
+      });
+      socket.on("error", () => resolve()); // a server that closes may reset
+      socket.on("close", () => resolve());
+    });
+    socket.write(text);
+    await done;
+  } finally {
+    socket.destroy();
+  }
+  return answer;
+}
+
+const hasHead = (answer: string): boolean => answer.includes("\r\n\r\n");
+
+describe("a body's headers", () => {
+  it.each(POSTS)("must say JSON: 415 from %s", async (path) => {
+    for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"]) {
+      const answer = await post(server.url + path, SHORT, { "Content-Type": type });
+      expectError(path, answer, 415, "unsupported_media_type");
+    }
+    const none = await fetch(server.url + path, { method: "POST", body: Uint8Array.of(0x7b, 0x7d) });
+    expect(none.status).toBe(415);
+    const nothing = await fetch(server.url + path, { method: "POST" });
+    expect(nothing.status).toBe(415);
+  });
+
+  it.each(["application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json"])(
+    "may say it as %s",
+    async (type) => {
+      const { status } = await post(`${server.url}/v1/generate`, SHORT, { "Content-Type": type });
+      expect(status).toBe(200);
+    },
+  );
+
+  it.each(POSTS)("must not say that it is compressed: 415 from %s", async (path) => {
+    for (const coding of ["gzip", "br", "deflate"]) {
+      const answer = await post(server.url + path, SHORT, { "Content-Encoding": coding });
+      expectError(path, answer, 415, "unsupported_media_type");
+    }
+  });
+
+  it("may say that it is not", async () => {
+    const { status } = await post(`${server.url}/v1/generate`, SHORT, { "Content-Encoding": "identity" });
+    expect(status).toBe(200);
+  });
+});
+
+describe("a body that is too large", () => {
+  const head = (path: string, more: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${more}\r\n\r\n`;
+
+  it.each(POSTS)("gets 413 by its Content-Length, before any of it is read, from %s", async (path) => {
+    const { port } = await serverWith("--max-body-bytes", "1000");
+    const answer = await raw(head(path, "Content-Length: 10000000000"), hasHead, port);
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it.each(POSTS)("gets 413 in chunks, once the limit is passed, from %s", async (path) => {
+    const { port } = await serverWith("--max-body-bytes", "1000");
+    const chunk = `400\r\n${" ".repeat(0x400)}\r\n`; // and no last one
+    const answer = await raw(head(path, "Transfer-Encoding: chunked") + chunk, hasHead, port);
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it.each(POSTS)("is told the limit in the shape of %s, and the server goes on", async (path) => {
+    const { url } = await serverWith("--max-body-bytes", "1000");
+    const answer = await post(url + path, `${" ".repeat(1000)}{}`);
+    expectError(path, answer, 413, "payload_too_large");
+    expect(answer.body.message ?? answer.body.error.message).toBe("the body must have at most 1000 bytes");
+    const body = JSON.stringify(SHORT);
+    expect((await post(`${url}/v1/generate`, body.padEnd(1000))).status).toBe(200);
+    expect((await post(`${url}/v1/generate`, body.padEnd(1001))).status).toBe(413);
+  });
+
+  it("is read in chunks up to the limit", async () => {
+    const { url } = await serverWith("--max-body-bytes", "1000");
+    const sent = request(`${url}/v1/generate`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+    });
+    const body = JSON.stringify(SHORT).padEnd(1000);
+    for (let i = 0; i < body.length; i += 100) sent.write(body.slice(i, i + 100));
+    sent.end();
+    const [response] = await once(sent, "response");
+    expect(response.statusCode).toBe(200);
+    response.resume();
+  });
+
+  it("is none that holds the longest prompts in their longest writing", async () => {
+    const escaped = "\\ud83d\\ude42".repeat(8192);
+    const { status, body } = await post(
+      `${server.url}/v1/completions`,
+      `{"model": ${JSON.stringify(model.name)}, "prompt": [${Array(16).fill(`"${escaped}"`)}], "max_tokens": -1}`,
+    );
+    expect(status).toBe(400);
+    expect(body.error.param).toBe("max_tokens");
+  });
+});
+
+describe("a path", () => {
+  it.each(["/v1/nothing", "/v1", "/v1/generate/", "/generate", "/v1/%E0%A4%A", "/../etc/passwd"])(
+    "that is none gets 404: %s",
+    async (path) => {
+      const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 404 /);
+      expect(answer).toContain('"error":"not_found"');
+    },
+  );
+
+  it("names the model that there is not", async () => {
+    const answer = await get(`${server.url}/v1/models/some/other`);
+    expectError("/v1/models", answer, 404, "not_found");
+    expect(answer.body.error.message).toBe('the model "some/other" does not exist');
+    expect((await get(`${server.url}/v1/models/${model.name}`)).body.id).toBe(model.name);
+  });
+
+  it.each(POSTS)("allows POST alone: %s", async (path) => {
+    for (const method of ["GET", "PUT", "DELETE", "PATCH"]) {
+      const response = await fetch(server.url + path, { method });
+      const answer = { status: 405, headers: response.headers, body: await response.json() };
+      expect(response.status).toBe(405);
+      expect(response.headers.get("Allow")).toBe("POST");
+      expectError(path, answer, 405, "method_not_allowed");
+    }
+    const head = await fetch(server.url + path, { method: "HEAD" });
+    expect([head.status, head.headers.get("Allow")]).toEqual([405, "POST"]);
+  });
+
+  it.each(GETS.filter((path) => path !== "/openapi.json"))("allows GET and HEAD alone: %s", async (path) => {
+    for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
+      const response = await fetch(server.url + path, { method });
+      expect([response.status, response.headers.get("Allow")]).toEqual([405, "GET, HEAD"]);
+      expectError(
+        path,
+        { status: 405, headers: response.headers, body: await response.json() },
+        405,
+        "method_not_allowed",
+      );
+    }
+  });
+
+  it.each(GETS)("answers HEAD as GET, without the body: %s", async (path) => {
+    const [head, whole] = await Promise.all([
+      fetch(server.url + path, { method: "HEAD" }),
+      fetch(server.url + path),
+    ]);
+    expect([head.status, whole.status]).toEqual([200, 200]);
+    expect(head.headers.get("Content-Type")).toBe(whole.headers.get("Content-Type"));
+    expect(await head.text()).toBe("");
+    expect(await whole.text()).not.toBe("");
+  });
+});
+
+describe("HTTP that is none", () => {
+  it.each([
+    ["garbage", "\u0000\u0001garbage\r\n\r\n", /^HTTP\/1\.1 400 /],
+    ["no version", "GET /\r\n\r\n", /^HTTP\/1\.1 400 /],
+    ["no Host", "GET /livez HTTP/1.1\r\n\r\n", /^HTTP\/1\.1 400 /],
+    [
+      "a Host that is none",
+      "GET /livez HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n",
+      /^HTTP\/1\.1 400 /,
+    ],
+    ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: a\r\nwrong\r\n\r\n", /^HTTP\/1\.1 400 /],
+    ["headers without end", `GET / HTTP/1.1\r\nHost: a\r\nX: ${"a".repeat(20_000)}`, /^HTTP\/1\.1 431 /],
+    [
+      "two lengths",
+      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+      /^HTTP\/1\.1 400 /,
+    ],
+    [
+      "a length and chunks",
+      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+      /^HTTP\/1\.1 400 /,
+    ],
+    [
+      "a chunk without a size",
+      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+      /^HTTP\/1\.1 400 /,
+    ],
+    ["TLS", "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001", /^HTTP\/1\.1 400 /],
+  ])("is refused and does no harm: %s", async (_, text, expected) => {
+    const { port, url, log } = await serverWith();
+    expect(await raw(text, undefined, port)).toMatch(expected);
+    expect((await get(`${url}/livez`)).status).toBe(200);
+    expect(log.filter((line) => line.includes("ERROR"))).toEqual([]);
+  });
+
+  it("does no harm where a client leaves in the middle of its body", async () => {
+    const { port, url, log } = await serverWith();
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.write(
+      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.destroy();
+    await until(() => log.some((line) => line.includes("/v1/generate - Status: 499")), "logged as left");
+    expect(log.join("")).not.toContain("ERROR");
+    expect((await post(`${url}/v1/generate`, SHORT)).status).toBe(200);
+  });
+});
+
+describe("a page of another origin", () => {
+  const preflight = (url: string, origin: string): Promise<Response> =>
+    fetch(url, {
+      method: "OPTIONS",
+      headers: {
+        Origin: origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type, authorization",
+      },
+    });
+
+  it("may call from anywhere by default", async () => {
+    const asked = await preflight(`${server.url}/v1/generate`, "https://a.example");
+    expect(asked.status).toBe(204);
+    expect(asked.headers.get("Access-Control-Allow-Origin")).toBe("*");
+    expect(asked.headers.get("Access-Control-Allow-Methods")).toContain("POST");
+    expect(asked.headers.get("Access-Control-Allow-Headers")).toMatch(/content-type,\s*authorization/);
+    const answer = await post(`${server.url}/v1/generate`, SHORT, { Origin: "https://a.example" });
+    expect(answer.headers.get("Access-Control-Allow-Origin")).toBe("*");
+    expect(answer.headers.get("Access-Control-Expose-Headers")).toContain("X-Request-Id");
+  });
+
+  it("may call from the given origins alone", async () => {
+    const { url } = await serverWith("--cors-origins", "https://a.example,https://b.example");
+    for (const origin of ["https://a.example", "https://b.example"]) {
+      const asked = await preflight(`${url}/v1/generate`, origin);
+      expect(asked.headers.get("Access-Control-Allow-Origin")).toBe(origin);
+      const answer = await post(`${url}/v1/generate`, SHORT, { Origin: origin });
+      expect(answer.headers.get("Access-Control-Allow-Origin")).toBe(origin);
+      expect(answer.headers.get("Vary")).toContain("Origin");
+    }
+    for (const origin of ["https://c.example", "http://a.example", "https://a.example.evil", "null"]) {
+      const asked = await preflight(`${url}/v1/generate`, origin);
+      expect(asked.headers.get("Access-Control-Allow-Origin")).toBeNull();
+      const answer = await post(`${url}/v1/generate`, SHORT, { Origin: origin });
+      expect(answer.headers.get("Access-Control-Allow-Origin")).toBeNull();
+    }
+  });
+
+  it("may read errors too, and asks without a key", async () => {
+    const { url } = await serverWith("--api-keys", "a", "--cors-origins", "https://a.example");
+    const asked = await preflight(`${url}/v1/generate`, "https://a.example");
+    expect([asked.status, asked.headers.get("Access-Control-Allow-Origin")]).toEqual([
+      204,
+      "https://a.example",
+    ]);
+    const answer = await post(`${url}/v1/generate`, SHORT, { Origin: "https://a.example" });
+    expect([answer.status, answer.headers.get("Access-Control-Allow-Origin")]).toEqual([
+      401,
+      "https://a.example",
+    ]);
+    const nowhere = await get(`${url}/nowhere`, { Origin: "https://a.example" });
+    expect([nowhere.status, nowhere.headers.get("Access-Control-Allow-Origin")]).toEqual([
+      404,
+      "https://a.example",
+    ]);
+  });
+});
+
+describe("keys", () => {
+  const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
+
+  it("are asked for by whatever costs or tells something", async () => {
+    const { url } = await serverWith("--api-keys", "alpha, beta");
+    const wrong = [{}, bearer("gamma"), bearer(""), bearer("alph"), { Authorization: "Basic alpha" }];
+    for (const headers of wrong) {
+      for (const path of POSTS) {
+        const answer = await post(url + path, SHORT, headers);
+        expectError(path, answer, 401, path === "/v1/completions" ? "invalid_api_key" : "unauthorized");
+        expect(answer.headers.get("WWW-Authenticate")).toBe("Bearer");
+        expect(JSON.stringify(answer.body)).toContain('"message":"Invalid API key"');
+      }
+      for (const path of ["/v1/model/info", "/v1/models", `/v1/models/${model.name}`]) {
+        expect((await get(url + path, headers)).status).toBe(401);
+      }
+    }
+  });
+
+  it("let in whoever has one of them", async () => {
+    const { url } = await serverWith("--api-keys", "alpha, beta");
+    for (const authorization of ["Bearer alpha", "Bearer beta", "bearer alpha", "BEARER  beta"]) {
+      const headers = { Authorization: authorization };
+      expect((await post(`${url}/v1/generate`, SHORT, headers)).status).toBe(200);
+      const completion = { model: model.name, ...SHORT };
+      expect((await post(`${url}/v1/completions`, completion, headers)).status).toBe(200);
+      expect((await get(`${url}/v1/model/info`, headers)).status).toBe(200);
+    }
+  });
+
+  it("are not asked for by what tells how the server is", async () => {
+    const { url } = await serverWith("--api-keys", "alpha");
+    for (const path of [
+      "/",
+      "/v1/health",
+      "/livez",
+      "/readyz",
+      "/metrics",
+      "/openapi.json",
+      "/docs",
+      "/redoc",
+    ]) {
+      expect([path, (await fetch(url + path)).status]).toEqual([path, 200]);
+    }
+  });
+
+  it("are asked for before a body is looked at", async () => {
+    const { url } = await serverWith("--api-keys", "alpha", "--max-body-bytes", "10");
+    expect((await post(`${url}/v1/generate`, "x".repeat(100))).status).toBe(401);
+    expect((await post(`${url}/v1/generate`, "x".repeat(100), bearer("alpha"))).status).toBe(413);
+  });
+});
+
+describe("a rate limit", () => {
+  const LIMIT = ["--rate-limit", "2", "--rate-limit-burst", "1"];
+
+  // Time stands still, so that it does not matter how long the requests take.
+  const stopTheClock = () => vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+
+  /** Statuses of `count` requests, one after the other. */
+  async function statuses(count: number, url: string, headers: Record<string, string> = {}) {
+    const found: number[] = [];
+    for (let i = 0; i < count; i++) found.push((await get(`${url}/v1/model/info`, headers)).status);
+    return found;
+  }
+
+  it("refuses what is beyond rate and burst, and tells when to come back", async () => {
+    const { url } = await serverWith(...LIMIT);
+    stopTheClock();
+    expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
+    for (const path of POSTS) {
+      const answer = await post(url + path, SHORT);
+      expectError(path, answer, 429, "rate_limit_exceeded");
+      expect(answer.headers.get("Retry-After")).toBe("1");
+      expect(answer.body.message ?? answer.body.error.message).toBe("more than 2 requests a second");
+      if (path === "/v1/completions") expect(answer.body.error.type).toBe("rate_limit_exceeded");
+    }
+    await vi.advanceTimersByTimeAsync(1001);
+    expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
+  });
+
+  it("does not count what tells how the server is", async () => {
+    const { url } = await serverWith(...LIMIT);
+    stopTheClock();
+    for (const path of ["/v1/health", "/livez", "/readyz", "/metrics"]) {
+      for (let i = 0; i < 4; i++) expect((await fetch(url + path)).status).toBe(200);
+    }
+  });
+
+  it("counts each key's requests, whoever sends them", async () => {
+    const { url } = await serverWith(...LIMIT, "--api-keys", "alpha,beta");
+    stopTheClock();
+    const [alpha, beta] = [{ Authorization: "Bearer alpha" }, { Authorization: "Bearer beta" }];
+    expect(await statuses(4, url, alpha)).toEqual([200, 200, 200, 429]);
+    expect(await statuses(1, url, { ...alpha, "X-Forwarded-For": "10.0.0.9" })).toEqual([429]);
+    expect(await statuses(4, url, beta)).toEqual([200, 200, 200, 429]);
+    expect(await statuses(1, url)).toEqual([401]);
+  });
+
+  it("counts a key once, however it is written", async () => {
+    const { url } = await serverWith(...LIMIT, "--api-keys", "alpha");
+    stopTheClock();
+    const written = ["Bearer alpha", "bearer alpha", "BEARER  alpha", "Bearer   alpha"];
+    const found: number[] = [];
+    for (const Authorization of written) found.push(...(await statuses(1, url, { Authorization })));
+    expect(found).toEqual([200, 200, 200, 429]);
+  });
+
+  it("takes the client's address from a proxy that is trusted, and not from the client's own claim", async () => {
+    const { url } = await serverWith(...LIMIT, "--trust-proxy", "1");
+    stopTheClock();
+    const from = (addresses: string) => ({ "X-Forwarded-For": addresses });
+    expect(await statuses(4, url, from("10.0.0.1"))).toEqual([200, 200, 200, 429]);
+    expect(await statuses(1, url, from("10.0.0.7, 10.0.0.1"))).toEqual([429]);
+    expect(await statuses(4, url, from("10.0.0.1, 10.0.0.2"))).toEqual([200, 200, 200, 429]);
+    expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
+  });
+
+  it("ignores X-Forwarded-For where no proxy is trusted", async () => {
+    const { url } = await serverWith(...LIMIT);
+    stopTheClock();
+    expect(await statuses(3, url, { "X-Forwarded-For": "10.0.0.1" })).toEqual([200, 200, 200]);
+    expect(await statuses(1, url, { "X-Forwarded-For": "10.0.0.2" })).toEqual([429]);
+  });
+});
+
+describe("while the model is loading", () => {
+  it("the server lives, is not ready, and takes requests once it serves", async () => {
+    const loading = await startServer(undefined);
+    others.push(loading);
+    const { url, service } = loading;
+    const probe = async (path: string) => {
+      const { status, body } = await get(url + path);
+      return { code: status, ...v.parse(probeResponse, body) };
+    };
+    expect(await probe("/livez")).toEqual({ code: 200, status: "alive", detail: null });
+    expect(await probe("/readyz")).toEqual({ code: 503, status: "not ready", detail: "loading" });
+    const health = await get(`${url}/v1/health`);
+    expect(health.status).toBe(200);
+    expect(health.body).toMatchObject({ status: "loading", model_loaded: false });
+    const bodies = {
+      "/v1/generate": SHORT,
+      "/v1/retrieve": { context: "a b c", needle: "b" },
+      "/v1/completions": { model: "any", ...SHORT },
+    };
+    for (const [path, body] of Object.entries(bodies)) {
+      const answer = await post(url + path, body);
+      expectError(path, answer, 503, "resource_error");
+      expect(answer.headers.get("Retry-After")).toBe("5");
+    }
+    for (const path of ["/v1/model/info", "/v1/models"]) {
+      const answer = await get(url + path);
+      expectError(path, answer, 503, "resource_error");
+      expect(answer.headers.get("Retry-After")).toBe("5");
+    }
+    expect((await post(`${url}/v1/generate`, { prompt: 5 })).status).toBe(400);
+    expect((await get(`${url}/openapi.json`)).status).toBe(200);
+
+    service.serve(model);
+    expect(await probe("/readyz")).toEqual({ code: 200, status: "ready", detail: null });
+    expect((await get(`${url}/v1/health`)).body).toMatchObject({ status: "healthy", model_loaded: true });
+    bodies["/v1/completions"].model = model.name;
+    for (const [path, body] of Object.entries(bodies)) {
+      expect([path, (await post(url + path, body)).status]).toEqual([path, 200]);
+    }
+  });
+});
+
+describe("a request's id", () => {
+  const idOf = async (given: string, path = "/v1/health"): Promise<string | null> =>
+    (await fetch(server.url + path, { headers: { "X-Request-Id": given } })).headers.get("X-Request-Id");
+
+  it.each(["abc-123_DEF=", "9f3b2c1e-7d4a-4b8e-9a51-0c2f6d3e8b17", "a".repeat(128)])(
+    "is echoed where it is sane: %s",
+    async (id) => {
+      expect(await idOf(id)).toBe(id);
+      expect(await idOf(id, "/nowhere")).toBe(id);
+      expect(await idOf(id, "/v1/generate")).toBe(id);
+    },
+  );
+
+  it.each(["a b", "a;b", "<script>", "ü", "a".repeat(129), ""])("is made where it is not: %j", async (id) => {
+    const made = await idOf(id);
+    expect(made).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await idOf(id)).not.toBe(made);
+  });
+
+  it("is in the log of its request", async () => {
+    const { url, log } = await serverWith("--log-format", "json");
+    await post(`${url}/v1/generate`, { prompt: 5 }, { "X-Request-Id": "mine" });
+    const line = () => log.map((entry) => JSON.parse(entry)).find(({ path }) => path === "/v1/generate");
+    await until(() => line() !== undefined, "logged");
+    expect(line()).toMatchObject({
+      request_id: "mine",
+      method: "POST",
+      status: 400,
+      time: expect.any(String),
+    });
+  });
+});
