@@ -44,7 +44,12 @@ export function withModel(command: Command): Command {
     .addOption(
       new Option("-m, --model <folder>", "config.json, model.safetensors, tokenizer.json").env("MODEL_NAME"),
     )
-    .addOption(new Option("--format <format>", "how weights are kept").choices(["f32", "f16"]).default("f32"))
+    .addOption(
+      new Option("--format <format>", "how weights are kept")
+        .choices(["f32", "f16"])
+        .default("f32")
+        .env("WEIGHT_FORMAT"),
+    )
     .addOption(deviceOption());
 }
 

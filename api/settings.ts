@@ -86,7 +86,7 @@ const rows: readonly Row[] = [
     "largest request body (default: what the other limits need)",
     positive,
   ],
-  ["--api-keys <list>", "API_KEYS", "bearer keys, with commas between (default: none needed)", list, []],
+  ["--api-keys <list>", "API_KEYS", "bearer keys, with commas between", list, []],
   ["--state-secret <text>", "STATE_SECRET", "signs states (default: random for each process)", secret],
   ["--rate-limit <n>", "RATE_LIMIT", "requests a second of one client, 0: no limit", count, 0],
   [
@@ -135,13 +135,15 @@ export const settingNames: readonly string[] = [
   "LOG_LEVEL",
   "MODEL_NAME",
   "DEVICE",
+  "WEIGHT_FORMAT",
 ];
 
 /** Adds a flag for each setting, which its environment variable also sets. */
 export function withSettings(command: Command): Command {
   for (const [flags, env, description, parse, value] of rows) {
     const option = new Option(flags, description).env(env).argParser(parse);
-    command.addOption(value === undefined ? option : option.default(value));
+    const shown = Array.isArray(value) ? value.join(",") || "none needed" : undefined;
+    command.addOption(value === undefined ? option : option.default(value, shown));
   }
   for (const option of choices) command.addOption(option);
   return withModel(command);

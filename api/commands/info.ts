@@ -31,7 +31,7 @@ export function infoCommand(): Command {
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
           ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
           ["a token takes", `${info.dispatches_per_token} dispatches`],
-          ["device", info.device],
+          ["device", `${info.device}, ${info.adapter}`],
           ["fingerprint", info.fingerprint.slice(0, 16)],
         ]),
       );
