@@ -28,8 +28,11 @@ function asText(line: string): string {
   const word = level >= 50 ? "ERROR" : level >= 40 ? "WARNING" : level >= 30 ? "INFO" : "DEBUG";
   const request = err && request_id ? ` (request ${request_id})` : "";
   const cause = err ? `${request}: ${err.stack ?? err.message}` : "";
-  return `${localTime(new Date(time))} - ${word} - ${msg}${cause}\n`;
+  return `${localTime(new Date(time))} - ${word} - ${onOneLine(msg)}${cause}\n`;
 }
+
+/** A message may quote a request, which must not write lines of its own, or colours. */
+const onOneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]/gu, encodeURIComponent);
 
 function localTime(time: Date): string {
   const shifted = new Date(time.getTime() - time.getTimezoneOffset() * 60_000);

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { Admission, type Place } from "./admission.ts";
+
+/** Whether a place has its turn by now. */
+async function running(place: Place): Promise<boolean> {
+  const soon = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 5));
+  return Promise.race([place.turn().then(() => true), soon]);
+}
+
+describe("admission", () => {
+  it("lets those who wait run in the order they came", async () => {
+    const admission = new Admission(1, 3);
+    const places = admission.admit(1).concat(admission.admit(2), admission.admit(1));
+    const order: number[] = [];
+    const turns = places.map((place, i) => place.turn().then(() => order.push(i)));
+    for (const [i, place] of places.entries()) {
+      await turns[i];
+      expect(order).toEqual(Array.from({ length: i + 1 }, (_, n) => n));
+      expect([admission.running, admission.waiting]).toEqual([1, 3 - i]);
+      place.leave();
+    }
+    expect([admission.running, admission.waiting]).toEqual([0, 0]);
+  });
+
+  it("takes all of several or none, and says when to come again", () => {
+    const admission = new Admission(2, 2);
+    admission.admit(3);
+    expect(() => admission.admit(2)).toThrowError(
+      expect.objectContaining({
+        kind: "resource_error",
+        headers: { "Retry-After": expect.stringMatching(/^\d+$/) },
+      }),
+    );
+    expect([admission.running, admission.waiting]).toEqual([2, 1]);
+    admission.admit(1);
+    expect(() => admission.admit()).toThrow("too many requests are waiting");
+  });
+
+  it("forgets who leaves the queue, and gives a place up once however often it is left", async () => {
+    const admission = new Admission(1, 2);
+    const [first, second, third] = admission.admit(3);
+    second!.leave();
+    second!.leave();
+    expect(admission.waiting).toBe(1);
+    first!.leave();
+    first!.leave();
+    expect(await running(third!)).toBe(true);
+    expect([admission.running, admission.waiting]).toEqual([1, 0]);
+    third!.leave();
+    expect(admission.running).toBe(0);
+  });
+
+  it("gives up the place of a signal that is aborted, before or while it waits", async () => {
+    const admission = new Admission(1, 2);
+    const [first, second, third] = admission.admit(3);
+    const gone = new Error("gone");
+    await expect(second!.turn(AbortSignal.abort(gone))).rejects.toBe(gone);
+    const controller = new AbortController();
+    const turn = third!.turn(controller.signal);
+    controller.abort(gone);
+    await expect(turn).rejects.toBe(gone);
+    expect([admission.running, admission.waiting]).toEqual([1, 0]);
+    await expect(first!.turn(AbortSignal.abort(gone))).rejects.toBe(gone);
+    expect(admission.running).toBe(0);
+  });
+});
