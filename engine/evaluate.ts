@@ -1,6 +1,6 @@
 import { crossEntropy } from "../kernels/cross-entropy/cross-entropy.ts";
-import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { ResonantError } from "./errors.ts";
+import { checkTokens } from "./generate.ts";
 import type { Runner } from "./runner.ts";
 
 export interface EvaluateOptions {
@@ -44,19 +44,14 @@ export async function evaluate(
   }
   const ids = Uint32Array.from(tokens);
   const vocabulary = runner.weights.head.rows;
-  const bad = ids.find((id) => id >= vocabulary);
-  if (bad !== undefined) {
-    throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`, {
-      where: "data",
-    });
-  }
+  checkTokens(vocabulary, ids, "data");
   const { gpu, logitRows } = runner;
   const targetIds = gpu.storage("targets", logitRows * 4);
   const loss = gpu.storage("loss", logitRows * 4);
   const { logits } = runner.passActivations;
   const after = [crossEntropy(gpu, vocabulary, { logits, targets: targetIds, loss })];
   // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.
-  const width = length <= logitRows ? length : Math.max(CHUNK, Math.floor(logitRows / CHUNK) * CHUNK);
+  const width = length <= logitRows ? length : runner.passLength;
   const streams = Math.min(Math.max(1, Math.floor(logitRows / length)), total / length, runner.pool.free);
   const slot = runner.pool.take(streams);
   let sum = 0;

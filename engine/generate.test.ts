@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { NOT_FINITE } from "../kernels/sample/sample.ts";
 import { randomIntegers, relativeError, testGpu } from "../test/gpu.ts";
-import { loadTiny, scriptedModelFiles } from "../test/models.ts";
+import { generated, loadTiny, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
-import { collect, type Finish, type GenerateOptions } from "./generate.ts";
+import { collect, type GenerateOptions } from "./generate.ts";
 import { MetricsMeter } from "./metrics.ts";
 import { Model } from "./model.ts";
 import type { Stream } from "./stream.ts";
@@ -17,21 +17,6 @@ const tiny = (): Promise<Model> => {
 
 const PROMPT = "the oscillators agree";
 const OPTIONS = { seed: 3, temperature: 1, repetitionPenalty: 1.2, keepPending: true } as const;
-
-/** A generation on a stream of its own, and the state it leaves. */
-async function generated(
-  model: Model,
-  prompt: string | readonly number[],
-  options: GenerateOptions,
-): Promise<Finish & { text: string; saved: Uint8Array }> {
-  const stream = model.open();
-  try {
-    const finish = await collect(model.generate(prompt, { ...options, stream }));
-    return { ...finish, saved: await model.save(stream) };
-  } finally {
-    stream.close();
-  }
-}
 
 /** Everything that was taken has been given back. */
 function expectAllFree(model: Model): void {

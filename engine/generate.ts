@@ -162,12 +162,16 @@ function promptTokens(model: Model, stream: Stream, prompt: string | readonly nu
   return tokens;
 }
 
-/** @throws ResonantError `invalid_argument`, of the prompt, naming a token that is none of the `vocabulary` */
-export function checkTokens(vocabulary: number, tokens: readonly number[]): void {
+/** @throws ResonantError `invalid_argument` naming a token that is none of the `vocabulary` */
+export function checkTokens(
+  vocabulary: number,
+  tokens: { find(is: (id: number) => boolean): number | undefined },
+  where = "prompt",
+): void {
   const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
   if (bad === undefined) return;
   throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`, {
-    where: "prompt",
+    where,
   });
 }
 

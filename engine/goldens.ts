@@ -19,15 +19,18 @@ export interface GoldenResult {
   readonly step: number;
 }
 
-/** ‖actual − expected‖ / ‖expected‖. */
+/** ‖actual − expected‖ / ‖expected‖; NaN if either holds one, ‖actual‖ where nothing is expected but zeros. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let size = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
-    size += (expected[i] ?? 0) ** 2;
+  if (actual.length !== expected.length) {
+    throw new Error(`${actual.length} numbers where ${expected.length} are expected`);
   }
-  return Math.sqrt(difference / size);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return Math.sqrt(norm === 0 ? difference : difference / norm);
 }
 
 /**

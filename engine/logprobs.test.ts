@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import { logprobsReference } from "../kernels/logprobs/reference.ts";
 import { randomIntegers, testGpu } from "../test/gpu.ts";
-import { loadTiny, scriptedModelFiles } from "../test/models.ts";
+import { generated, loadTiny, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
-import { collect, type Finish, type GenerateOptions } from "./generate.ts";
+import { collect } from "./generate.ts";
 import { Model } from "./model.ts";
 
 let opened: Promise<Model> | undefined;
@@ -17,21 +17,6 @@ const tiny = (): Promise<Model> => {
 const PROMPT = "the oscillators agree";
 /** Far from the model's own distribution, which is what is told. */
 const OPTIONS = { seed: 3, temperature: 1.4, topK: 20, repetitionPenalty: 1.5, maxTokens: 24 } as const;
-
-/** A generation on a stream of its own, and the state it leaves. */
-async function generated(
-  model: Model,
-  prompt: string | readonly number[],
-  options: GenerateOptions,
-): Promise<Finish & { text: string; saved: Uint8Array }> {
-  const stream = model.open();
-  try {
-    const finish = await collect(model.generate(prompt, { ...options, stream }));
-    return { ...finish, saved: await model.save(stream) };
-  } finally {
-    stream.close();
-  }
-}
 
 /** In f64, from logits read back, of each of `tokens` but the first. */
 async function reference(model: Model, tokens: readonly number[], top: number): Promise<Logprobs[]> {

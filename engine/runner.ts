@@ -137,6 +137,11 @@ export class Runner {
     return this.#promptLists().logitRows;
   }
 
+  /** Most tokens of a {@link pass} of a longer text: it ends where the scan's chunks do, if it gives so many logits. */
+  get passLength(): number {
+    return Math.floor(this.logitRows / CHUNK) * CHUNK || this.logitRows;
+  }
+
   /** Feeds the slot's pending token and draws the next, `steps` times; `snapshot` is taken first. */
   steps(slot: number, position: number, steps: number, settings: RunSettings, snapshot?: number): Run {
     const encoder = this.gpu.device.createCommandEncoder();

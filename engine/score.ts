@@ -1,5 +1,4 @@
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
-import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { checkOptions, checkTokens } from "./generate.ts";
 import { notFinite, type Runner } from "./runner.ts";
 
@@ -21,12 +20,11 @@ export async function score(
   options: ScoreOptions = {},
 ): Promise<Logprobs[]> {
   const ids = Array.from(tokens);
-  const { gpu, pool, logitRows } = runner;
+  const { gpu, pool } = runner;
   const vocabulary = runner.weights.head.rows;
   checkOptions({ logprobs: top });
   checkTokens(vocabulary, ids);
-  // Cut where the scan's chunks end, as a prompt is, if a pass gives so many logits.
-  const width = Math.floor(logitRows / CHUNK) * CHUNK || logitRows;
+  const width = runner.passLength;
   const a = runner.passActivations;
   const after = [logprobs(gpu, vocabulary, a)];
   const scores: Logprobs[] = [];

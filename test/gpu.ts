@@ -5,6 +5,8 @@ import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
 
+export { relativeError } from "../engine/goldens.ts";
+
 /** A float no kernel computes: what it was not meant to write stays NaN, and what it forgot to write shows as NaN. */
 const POISON = 0x7fc00000;
 
@@ -126,20 +128,6 @@ export function looseState(
 ): StateShape {
   const layerStride = (tail + Number(memories.pvm) + Number(memories.plm)) * size + 3;
   return { slotStride: layers * layerStride + 5, layerStride, tail, ...memories };
-}
-
-/** ‖actual − expected‖ / ‖expected‖; NaN if either holds one, ‖actual‖ where nothing is expected but zeros. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) {
-    throw new Error(`${actual.length} numbers where ${expected.length} are expected`);
-  }
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i]! - expected[i]!) ** 2;
-    norm += expected[i]! ** 2;
-  }
-  return Math.sqrt(norm === 0 ? difference : difference / norm);
 }
 
 /** The first index at which the bits differ, or −1; a difference in length differs at the shorter one's end. */

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Config, parseConfig } from "../engine/config.ts";
+import { collect, type Finish, type GenerateOptions } from "../engine/generate.ts";
 import { goldenConfig } from "../engine/goldens.ts";
 import type { Gpu } from "../engine/gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
@@ -169,4 +170,19 @@ export async function writeModel(
   await writeFile(join(folder, "config.json"), JSON.stringify(config));
   await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
   await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(tokenizerConfig));
+}
+
+/** A generation on a stream of its own, and the state it leaves. */
+export async function generated(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+): Promise<Finish & { text: string; saved: Uint8Array }> {
+  const stream = model.open();
+  try {
+    const finish = await collect(model.generate(prompt, { ...options, stream }));
+    return { ...finish, saved: await model.save(stream) };
+  } finally {
+    stream.close();
+  }
 }
