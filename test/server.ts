@@ -115,6 +115,26 @@ export async function* readEvents(
   if (buffer !== "") throw new Error(`the stream ended within a message: ${buffer}`);
 }
 
+/** Posts JSON, and reads the answer's server-sent events to their end. */
+export async function postStream(
+  url: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ event: string; data: string }[]> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+  const type = response.headers.get("Content-Type");
+  if (type !== "text/event-stream; charset=utf-8" || !response.body) {
+    throw new Error(`no events, but ${response.status}: ${await response.text()}`);
+  }
+  const events: { event: string; data: string }[] = [];
+  for await (const event of readEvents(response.body)) events.push(event);
+  return events;
+}
+
 /** Waits until `condition` holds. */
 export async function until(condition: () => boolean, what: string, milliseconds = 20_000): Promise<void> {
   const end = Date.now() + milliseconds;
