@@ -107,7 +107,9 @@ async function* choice(
     wanted === undefined ? null : writer.write(tokens);
   if (request.echo) {
     const scores = wanted === undefined ? [] : await model.score(prompt, wanted, { signal });
-    const text = new TextDecoder().decode(concatBytes(prompt.map((token) => model.tokenBytes(token))));
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+      concatBytes(prompt.map((token) => model.tokenBytes(token))),
+    );
     const scored = prompt.map((token, i) => ({ token, logprobs: scores[i - 1] }));
     yield { text, logprobs: write(scored), finish_reason: null, tokens: 0 };
   }
