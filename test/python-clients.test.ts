@@ -1,0 +1,285 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { settingNames } from "../api/settings.ts";
+import { writeModel } from "./models.ts";
+import { until } from "./server.ts";
+
+const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
+const oracle = (name: string): string => fileURLToPath(new URL(`./oracle/${name}`, import.meta.url));
+
+const given = process.env.RESONANT_PYTHON ?? "";
+const python = given.includes("/") ? resolve(given) : given;
+const lacking = whatIsLacking();
+if (lacking) console.warn(`clients in Python are not tried: ${lacking}`);
+const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+
+/** Why nothing can be run here, or an empty string. */
+function whatIsLacking(): string {
+  if (python === "") return "RESONANT_PYTHON names no Python that has test/oracle/requirements.txt";
+  const script = `
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+def has(requirement):
+    name, _, wanted = requirement.partition("==")
+    try:
+        return version(name) == wanted
+    except PackageNotFoundError:
+        return False
+
+print(*(line for line in sys.stdin.read().split() if not has(line)))`;
+  const input = readFileSync(oracle("requirements.txt"));
+  const { status, stdout } = spawnSync(python, ["-c", script], { input, encoding: "utf8" });
+  if (status !== 0) return `RESONANT_PYTHON=${given} does not run`;
+  return stdout.trim() && `${given} lacks ${stdout.trim()}`;
+}
+
+/** This environment without what sets a server up, and with no proxy on the way to it. */
+function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, PYTHONUTF8: "1", NO_PROXY: "*", no_proxy: "*", ...more };
+  for (const name of settingNames) delete env[name];
+  return env;
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function run(
+  command: string,
+  args: readonly string[],
+  more: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Ended> {
+  return new Promise((done, reject) => {
+    const child = spawn(command, args, {
+      cwd: more.cwd,
+      env: environment(more.env),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let out = "";
+    let err = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => done({ code, out, err }));
+  });
+}
+
+/** Runs a client of `test/oracle` that must succeed, and gives what it printed. */
+async function client(name: string, args: readonly string[] = [], env: Record<string, string> = {}) {
+  const { code, out, err } = await run(python, [oracle(name), ...args], { env });
+  expect(err).toBe("");
+  expect(code).toBe(0);
+  return out;
+}
+
+interface Server {
+  readonly url: string;
+  /** Ends it with SIGTERM; it must have logged nothing but information, and exit with 0. */
+  stop(): Promise<void>;
+}
+
+async function serve(...flags: string[]): Promise<Server> {
+  const args = [cli, "serve", "--state-secret", "a secret of these tests", ...flags];
+  const child = spawn(process.execPath, args, { env: environment(), stdio: ["ignore", "ignore", "pipe"] });
+  const ended = once(child, "close");
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    log += text;
+  });
+  await until(() => / - serving /.test(log) || child.exitCode !== null, "it serves", 100_000);
+  const port = /listening on http:\/\/\S+:(\d+)$/m.exec(log)?.[1];
+  if (child.exitCode !== null || !port) throw new Error(`the server did not start: ${log}`);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    stop: async () => {
+      child.kill();
+      expect((await ended)[0]).toBe(0);
+      // Dawn has its remarks about Mesa's lavapipe.
+      const expected = /^$|^[\d-]{10} [\d:]{8} - INFO - |^Warning: max\w+ artificially reduced /;
+      expect(log.split("\n").filter((line) => !expected.test(line))).toEqual([]);
+    },
+  };
+}
+
+/** Whether anyone listens on a port of this machine. */
+function taken(host: string, port: number): Promise<boolean> {
+  return new Promise((tell) => {
+    const socket = connect(port, host);
+    socket.once("error", () => tell(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      tell(true);
+    });
+  });
+}
+
+describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lacking})`}`, () => {
+  let server: Server;
+  const serving = (start: () => Promise<Server>): void => {
+    beforeAll(async () => {
+      server = await start();
+    });
+    afterAll(() => server?.stop());
+  };
+
+  describe("of the contract, at port 8000 as it stands there", () => {
+    serving(async () => {
+      if ((await taken("127.0.0.1", 8000)) || (await taken("::1", 8000))) {
+        throw new Error("port 8000 is taken, and the contract's client knows no other: free it");
+      }
+      return serve();
+    });
+
+    it("finds health, model, text, coherence and the needle with the Python example", async () => {
+      const lines =
+        /^Health: (.*)\nModel: resonant-shakespeare\nGenerated: ([\s\S]*)\nCoherence: (.*)\nTop match: (.*)\n$/;
+      const out = await client("contract_client.py");
+      expect(out).toMatch(lines);
+      const [, health, text, coherence, match] = lines.exec(out) ?? [];
+      expect(health).toMatch(/^\{'status': 'healthy', 'model_loaded': True, .*'version': '.*\}$/);
+      expect(text?.length).toBeGreaterThan(50);
+      expect(Number(coherence)).toBeGreaterThan(0);
+      expect(Number(coherence)).toBeLessThan(1);
+      expect(match).toContain("answer is 42");
+    });
+
+    it.skipIf(!hasCurl)(
+      `gets JSON with the curl examples${hasCurl ? "" : " (skipped: no curl)"}`,
+      async () => {
+        const examples = (await readFile(oracle("contract_curl.sh"), "utf8")).split(/\n\n/);
+        const answers: unknown[] = [];
+        for (const example of examples) {
+          const { code, out, err } = await run("bash", ["-c", example]);
+          expect(code, err).toBe(0);
+          answers.push(JSON.parse(out));
+        }
+        const number = expect.any(Number);
+        expect(answers).toEqual([
+          expect.objectContaining({ status: "healthy", model_loaded: true, uptime_seconds: number }),
+          expect.objectContaining({
+            model_name: "resonant-shakespeare",
+            num_afrb_layers: 4,
+            hidden_size: 256,
+          }),
+          expect.objectContaining({
+            prompt: "The theory of resonant neural networks",
+            tokens_generated: 50,
+            phase_metrics: expect.objectContaining({ phase_coherence: number, gamma_mean: number }),
+            memory_stats: null,
+          }),
+          expect.objectContaining({
+            matches: expect.arrayContaining([expect.objectContaining({ text: "key insight" })]),
+            retrieval_mode: "pvm",
+          }),
+        ]);
+      },
+    );
+
+    it("reads the metrics with Prometheus's parser", async () => {
+      expect(JSON.parse(await client("prometheus_check.py", [server.url]))).toMatchObject({
+        types: { generation_tokens: "counter" },
+      });
+    });
+  });
+
+  describe("of OpenAI", () => {
+    serving(() => serve("--port", "0", "--api-keys", "one-key,another-key"));
+
+    it("lists, completes, stops, scores, echoes, streams, is refused and leaves", async () => {
+      const env = { OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: "another-key" };
+      const seen = JSON.parse(await client("openai_client.py", [], env));
+      expect(seen.models.id).toBe("resonant-shakespeare");
+      expect(Object.keys(seen)).toHaveLength(12);
+    }, 400_000);
+  });
+
+  describe("of the OpenAPI document: Schemathesis", () => {
+    const key = "a-key";
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), "resonant-schemathesis-"));
+      await writeModel(join(folder, "tiny"));
+    });
+    afterAll(() => rm(folder, { recursive: true }));
+
+    /** Limits that let a request take no longer than a blink, and the queue hold 16 prompts' choices. */
+    const limited = (...flags: string[]): Promise<Server> =>
+      serve(
+        ...["--port", "0", "--model", join(folder, "tiny"), "--max-tokens-limit", "16", "--max-choices", "2"],
+        ...["--max-prompt-chars", "500", "--max-context-chars", "2000", ...flags],
+      );
+
+    interface Report {
+      readonly complete: boolean;
+      readonly operations: { readonly total: number; readonly tested: number };
+      readonly phases: Readonly<Record<string, { readonly status: string }>>;
+      readonly test_cases: { readonly generated: number };
+      readonly failures: readonly unknown[];
+      readonly errors: readonly unknown[];
+      readonly valid_rates: Readonly<Record<string, { readonly fuzzing: { readonly accepted: number } }>>;
+    }
+
+    async function schemathesis(...args: string[]): Promise<Report> {
+      const report = join(folder, "report.json");
+      const { code, out, err } = await run(
+        python,
+        [
+          ...["-m", "schemathesis.cli", "run", `${server.url}/openapi.json`, "--checks", "all", "--no-color"],
+          // A slow adapter is no fault; nor is it that few strings are not the name of the only model.
+          ...["--request-timeout", "120", "--max-response-time", "120"],
+          ...["--suppress-health-check", "filter_too_much", "--seed", "1"],
+          ...["--report", "json", "--report-json-path", report, ...args],
+        ],
+        { cwd: folder },
+      );
+      expect({ code, out }, err).toEqual({ code: 0, out: expect.stringContaining("No issues found") });
+      return JSON.parse(await readFile(report, "utf8"));
+    }
+
+    describe("without keys", () => {
+      serving(() => limited());
+
+      it("finds nothing wrong in a thousand requests, good and bad", async () => {
+        const report = await schemathesis("--max-examples", "150");
+        expect(report).toMatchObject({
+          complete: true,
+          operations: { total: 11, tested: 11 },
+          phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
+          failures: [],
+          errors: [],
+        });
+        expect(report.test_cases.generated).toBeGreaterThanOrEqual(1000);
+        for (const path of ["/v1/generate", "/v1/retrieve", "/v1/completions"]) {
+          expect(report.valid_rates[`POST ${path}`]?.fuzzing.accepted, path).toBeGreaterThan(0);
+        }
+      }, 900_000);
+    });
+
+    describe("with keys", () => {
+      serving(() => limited("--api-keys", key));
+
+      it("gets in nowhere without one", async () => {
+        const report = await schemathesis("--max-examples", "20", "-H", `Authorization: Bearer ${key}`);
+        expect(report).toMatchObject({ complete: true, failures: [], errors: [] });
+        const metrics = await (await fetch(`${server.url}/metrics`)).text();
+        for (const path of ["/v1/generate", "/v1/retrieve", "/v1/completions", "/v1/models"]) {
+          expect(metrics).toMatch(new RegExp(`route="${path}",status="401"\\} [1-9]`));
+        }
+      }, 900_000);
+    });
+  });
+});
