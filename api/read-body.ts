@@ -19,12 +19,19 @@ export async function readBody(c: ApiContext, { settings, limits }: Service): Pr
   check(Number(c.req.header("Content-Length") ?? 0));
   const parts: Uint8Array[] = [];
   let size = 0;
-  // Not `for await`, which would close the connection before the error is out.
   const reader = c.req.raw.body?.getReader();
   for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
     size += next.value.length;
+    if (size > most) void discard(reader!);
     check(size);
     parts.push(next.value);
   }
   return Buffer.concat(parts);
+}
+
+/** Takes the rest in, for some clients read no answer before all is sent. The listener cuts off what has no end. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {} // cut off
 }

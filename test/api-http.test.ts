@@ -165,6 +165,26 @@ describe("a body that is too large", () => {
     response.resume();
   });
 
+  it("gets 413 even where its client reads nothing before all is sent", async () => {
+    const { port } = await serverWith("--max-body-bytes", "1000");
+    const socket = connect(port, "127.0.0.1").pause();
+    await once(socket, "connect");
+    const chunk = `10000\r\n${" ".repeat(0x10000)}\r\n`;
+    socket.write(head("/v1/generate", "Transfer-Encoding: chunked"));
+    await new Promise((resolve) => socket.write(`${chunk.repeat(128)}0\r\n\r\n`, resolve));
+    socket.resume();
+    const [answer] = await once(socket, "data");
+    socket.destroy();
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it("is not waited for where it never ends", async () => {
+    const { port } = await serverWith("--max-body-bytes", "1000");
+    const chunk = `400\r\n${" ".repeat(0x400)}\r\n`;
+    const answer = await raw(head("/v1/generate", "Transfer-Encoding: chunked") + chunk, undefined, port);
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /); // and the connection is closed
+  });
+
   it("is none that holds the longest prompts in their longest writing", async () => {
     const escaped = "\\ud83d\\ude42".repeat(8192);
     const { status, body } = await post(
