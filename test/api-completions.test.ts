@@ -154,7 +154,7 @@ describe("a completion", () => {
 
   it("is of a text, of its tokens, or of lists of either", async () => {
     const tokens = model.encode(PROMPT);
-    const options = { seed: 2, max_tokens: 8, echo: true, logprobs: 1 };
+    const options = { seed: 2, max_tokens: 4, echo: true, logprobs: 1 };
     const [one] = await choicesOf({ prompt: PROMPT, ...options });
     for (const prompt of [[PROMPT], tokens, [tokens]]) {
       expect(await choicesOf({ prompt, ...options })).toEqual([one]);
@@ -167,11 +167,11 @@ describe("a completion", () => {
 
   it("is as many as n asks for, each prompt's next to each other, and each the engine's own", async () => {
     const prompts = [PROMPT, "another"];
-    const answer = await complete({ prompt: prompts, n: 3, seed: 3, max_tokens: 12 });
+    const answer = await complete({ prompt: prompts, n: 3, seed: 3, max_tokens: 8 });
     const own: object[] = [];
     for (const prompt of prompts) {
       for (let choice = 0; choice < 3; choice++) {
-        const options = { maxTokens: 12, temperature: 1, topK: 0, topP: 1, seed: 3, choice };
+        const options = { maxTokens: 8, temperature: 1, topK: 0, topP: 1, seed: 3, choice };
         const { text } = await collect(model.generate(prompt, options));
         own.push({ index: own.length, text, logprobs: null, finish_reason: "length" });
       }
@@ -181,13 +181,13 @@ describe("a completion", () => {
     const promptTokens = PROMPT.length + "another".length;
     expect(answer.usage).toEqual({
       prompt_tokens: promptTokens, // once, however many choices
-      completion_tokens: 6 * 12,
-      total_tokens: promptTokens + 6 * 12,
+      completion_tokens: 6 * 8,
+      total_tokens: promptTokens + 6 * 8,
     });
   });
 
   it("waits its turn where there are more choices than places, and says the same then", async () => {
-    const body = { prompt: [PROMPT, "another", "third"], n: 2, seed: 4, max_tokens: 6, logprobs: 1 };
+    const body = { prompt: [PROMPT, "another", "third"], n: 2, seed: 4, max_tokens: 4, logprobs: 1 };
     const narrow = await startServer(model, ["--max-batch-size", "2", "--max-queue-size", "4"]);
     try {
       expect(await choicesOf(body, narrow)).toEqual(await choicesOf(body));
@@ -335,7 +335,7 @@ describe("a stream of completions", () => {
     ["of no tokens", { prompt: PROMPT, max_tokens: 0, echo: true, logprobs: 1 }],
     ["of no tokens and no echo", { prompt: PROMPT, max_tokens: 0 }],
   ])("adds up to the plain answer: %s", async (_, options) => {
-    const body = { seed: 8, max_tokens: 24, ...options };
+    const body = { seed: 8, max_tokens: 14, ...options };
     const chunks = await stream(body);
     expect(joined(chunks)).toEqual(await choicesOf(body));
     expect(new Set(chunks.map(({ id, created, model }) => `${id} ${created} ${model}`)).size).toBe(1);
