@@ -1,7 +1,7 @@
 """OpenAI's own client against `resonant serve`, whose default model continues bytes.
 
-OPENAI_BASE_URL and OPENAI_API_KEY name the server and one of its keys, as that client has it. Prints what was seen as
-JSON; ends with a traceback where the server is not what it says.
+OPENAI_BASE_URL and OPENAI_API_KEY name the server and one of its keys, as that client has it. Prints what was
+seen as JSON; ends with a traceback where an answer is not what it should be.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import requests
@@ -41,6 +43,11 @@ def text_of(completion: Completion) -> str:
     return choice.text
 
 
+@cache
+def usual() -> str:
+    return text_of(complete())
+
+
 def models() -> dict[str, Any]:
     [listed] = client.models.list().data
     assert client.models.retrieve(listed.id) == listed
@@ -64,9 +71,8 @@ def plain() -> dict[str, Any]:
 
 
 def seeds() -> dict[str, Any]:
-    again, other = text_of(complete()), text_of(complete(seed=8))
-    assert again == text_of(complete())
-    assert again != other
+    other = text_of(complete(seed=8))
+    assert text_of(complete()) == usual() != other
     greedy = text_of(complete(temperature=0))
     assert greedy == text_of(complete(extra_body={"top_k": 1}, seed=9))
     return {"other": other, "greedy": greedy}
@@ -76,14 +82,14 @@ def choices() -> dict[str, Any]:
     both = complete(n=2)
     assert [choice.index for choice in both.choices] == [0, 1]
     first, second = (choice.text for choice in both.choices)
-    assert first != second and first == text_of(complete())
+    assert first != second and first == usual()
     assert both.usage is not None
     assert both.usage.prompt_tokens == len(PROMPT) and both.usage.completion_tokens == 2 * TOKENS
     return {"texts": [first, second]}
 
 
 def stops() -> dict[str, Any]:
-    whole = text_of(complete())
+    whole = usual()
     stop = whole[9:12]
     for given in (stop, ["never said", stop]):
         stopped = complete(stop=given)
@@ -96,7 +102,7 @@ def logprobs() -> dict[str, Any]:
     [choice] = complete(logprobs=3).choices
     told = choice.logprobs
     assert told and told.tokens and told.token_logprobs and told.top_logprobs and told.text_offset
-    assert choice.text == text_of(complete())
+    assert choice.text == usual()
     assert "".join(told.tokens) == choice.text and len(told.tokens) == TOKENS
     assert told.text_offset == list(range(told.text_offset[0], told.text_offset[0] + TOKENS))
     for token, logprob, top in zip(told.tokens, told.token_logprobs, told.top_logprobs, strict=True):
@@ -111,7 +117,7 @@ def logprobs() -> dict[str, Any]:
 def echo() -> dict[str, Any]:
     [choice] = complete(echo=True, logprobs=1).choices
     told = choice.logprobs
-    assert choice.text == PROMPT + text_of(complete())
+    assert choice.text == PROMPT + usual()
     assert told and told.tokens and told.token_logprobs and told.text_offset
     assert "".join(told.tokens) == choice.text
     assert told.text_offset == list(range(len(choice.text)))
@@ -211,7 +217,7 @@ def leaving() -> dict[str, Any]:
     """A stream that its reader closes is not computed to its end."""
     before = gauge("generation_tokens_total")
     with complete_stream(max_tokens=2048) as stream:
-        heard = "".join(chunk.choices[0].text for chunk, _ in zip(stream, range(3)))
+        heard = "".join(chunk.choices[0].text for chunk in islice(stream, 3))
         assert gauge("num_requests_running") == 1
     end = time.monotonic() + 30
     while gauge("num_requests_running") > 0:
@@ -219,7 +225,7 @@ def leaving() -> dict[str, Any]:
         time.sleep(0.05)
     computed = gauge("generation_tokens_total") - before
     assert 3 <= computed < 2048
-    assert text_of(complete()).startswith(heard)
+    assert heard and usual().startswith(heard)
     return {"heard": heard, "tokens": computed}
 
 
