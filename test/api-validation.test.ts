@@ -41,9 +41,9 @@ const texts = (field: string, least: number, most: number): Row[] => [
 ];
 
 const GENERATE: readonly Row[] = [
-  ...texts("prompt", 0, 8192),
+  ...texts("prompt", 1, 8192),
   ["prompt", undefined, "is required"],
-  ["prompt", null, "must be a string of 0 to 8192 characters"],
+  ["prompt", null, "must be a string of 1 to 8192 characters"],
   ["prompt", "", "must be a string of 1 to 8192 characters"],
   ["max_tokens", "10", "must be an integer between 1 and 2048"],
   ["max_tokens", null, "must be an integer between 1 and 2048"],
@@ -172,6 +172,8 @@ const COMPLETIONS: readonly Row[] = [
   ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
   ["frequency_penalty", {}, "must be 0: use repetition_penalty"],
   ["best_of", 2, "must be 1: use n"],
+  ["suffix", "END", "must be empty: nothing can be put before it"],
+  ["logit_bias", { 50: 1 }, "must be null: tokens cannot be weighed"],
   ["best_of", "1", "must be 1: use n"],
   ["user", 5, "must be a string"],
   ["user", {}, "must be a string"],

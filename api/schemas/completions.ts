@@ -71,6 +71,8 @@ export const completionRequest = (limits: Limits) => {
         presence_penalty: only(0, "use repetition_penalty"),
         frequency_penalty: only(0, "use repetition_penalty"),
         best_of: only(1, "use n"),
+        suffix: v.nullish(v.literal("", "empty: nothing can be put before it")),
+        logit_bias: v.nullish(v.null("null: tokens cannot be weighed")),
         user: v.nullish(v.string("a string")),
       },
       "a JSON object",

@@ -39,9 +39,9 @@ function characters(text: string): number {
 
 const isLead = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
 
-/** Well-formed text of `least` to `most` characters. */
+/** Well-formed text of `least` to `most` characters; an empty one is only ever taken as none. */
 export function text(least: number, most: number, description: string) {
-  const size = `of ${least} to ${most} characters`;
+  const size = `of ${Math.max(1, least)} to ${most} characters`;
   return v.pipe(
     v.string(`a string ${size}`),
     v.check((value) => value.isWellFormed(), "without half a surrogate pair"),
