@@ -251,7 +251,7 @@ describe("the contract's parameters", () => {
     ]);
     try {
       const { body: long } = await post(`${small.url}/v1/generate`, { prompt: "12345" });
-      expect(long.message).toBe("prompt must be a string of 0 to 4 characters");
+      expect(long.message).toBe("prompt must be a string of 1 to 4 characters");
       const { body: many } = await post(`${small.url}/v1/generate`, { prompt: "1234", max_tokens: 9 });
       expect(many.message).toBe("max_tokens must be between 1 and 8");
       const { body: context } = await post(`${small.url}/v1/retrieve`, { context: "1234567", needle: "1" });
