@@ -19,8 +19,8 @@ export function generateResponse(
     memory_stats: finish.memory ?? null,
     model_info: {
       model_name: model.name,
-      num_afrb_layers: model.config.layers,
-      hidden_size: model.config.shape.size,
+      num_afrb_layers: model.weights.blocks.length,
+      hidden_size: model.weights.shape.size,
     },
   };
 }
@@ -28,19 +28,20 @@ export function generateResponse(
 /** `GET /v1/model/info`'s answer, and `resonant info --json`'s. */
 export function modelInfo(model: Model) {
   const { config, weights } = model;
+  const { shape, blocks } = weights;
   return {
     model_name: model.name,
-    num_afrb_layers: config.layers,
-    hidden_size: config.shape.size,
+    num_afrb_layers: blocks.length,
+    hidden_size: shape.size,
     vocab_size: config.vocabulary,
-    max_context_length: null,
+    max_context_length: config.positions,
     phase_features: {
-      adaptive_omega: false,
-      learnable_gamma: true,
-      omega_base: config.phase.omega[0] ?? 0,
-      phi_base: config.phase.phi[0] ?? 0,
+      adaptive_omega: config.adaptiveOmega,
+      learnable_gamma: blocks.length > 0,
+      omega_base: blocks[0]?.constants.driveOmega ?? null,
+      phi_base: blocks[0]?.constants.drivePhi ?? null,
     },
-    memory_features: { pvm_enabled: config.shape.pvm, plm_enabled: config.shape.lattice !== undefined },
+    memory_features: { pvm_enabled: shape.pvm, plm_enabled: shape.lattice !== undefined },
     device: model.gpu.kind,
     adapter: model.gpu.name,
     parameters: weights.parameters,

@@ -174,7 +174,7 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
 }
 
 function retrievalModes(model: Model): [string, ...string[]] {
-  const { pvm, lattice } = model.config.shape;
+  const { pvm, lattice } = model.weights.shape;
   const modes = [...(pvm ? ["pvm"] : []), ...(lattice ? ["plm"] : []), ...(pvm && lattice ? ["hybrid"] : [])];
   return modes as [string, ...string[]];
 }

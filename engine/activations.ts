@@ -1,7 +1,7 @@
 import { LOGPROBS_BYTES } from "../kernels/logprobs/logprobs.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { SAMPLING_BYTES } from "../kernels/sample/sample.ts";
-import type { BlockConstants, BlockShape } from "./config.ts";
+import type { BlockConstants } from "./config.ts";
 import type { Gpu } from "./gpu.ts";
 import { writeAngles } from "./phase.ts";
 
@@ -45,7 +45,7 @@ export class Activations {
 
   constructor(
     gpu: Gpu,
-    shape: BlockShape,
+    shape: { readonly size: number; readonly inner: number },
     layers: number,
     size: { rows: number; steps: number; vocabulary: number; logitRows: number },
   ) {

@@ -31,7 +31,7 @@ export interface BlockConstants {
 }
 
 /** A native model's `config.json` (SPEC, appendix). */
-export interface Config {
+export interface NativeConfig {
   readonly shape: BlockShape;
   readonly layers: number;
   readonly vocabulary: number;
@@ -68,7 +68,7 @@ const nativeConfig = v.object({
  * Checks a native model's configuration.
  * @throws ResonantError `unsupported` for another architecture, `invalid_file` naming the field otherwise.
  */
-export function parseConfig(value: unknown, name: string): Config {
+export function parseConfig(value: unknown, name: string): NativeConfig {
   const type =
     typeof value === "object" && value !== null && "model_type" in value ? value.model_type : undefined;
   if (type !== "resonant") {

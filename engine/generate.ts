@@ -101,7 +101,7 @@ export async function* generate(
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
     generated.push(step.token);
     if (step.logprobs) told.push(step.logprobs);
-    if (step.token === model.eosId) {
+    if (model.config.eosIds.includes(step.token)) {
       reason = "eos_token";
       break;
     }

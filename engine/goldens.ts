@@ -6,6 +6,7 @@ import { parseConfig } from "./config.ts";
 import { ResonantError } from "./errors.ts";
 import { blockPass, blockStep, type Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
+import { nativeNetwork } from "./network.ts";
 import { Runner } from "./runner.ts";
 import { StatePool, stateShape } from "./state.ts";
 import { type Tensors, tensorsUnder } from "./tensors.ts";
@@ -116,7 +117,7 @@ export async function loadGolden(
   const weights = await loadWeights(gpu, config, change(tensorsUnder(file, "weights.")), format);
   const ids = Array.from(await file.float32("input_ids"));
   return {
-    runner: new Runner(gpu, weights, { slots: 2, promptRows: ids.length }),
+    runner: new Runner(gpu, nativeNetwork(config, weights), { slots: 2, promptRows: ids.length }),
     ids,
     start: Number(file.metadata.start_position ?? 0),
   };

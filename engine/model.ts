@@ -2,12 +2,13 @@ import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
-import { type Config, parseConfig } from "./config.ts";
+import { parseConfig } from "./config.ts";
 import { ResonantError } from "./errors.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { Gpu } from "./gpu.ts";
+import { type ModelConfig, nativeNetwork } from "./network.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { type ScoreOptions, score } from "./score.ts";
 import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
@@ -37,7 +38,7 @@ export interface LoadOptions extends RunnerOptions {
 export class Model {
   readonly name: string;
   readonly gpu: Gpu;
-  readonly config: Config;
+  readonly config: ModelConfig;
   readonly weights: Weights;
   readonly runner: Runner;
   readonly tokenizer: TextTokenizer | undefined;
@@ -61,25 +62,14 @@ export class Model {
       format,
       options.onProgress,
     );
-    const runner = new Runner(gpu, weights, options);
+    const runner = new Runner(gpu, nativeNetwork(config, weights), options);
     await gpu.settle();
-    return new Model(
-      files.name,
-      gpu,
-      config,
-      weights,
-      runner,
-      tokenizer,
-      await fingerprint.digest(config),
-      format,
-    );
+    return new Model(files.name, gpu, runner, tokenizer, await fingerprint.digest(config), format);
   }
 
   private constructor(
     name: string,
     gpu: Gpu,
-    config: Config,
-    weights: Weights,
     runner: Runner,
     tokenizer: TextTokenizer | undefined,
     fingerprint: string,
@@ -87,16 +77,12 @@ export class Model {
   ) {
     this.name = name;
     this.gpu = gpu;
-    this.config = config;
-    this.weights = weights;
+    this.config = runner.network.config;
+    this.weights = runner.weights;
     this.runner = runner;
     this.tokenizer = tokenizer;
     this.fingerprint = fingerprint;
     this.format = format;
-  }
-
-  get eosId(): number | null {
-    return this.config.eosId;
   }
 
   /** @throws ResonantError `invalid_file` where the model has no tokenizer */
@@ -172,8 +158,8 @@ export class Model {
   }
 
   #owner(): StateOwner {
-    const { config, fingerprint, format } = this;
-    const { shape, layers, vocabulary } = config;
-    return { shape, layers, vocabulary, fingerprint, format };
+    const { config, weights, fingerprint, format } = this;
+    const { shape, blocks } = weights;
+    return { shape, layers: blocks.length, vocabulary: config.vocabulary, fingerprint, format };
   }
 }

@@ -4,8 +4,9 @@ import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
 import { Activations } from "./activations.ts";
 import { ResonantError } from "./errors.ts";
-import { headPass, headStep, promptPass, tokenStep, type Workspace } from "./forward.ts";
+import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Network, Passes } from "./network.ts";
 import { StatePool, stateShape } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
@@ -45,35 +46,40 @@ export interface RunnerOptions {
 /** A logits buffer for a pass larger than this is cut into smaller passes. */
 const LOGIT_BYTES = 64 * 2 ** 20;
 
-/** Runs a model's passes on slots of its state pool. Everything is submitted in order; nothing here waits but reading. */
+/** Runs a network's passes on slots of a state pool. Everything is submitted in order; nothing here waits but reading. */
 export class Runner {
   readonly gpu: Gpu;
+  readonly network: Network;
   readonly weights: Weights;
   readonly pool: StatePool;
   readonly snapshots: StatePool;
   readonly promptRows: number;
   readonly maxSteps: number;
   readonly #shape: StateShape;
+  readonly #passes: Passes;
   readonly #step: Activations;
   readonly #stepLists: { readonly plain: StepLists; readonly measured: StepLists };
   #stepLogprobs: Dispatch | undefined;
   #prompt: PromptLists | undefined;
   readonly #staging: GPUBuffer[] = [];
 
-  constructor(gpu: Gpu, weights: Weights, options: RunnerOptions = {}) {
+  constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
+    const { weights } = network;
     const { shape, blocks } = weights;
     const layers = blocks.length;
-    const vocabulary = weights.head.rows;
+    const { vocabulary } = network.config;
     this.gpu = gpu;
+    this.network = network;
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
     const slots = options.slots ?? 16;
+    this.#passes = network.passes(gpu, slots);
     this.#shape = stateShape(shape, layers);
     this.pool = new StatePool(gpu, this.#shape, vocabulary, slots);
     // Two runs of each stream may be in flight, and a fork needs one.
     this.snapshots = new StatePool(gpu, this.#shape, vocabulary, 2 * slots + 1);
-    this.#step = new Activations(gpu, shape, layers, {
+    this.#step = new Activations(gpu, { size: shape.size, inner: network.inner }, layers, {
       rows: 1,
       steps: this.maxSteps,
       vocabulary,
@@ -94,39 +100,40 @@ export class Runner {
 
   #makeStepLists(measure: boolean): StepLists {
     const on = this.#workspace(this.#step, measure);
-    const draw = sample(this.gpu, this.weights.head.rows, this.#step.layers, {
+    const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
       ...this.#step,
       counts: this.pool.counts,
     });
-    return { step: [...tokenStep(this.weights, on), draw], head: [headStep(this.weights, on), draw] };
+    return { step: [...this.#passes.tokenStep(on), draw], head: [...this.#passes.headStep(on), draw] };
   }
 
   /** The step's lists for `settings`; the kernel of log-probabilities is made when the first run asks for it. */
   #listsFor(settings: RunSettings): StepLists {
     const lists = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
     if (settings.logprobs === undefined) return lists;
-    this.#stepLogprobs ??= logprobs(this.gpu, this.weights.head.rows, this.#step);
+    this.#stepLogprobs ??= logprobs(this.gpu, this.network.config.vocabulary, this.#step);
     return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
   }
 
   /** What prompts work in: most of an engine's memory, so made when the first prompt comes. */
   #promptLists(): PromptLists {
     if (!this.#prompt) {
-      const { shape, blocks, head } = this.weights;
-      const logitRows = Math.max(1, Math.min(this.promptRows, Math.floor(LOGIT_BYTES / (4 * head.rows))));
-      const a = new Activations(this.gpu, shape, blocks.length, {
+      const { shape, blocks } = this.weights;
+      const { vocabulary } = this.network.config;
+      const logitRows = Math.max(1, Math.min(this.promptRows, Math.floor(LOGIT_BYTES / (4 * vocabulary))));
+      const a = new Activations(this.gpu, { size: shape.size, inner: this.network.inner }, blocks.length, {
         rows: this.promptRows,
         steps: 1,
-        vocabulary: head.rows,
+        vocabulary,
         logitRows,
       });
       const on = this.#workspace(a, false);
       this.#prompt = {
         a,
         logitRows,
-        plain: promptPass(this.weights, on),
-        measured: promptPass(this.weights, { ...on, measure: true }),
-        head: headPass(this.weights, on),
+        plain: this.#passes.promptPass(on),
+        measured: this.#passes.promptPass({ ...on, measure: true }),
+        head: this.#passes.headPass(on),
       };
     }
     return this.#prompt;

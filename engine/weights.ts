@@ -2,7 +2,7 @@ import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.t
 import { decayTable, type PairDecay } from "../kernels/memory-scan/memory-scan.ts";
 import { latticeTable } from "../kernels/metrics/metrics.ts";
 import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
-import type { BlockConstants, BlockShape, Config } from "./config.ts";
+import type { BlockConstants, BlockShape, NativeConfig } from "./config.ts";
 import type { Gpu } from "./gpu.ts";
 import { latticeDecay, logistic } from "./phase.ts";
 import { countParameters, expectShapes, type Tensors } from "./tensors.ts";
@@ -41,7 +41,7 @@ export interface Blocks {
   readonly lattice: GPUBuffer;
 }
 
-/** A native model on the GPU. */
+/** A model on the GPU: its resonant blocks, or the adapters of a base model, and what is before and after them. */
 export interface Weights extends Blocks {
   /** `[V, D]`. */
   readonly embed: Matrix;
@@ -168,7 +168,7 @@ export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
   gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
 
 /** Names and shapes of a native model's tensors (SPEC, appendix). */
-export function nativeTensors({ shape, layers, vocabulary }: Config): Map<string, readonly number[]> {
+export function nativeTensors({ shape, layers, vocabulary }: NativeConfig): Map<string, readonly number[]> {
   const { size: d, taps, inner, lattice } = shape;
   const components = lattice?.components ?? 0;
   const expected = new Map<string, readonly number[]>([
@@ -215,7 +215,7 @@ export function nativeTensors({ shape, layers, vocabulary }: Config): Map<string
  */
 export async function loadWeights(
   gpu: Gpu,
-  config: Config,
+  config: NativeConfig,
   tensors: Tensors,
   format: WeightFormat,
   onProgress: LoadProgress = () => {},
@@ -243,7 +243,7 @@ export async function loadWeights(
   return weights;
 }
 
-async function loadBlock(from: Uploader, config: Config, layer: number): Promise<BlockWeights> {
+async function loadBlock(from: Uploader, config: NativeConfig, layer: number): Promise<BlockWeights> {
   const { size: d, taps, inner, lattice } = config.shape;
   const constants: BlockConstants = {
     alpha: config.phase.alpha,

@@ -62,8 +62,8 @@ describe("the contract's answers", () => {
     expect(differences(example("model-info"), info, ["max_context_length"])).toEqual([]);
     expect(v.parse(modelInfoResponse, info)).toMatchObject({
       model_name: model.name,
-      num_afrb_layers: model.config.layers,
-      hidden_size: model.config.shape.size,
+      num_afrb_layers: model.weights.blocks.length,
+      hidden_size: model.weights.shape.size,
       vocab_size: model.config.vocabulary,
       memory_features: { pvm_enabled: true, plm_enabled: true },
     });
@@ -79,8 +79,8 @@ describe("the contract's answers", () => {
     expect(answer.seed).toBe(request.seed);
     expect(answer.tokens_generated).toBe(request.max_tokens);
     expect(answer.finish_reason).toBe("max_tokens");
-    expect(answer.phase_metrics?.omega_values).toHaveLength(model.config.layers);
-    expect(answer.phase_metrics?.phase_offsets).toHaveLength(model.config.layers);
+    expect(answer.phase_metrics?.omega_values).toHaveLength(model.weights.blocks.length);
+    expect(answer.phase_metrics?.phase_offsets).toHaveLength(model.weights.blocks.length);
     expect(body).not.toHaveProperty("state");
   });
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Config, parseConfig } from "../engine/config.ts";
+import { type NativeConfig, parseConfig } from "../engine/config.ts";
 import { collect, type Finish, type GenerateOptions } from "../engine/generate.ts";
 import { goldenConfig } from "../engine/goldens.ts";
 import type { Gpu } from "../engine/gpu.ts";
@@ -122,7 +122,7 @@ export function scriptedModelFiles(
   const tokens = Array.from(script);
   if (new Set(tokens).size !== tokens.length) throw new Error("a script says no token twice");
   const full = { ...tinyConfig, ...config };
-  const parsed: Config = parseConfig(full, "script");
+  const parsed: NativeConfig = parseConfig(full, "script");
   const { vocabulary } = parsed;
   const d = parsed.shape.size;
   const embed = randomFloats(1, vocabulary * d);

@@ -19,7 +19,7 @@ export function infoCommand(): Command {
         pvm_phi: c.pvmPhi,
       }));
       if (flags.json) return printJson({ ...info, blocks });
-      const { size, taps, inner, lattice } = model.config.shape;
+      const { size, taps, inner, lattice } = model.weights.shape;
       await print(
         table([
           ["model", info.model_name],
@@ -27,7 +27,7 @@ export function infoCommand(): Command {
           ["blocks", `${info.num_afrb_layers} of width ${size}, MLP ${inner}, conv ${taps}`],
           ["vocabulary", String(info.vocab_size)],
           ["lattice", lattice ? `${lattice.components} of ${lattice.grid.join(" × ")}` : "none"],
-          ["context", "unlimited"],
+          ["context", info.max_context_length === null ? "unlimited" : `${info.max_context_length} tokens`],
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
           ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
           ["a token takes", `${info.dispatches_per_token} dispatches`],

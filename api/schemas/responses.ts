@@ -56,8 +56,8 @@ export const modelInfoResponse = v.pipe(
     phase_features: v.object({
       adaptive_omega: v.boolean(),
       learnable_gamma: v.boolean(),
-      omega_base: v.number(),
-      phi_base: v.number(),
+      omega_base: v.pipe(v.nullable(v.number()), v.description("Of the first adapter; null: there is none")),
+      phi_base: v.nullable(v.number()),
     }),
     memory_features: v.object({ pvm_enabled: v.boolean(), plm_enabled: v.boolean() }),
     device: v.pipe(v.picklist(["cuda", "mps", "gpu", "cpu"]), v.description("cpu: a software adapter")),
