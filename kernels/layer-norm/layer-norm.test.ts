@@ -8,15 +8,22 @@ import {
   testGpu,
   untouched,
 } from "../../test/gpu.ts";
-import { layerNorm } from "./layer-norm.ts";
-import { layerNormReference } from "./reference.ts";
+import { layerNorm, type Norm } from "./layer-norm.ts";
+import { layerNormReference, type NormKind } from "./reference.ts";
 
 const gpu = await testGpu();
 
-async function run(h: Float32Array<ArrayBuffer>, norm: Float32Array<ArrayBuffer>, size: number) {
+async function run(
+  h: Float32Array<ArrayBuffer>,
+  weights: Float32Array<ArrayBuffer>,
+  size: number,
+  kind?: NormKind,
+) {
   const rows = h.length / size;
   const out = poisoned(gpu, "out", h.length + 64);
-  const buffers = { h: gpu.upload("h", h), norm: gpu.upload("norm", norm), out };
+  const buffer = gpu.upload("norm", weights);
+  const norm: GPUBuffer | Norm = kind ? { buffer, ...kind } : buffer;
+  const buffers = { h: gpu.upload("h", h), norm, out };
   await runDispatches(gpu, [layerNorm(gpu, size, buffers)], { rows, length: rows });
   const values = await gpu.readFloats(out);
   expect(untouched(values, h.length)).toBe(true);
@@ -30,6 +37,28 @@ it.each([1, 2, 33, 48, 63, 64, 65, 256, 769])("agrees with the reference on rows
     const expected = layerNormReference(h, norm.subarray(0, size), norm.subarray(size), size);
     expect(relativeError(await run(h, norm, size), expected)).toBeLessThan(2e-6);
   }
+});
+
+it.each<NormKind>([
+  {},
+  { eps: 1e-12 },
+  { eps: 0.3 },
+  { rms: true },
+  { eps: 1e-6, rms: true },
+  { eps: 0.3, rms: true },
+])("agrees with the reference for %o", async (kind) => {
+  for (const size of [1, 65, 256]) {
+    const h = randomFloats(size, 5 * size, -1, 3);
+    const norm = randomFloats(size + 1, 2 * size, -2, 2);
+    const expected = layerNormReference(h, norm.subarray(0, size), norm.subarray(size), size, kind);
+    expect(relativeError(await run(h, norm, size, kind), expected)).toBeLessThan(2e-6);
+  }
+});
+
+it("gives zeros for a row of zeros without a bias", async () => {
+  const norm = Float32Array.from({ length: 2 * 65 }, (_, i) => (i < 65 ? 2 : 0));
+  const values = await run(new Float32Array(65), norm, 65, { rms: true });
+  expect(values.every((value) => value === 0)).toBe(true);
 });
 
 it("keeps its precision on values far from zero", async () => {

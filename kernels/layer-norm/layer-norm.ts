@@ -5,16 +5,35 @@ import source from "./layer-norm.wgsl";
 
 const kernel = { name: "layer-norm", code: [reduce, statistics, source].join("\n") };
 
+/** A norm's weights and kind; a buffer alone is a LayerNorm's with eps 1e-5. */
+export interface Norm {
+  /** `[2, size]`: weight, bias; zeros for the bias of an RMSNorm. */
+  readonly buffer: GPUBuffer;
+  /** Added to the variance; 1e-5 by default. */
+  readonly eps?: number;
+  /** RMSNorm (Zhang and Sennrich 2019): the mean taken as zero. */
+  readonly rms?: boolean;
+}
+
+/** The buffer of a norm. */
+export const normBuffer = (norm: GPUBuffer | Norm): GPUBuffer => ("buffer" in norm ? norm.buffer : norm);
+
+/** The overrides of `lib/statistics.wgsl` for a norm. */
+export const normOverrides = (norm: GPUBuffer | Norm) => {
+  const { eps = 1e-5, rms = false } = "buffer" in norm ? norm : {};
+  return { EPS: eps, RMS: rms };
+};
+
 export interface LayerNormBuffers {
   /** `[rows, size]`. */
   readonly h: GPUBuffer;
   /** `[2, size]`: weight, bias. */
-  readonly norm: GPUBuffer;
+  readonly norm: GPUBuffer | Norm;
   /** `[rows, outStride]`, the first `size` of each row written. */
   readonly out: GPUBuffer;
 }
 
-/** LayerNorm (Ba et al. 2016) of each row, eps 1e-5. */
+/** LayerNorm (Ba et al. 2016) or RMSNorm of each row. */
 export function layerNorm(
   host: KernelHost,
   size: number,
@@ -24,8 +43,8 @@ export function layerNorm(
   return dispatch(
     host,
     kernel,
-    { D: size, OUT_STRIDE: outStride },
-    [buffers.h, buffers.norm, buffers.out],
+    { D: size, OUT_STRIDE: outStride, ...normOverrides(buffers.norm) },
+    [buffers.h, normBuffer(buffers.norm), buffers.out],
     ({ rows }) => [rows, 1],
   );
 }

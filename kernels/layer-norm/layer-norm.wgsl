@@ -1,4 +1,4 @@
-// out[row] = (h − mean) / sqrt(var + 1e-5) · weight + bias, over the D values of one row. One workgroup a row.
+// out[row] = (h − mean) / sqrt(var + EPS) · weight + bias, over the D values of one row. One workgroup a row.
 override D: u32;
 override OUT_STRIDE: u32;
 

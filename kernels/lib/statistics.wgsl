@@ -1,14 +1,21 @@
-// LayerNorm's mean and 1 / sqrt(var + 1e-5) of `size` values of the kernel's `source` from `base`: two passes, one order.
+// A norm's mean and 1 / sqrt(var + EPS) of `size` values of the kernel's `source` from `base`: two passes, one order.
+// RMSNorm takes the mean as zero.
+override EPS: f32 = 1e-5;
+override RMS: bool = false;
+
 fn row_statistics(base: u32, size: u32, lane: u32) -> vec2f {
-  var sum = 0.0;
-  for (var i = lane; i < size; i += WORKGROUP) {
-    sum += source[base + i];
+  var mean = 0.0;
+  if (!RMS) {
+    var sum = 0.0;
+    for (var i = lane; i < size; i += WORKGROUP) {
+      sum += source[base + i];
+    }
+    mean = workgroup_sum(sum, lane) / f32(size);
   }
-  let mean = workgroup_sum(sum, lane) / f32(size);
   var squares = 0.0;
   for (var i = lane; i < size; i += WORKGROUP) {
     let centred = source[base + i] - mean;
     squares = fma(centred, centred, squares);
   }
-  return vec2f(mean, inverseSqrt(workgroup_sum(squares, lane) / f32(size) + 1e-5));
+  return vec2f(mean, inverseSqrt(workgroup_sum(squares, lane) / f32(size) + EPS));
 }

@@ -16,11 +16,20 @@ const STORE = 0u; // out = sum + b
 const GATED = 1u; // out[column / 2] = (sum + b) σ(next sum + b)
 const SIGMOID = 2u; // out = σ(sum + b)
 const ADD = 3u; // out += sum + b
+const GELU = 4u; // out = (sum + b) Φ(sum + b), and so on
+const GELU_TANH = 5u;
+const RELU = 6u;
+const SILU = 7u;
+const SWIGLU = 8u; // out[column / 2] = silu(sum + b) (next sum + b)
 
 fn store(out_row: u32, column: u32, sum: f32, next_sum: f32) {
   let value = biased(sum, column);
   if (shape.epilogue == GATED) {
     out[out_row + column / 2u] = value * sigmoid(biased(next_sum, column + 1u));
+    return;
+  }
+  if (shape.epilogue == SWIGLU) {
+    out[out_row + column / 2u] = silu(value) * biased(next_sum, column + 1u);
     return;
   }
   finish(out_row + column, value);
@@ -37,11 +46,27 @@ fn biased(sum: f32, column: u32) -> f32 {
 }
 
 fn finish(index: u32, value: f32) {
-  if (shape.epilogue == SIGMOID) {
-    out[index] = sigmoid(value);
-  } else if (shape.epilogue == ADD) {
-    out[index] += value;
-  } else {
-    out[index] = value;
+  switch (shape.epilogue) {
+    case SIGMOID: {
+      out[index] = sigmoid(value);
+    }
+    case ADD: {
+      out[index] += value;
+    }
+    case GELU: {
+      out[index] = gelu(value);
+    }
+    case GELU_TANH: {
+      out[index] = gelu_tanh(value);
+    }
+    case RELU: {
+      out[index] = relu(value);
+    }
+    case SILU: {
+      out[index] = silu(value);
+    }
+    default: {
+      out[index] = value;
+    }
   }
 }

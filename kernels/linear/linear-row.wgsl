@@ -1,4 +1,4 @@
-// Y = f(X) Wᵀ + b for few rows, f the identity or a LayerNorm. A workgroup computes PRODUCTS columns of one row: each
+// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes PRODUCTS columns of one row: each
 // thread whole slices of K, then one thread a pair of columns adds the slices in order.
 // K is an override as it is in layer-norm: a compiler may divide by a constant in its own way, and both must agree.
 override K: u32;

@@ -11,12 +11,18 @@ import {
   uploadRun,
 } from "../../test/gpu.ts";
 import type { Dispatch } from "../kernel.ts";
-import { layerNorm } from "../layer-norm/layer-norm.ts";
-import { layerNormReference } from "../layer-norm/reference.ts";
+import { layerNorm, type Norm } from "../layer-norm/layer-norm.ts";
+import { layerNormReference, type NormKind } from "../layer-norm/reference.ts";
 import type { WeightFormat } from "../matrix.ts";
 import { roundToFloat16 } from "../pack-weight/reference.ts";
 import { type Epilogue, linear, linearRow, type Product } from "./linear.ts";
-import { gluReference, linearReference, sigmoidReference } from "./reference.ts";
+import {
+  activationReference,
+  gluReference,
+  linearReference,
+  sigmoidReference,
+  swigluReference,
+} from "./reference.ts";
 
 const gpu = await testGpu();
 const formats: WeightFormat[] = ["f32", "f16"];
@@ -33,8 +39,10 @@ interface Case {
 
 const base: Case = { rows: 33, k: 65, n: 48, epilogue: "store", format: "f32", bias: true };
 
+const isGated = ({ epilogue }: Case) => epilogue === "gated" || epilogue === "swiglu";
+
 function dataOf(c: Case) {
-  const outputs = c.epilogue === "gated" ? c.n / 2 : c.n;
+  const outputs = isGated(c) ? c.n / 2 : c.n;
   return {
     outputs,
     x: randomFloats(c.k, c.rows * c.k),
@@ -48,14 +56,15 @@ function dataOf(c: Case) {
 const interleaved = (bias: Float32Array): Float32Array<ArrayBuffer> =>
   Float32Array.from(bias, (_, i) => bias[Math.floor(i / 2) + (i % 2) * (bias.length / 2)]!);
 
-function expectedOf(c: Case, normed: boolean): Float64Array {
+function expectedOf(c: Case, kind?: NormKind): Float64Array {
   const { x, weight, bias, before, norm } = dataOf(c);
-  const input = normed ? layerNormReference(x, norm.subarray(0, c.k), norm.subarray(c.k), c.k) : x;
+  const input = kind ? layerNormReference(x, norm.subarray(0, c.k), norm.subarray(c.k), c.k, kind) : x;
   const rounded = c.format === "f16" ? weight.map(roundToFloat16) : weight;
   const sums = linearReference(input, rounded, c.bias ? bias : undefined, [c.rows, c.n, c.k]);
   if (c.epilogue === "gated") return gluReference(sums, c.n / 2);
-  if (c.epilogue === "sigmoid") return sums.map(sigmoidReference);
-  return c.epilogue === "add" ? sums.map((sum, i) => sum + before[i]!) : sums;
+  if (c.epilogue === "swiglu") return swigluReference(sums, c.n / 2);
+  if (c.epilogue === "add") return sums.map((sum, i) => sum + before[i]!);
+  return c.epilogue === "store" ? sums : sums.map(activationReference[c.epilogue]);
 }
 
 /** Runs what `make` gives on the case's data, into poisoned memory; checks that nothing behind the output changed. */
@@ -64,7 +73,7 @@ async function run(
   make: (p: Product, run: GPUBuffer, norm: GPUBuffer) => Dispatch[],
 ): Promise<Float32Array> {
   const { outputs, x, weight, bias, before, norm } = dataOf(c);
-  const gated = c.epilogue === "gated";
+  const gated = isGated(c);
   const count = c.rows * outputs;
   const out = poisoned(gpu, "out", count + 64, c.epilogue === "add" ? before : []);
   const product: Product = {
@@ -103,7 +112,7 @@ it.each(
 )("agrees with the reference on %i rows of %i by %i in %s", async (rows, k, n, format) => {
   const c = { ...base, rows, k, n, format };
   const values = await many(c);
-  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
 });
 
@@ -114,22 +123,33 @@ it.each([
   ["sigmoid", "f32"],
   ["add", "f32"],
   ["add", "f16"],
+  ["gelu", "f32"],
+  ["gelu_tanh", "f32"],
+  ["relu", "f32"],
+  ["silu", "f16"],
+  ["swiglu", "f32"],
+  ["swiglu", "f16"],
 ] as const)("gives the same bits from both kernels for %s in %s", async (epilogue, format) => {
   const c = { ...base, epilogue, format };
   const values = await many(c);
-  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
 });
 
 it.each([
-  [33, "gated", "f16"],
-  [65, "store", "f32"],
-  [256, "gated", "f32"],
-] as const)(
-  "normalises %i inputs to the same bits within a row's product as before a batch's: %s, %s",
-  async (k, epilogue, format) => {
+  [33, "gated", "f16", {}],
+  [65, "store", "f32", {}],
+  [256, "gated", "f32", {}],
+  [65, "store", "f16", { eps: 0.1 }],
+  [33, "gelu", "f32", { eps: 1e-12 }],
+  [65, "swiglu", "f32", { rms: true }],
+  [256, "swiglu", "f16", { eps: 1e-6, rms: true }],
+] as [number, Epilogue, WeightFormat, NormKind][])(
+  "normalises %i inputs to the same bits within a row's product as before a batch's: %s, %s, %o",
+  async (k, epilogue, format, kind) => {
     const c: Case = { ...base, k, epilogue, format };
-    const apart = await run(c, (p, shape, norm) => {
+    const apart = await run(c, (p, shape, buffer) => {
+      const norm: Norm = { buffer, ...kind };
       const normed = poisoned(gpu, "normed", c.rows * k);
       const input = { buffer: normed, stride: k };
       return [
@@ -137,8 +157,8 @@ it.each([
         linear(gpu, shape, { ...p, input }),
       ];
     });
-    expect(relativeError(apart, expectedOf(c, true))).toBeLessThan(2e-6);
-    const together = await run(c, (p, _, norm) => [linearRow(gpu, p, norm)]);
+    expect(relativeError(apart, expectedOf(c, kind))).toBeLessThan(2e-6);
+    const together = await run(c, (p, _, buffer) => [linearRow(gpu, p, { buffer, ...kind })]);
     expect(firstDifference(together, apart)).toBe(-1);
   },
 );
@@ -146,7 +166,7 @@ it.each([
 it("gives the same bits without a bias", async () => {
   const c = { ...base, bias: false };
   const values = await many(c);
-  expect(relativeError(values, expectedOf(c, false))).toBeLessThan(2e-6);
+  expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
 });
 

@@ -1,4 +1,5 @@
 import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
 import partials from "../lib/partials.wgsl";
 import product from "../lib/product.wgsl";
@@ -22,9 +23,24 @@ const fewRows = kernelPerFormat(
   fewSource,
 );
 
-/** What becomes of a sum; `gated` takes neighbouring rows of W as a unit's two halves and gives half as many outputs. */
-export type Epilogue = "store" | "gated" | "sigmoid" | "add";
-const epilogues: readonly Epilogue[] = ["store", "gated", "sigmoid", "add"];
+/** In the order of their numbers in `epilogue.wgsl`. */
+const epilogues = [
+  "store",
+  "gated",
+  "sigmoid",
+  "add",
+  "gelu",
+  "gelu_tanh",
+  "relu",
+  "silu",
+  "swiglu",
+] as const;
+
+/**
+ * What becomes of a sum: stored, added to the output, or stored as a function of it. `gated`, first · σ(second), and
+ * `swiglu`, silu(first) · second, take neighbouring rows of W as a unit's two halves and give half as many outputs.
+ */
+export type Epilogue = (typeof epilogues)[number];
 
 /** Part of the columns of a row-major buffer. */
 export interface Columns {
@@ -78,22 +94,28 @@ export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
   );
 }
 
-/** The same for few rows, with an optional LayerNorm `[2, K]` of the input. `products` a workgroup, even. */
+/** The same for few rows, with an optional norm of the input. `products` a workgroup, even. */
 export function linearRow(
   host: KernelHost,
   p: Product,
-  norm?: GPUBuffer,
+  norm?: GPUBuffer | Norm,
   products = host.products,
 ): Dispatch {
   const { shape, outputs, columns } = shapeOf(host, p);
   return dispatch(
     host,
     fewRows[p.weight.format],
-    { K: columns, NORM: norm !== undefined, SLICES: slicesOf(columns), PRODUCTS: products },
+    {
+      K: columns,
+      NORM: norm !== undefined,
+      SLICES: slicesOf(columns),
+      PRODUCTS: products,
+      ...(norm ? normOverrides(norm) : {}),
+    },
     [
       shape,
       p.input.buffer,
-      norm ?? p.weight.buffer,
+      norm ? normBuffer(norm) : p.weight.buffer,
       p.weight.buffer,
       p.bias ?? p.weight.buffer,
       p.output.buffer,

@@ -1,0 +1,16 @@
+import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import code from "./add.wgsl";
+
+const kernel = { name: "add", code };
+
+export interface AddBuffers {
+  /** `[rows, stride]`, of which the first `size` of each row are taken. */
+  readonly x: GPUBuffer;
+  /** `[rows, size]`, added to. */
+  readonly h: GPUBuffer;
+}
+
+/** `h += x`. */
+export function add(host: KernelHost, size: number, buffers: AddBuffers, stride = size): Dispatch {
+  return dispatch(host, kernel, { D: size, STRIDE: stride }, [buffers.x, buffers.h], ({ rows }) => [rows, 1]);
+}
