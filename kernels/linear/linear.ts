@@ -94,12 +94,25 @@ export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
   );
 }
 
-/** The same for few rows, with an optional norm of the input. `products` a workgroup, even. */
+/** Bytes of workgroup storage beside the input and the slices of the products: what a norm adds up in. */
+const SUMS = 4 * (64 + 8);
+
+/** Products that a workgroup of {@link linearRow} has room for, `columns` wide: even, at most the host's own, 0 if none. */
+export function productsThatFit(host: KernelHost, columns: number): number {
+  const slices = slicesOf(columns);
+  const room = host.device.limits.maxComputeWorkgroupStorageSize - SUMS - slices * 128;
+  return Math.max(0, Math.min(host.products, 2 * Math.floor(room / (8 * slices))));
+}
+
+/**
+ * The same for few rows, with an optional norm of the input. `products` a workgroup, even, at least 2: see
+ * {@link productsThatFit}.
+ */
 export function linearRow(
   host: KernelHost,
   p: Product,
   norm?: GPUBuffer | Norm,
-  products = host.products,
+  products = productsThatFit(host, p.columns ?? p.weight.columns),
 ): Dispatch {
   const { shape, outputs, columns } = shapeOf(host, p);
   return dispatch(
