@@ -1,0 +1,93 @@
+import {
+  ceilDivide,
+  type Dispatch,
+  dispatch,
+  type Kernel,
+  type KernelHost,
+  type PassBuffers,
+} from "../kernel.ts";
+import run from "../lib/run.wgsl";
+import source from "./attention.wgsl";
+import keysScalar from "./keys-f32.wgsl";
+import keysVector from "./keys-vec4.wgsl";
+import softmax from "./softmax.wgsl";
+
+/** A layer's attention over a cache of keys and values: what rotates, writes and reads it must agree on. */
+export interface AttentionShape {
+  /** Query heads H, a multiple of `kvHeads`. */
+  readonly heads: number;
+  /** Heads of the keys and values, KV: head h reads head ⌊h / (H / KV)⌋ of them (GQA, Ainslie et al. 2023). */
+  readonly kvHeads: number;
+  /** Floats of a head, 1 to 256. */
+  readonly headSize: number;
+  /** R, the first floats of a head that rotate: even, at most `headSize`; 0 is none. */
+  readonly rotary: number;
+  /** P, the positions a slot of the cache has. */
+  readonly positions: number;
+  /** What q · k is multiplied by; 1 / √headSize by default. */
+  readonly scale?: number;
+}
+
+export interface AttentionBuffers extends PassBuffers {
+  /** `[rows, (H + 2 KV) · headSize]`: q as `rope` left it, then k and v, which are not read. */
+  readonly qkv: GPUBuffer;
+  /** `[slots, P, KV, headSize]`, up to each row's own position. */
+  readonly keys: GPUBuffer;
+  /** `[slots, P, KV, headSize]`, likewise. */
+  readonly values: GPUBuffer;
+  /** `[rows, H · headSize]`, written. */
+  readonly out: GPUBuffer;
+}
+
+/** Keys in a chunk, the unit in which both kernels sum. */
+export const KEYS = 64;
+/** Queries that share a workgroup's reads of the cache. */
+const QUERIES = 8;
+const SPLITS = 32;
+
+/**
+ * How a slot's positions are cut for steps: into at most 32 splits, each of whole chunks. A prompt sums in the same
+ * order, so that it gives a step's bits.
+ */
+export function splitsOf(shape: AttentionShape): { keys: number; count: number } {
+  const keys = ceilDivide(ceilDivide(shape.positions, KEYS), SPLITS) * KEYS;
+  return { keys, count: ceilDivide(shape.positions, keys) };
+}
+
+/** The kernel's text with `key4`: whole vectors where a head is made of them. */
+export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
+  const vector = { name: `${name}-vec4`, code: [...parts, keysVector].join("\n") };
+  const scalar = { name: `${name}-f32`, code: [...parts, keysScalar].join("\n") };
+  return ({ headSize }) => (headSize % 4 === 0 ? vector : scalar);
+}
+
+export const attentionOverrides = (shape: AttentionShape) => ({
+  HEADS: shape.heads,
+  KV_HEADS: shape.kvHeads,
+  SIZE: shape.headSize,
+  POSITIONS: shape.positions,
+  SPLIT: splitsOf(shape).keys,
+  SCALE: shape.scale ?? 1 / Math.sqrt(shape.headSize),
+});
+
+const kernel = keyKernels("attention", run, softmax, source);
+
+/**
+ * Causal attention of many rows of each stream over its slot's cache, which `rope` has filled up to the last of them:
+ * `out[row, h] = Σ_j softmax_j(scale · q · k_j) v_j` over positions j from 0 to the row's own. Fused and tiled, with an
+ * online softmax (FlashAttention, Dao et al. 2022; Milakov and Gimelshein 2018). Bit for bit what `attentionStep` gives,
+ * whatever shares the pass and wherever a prompt is cut.
+ *
+ * Positions are below `P`. Takes 32 · headSize + 2304 bytes of workgroup storage (6.25 KiB for heads of 128, 10.25 KiB for 256).
+ * Indices are 32-bit counts of floats: all of them are within the buffers, so these may hold up to 2^32.
+ */
+export function attention(host: KernelHost, shape: AttentionShape, buffers: AttentionBuffers): Dispatch {
+  const { run, schedule, qkv, keys, values, out } = buffers;
+  return dispatch(
+    host,
+    kernel(shape),
+    attentionOverrides(shape),
+    [run, schedule, qkv, keys, values, out],
+    ({ rows, length }) => [shape.heads, (rows / length) * ceilDivide(length, QUERIES)],
+  );
+}

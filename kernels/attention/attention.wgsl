@@ -1,0 +1,223 @@
+// Attention of many rows. A workgroup takes 8 neighbouring queries of one head of one stream over chunks of 64 keys:
+// first a thread has one key's scores for all 8, then a few of a head's values, summed over the chunk's keys for all 8.
+override Q4 = SIZE4 * 8u;
+
+@group(0) @binding(0) var<uniform> run: Run;
+@group(0) @binding(1) var<storage, read> schedule: Schedule;
+@group(0) @binding(2) var<storage, read> qkv: array<f32>; // [rows, (HEADS + 2 KV_HEADS) SIZE]
+// binding 3: keys, in keys-*.wgsl
+@group(0) @binding(4) var<storage, read> values: array<f32>; // [slots, POSITIONS, KV_HEADS, SIZE]
+@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, HEADS SIZE]
+
+const QUERIES = 8u;
+
+var<workgroup> q_tile: array<vec4f, Q4>; // [SIZE4, 8 queries]
+var<workgroup> weights: array<vec4f, 128>; // [64 keys, 8 queries]: scores, then their exponentials
+var<workgroup> maxima: array<vec4f, 16>; // [8 groups of keys, 8 queries]
+
+// One number for each of the 8 queries.
+struct Eight {
+  low: vec4f,
+  high: vec4f,
+}
+
+// What the keys so far come to for each query: their maximum, the sum of their weights under it, and the weighted
+// values at `lane`, `lane` + 64, …. Named, not an array: one indexed by a variable lives in memory on software adapters.
+struct State {
+  peak: Eight,
+  sum: Eight,
+  value0: Eight,
+  value1: Eight,
+  value2: Eight,
+  value3: Eight,
+}
+
+fn empty() -> State {
+  let lowest = Eight(vec4f(LOWEST), vec4f(LOWEST));
+  return State(lowest, Eight(), Eight(), Eight(), Eight(), Eight());
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let head = group.x;
+  let tiles = (run.length + QUERIES - 1u) / QUERIES;
+  let stream = group.y / tiles;
+  // The last tiles see the most keys: they go first, so that none is left over when the others are done.
+  let t = (tiles - 1u - group.y % tiles) * QUERIES;
+  let row = stream * run.length + t;
+  let queries = min(QUERIES, run.length - t);
+  let position = schedule.position + schedule.step + t;
+  let end = min(position + queries, POSITIONS); // of the keys that some query sees
+  for (var i = lane; i < Q4; i += 64u) {
+    q_tile[i] = query4(row + min(i % QUERIES, queries - 1u), head, i / QUERIES);
+  }
+  workgroupBarrier();
+
+  let own_low = vec4u(position) + vec4u(0u, 1u, 2u, 3u);
+  let own_high = own_low + 4u;
+  let slot_row = (run.slot + stream) * POSITIONS;
+  let kv_head = head / (HEADS / KV_HEADS);
+  var total = empty();
+  var now = empty(); // of the current split
+  for (var first = 0u; first < end; first += KEYS) {
+    if (first % SPLIT == 0u) {
+      total = merge(total, now);
+      now = empty();
+    }
+    let key = first + lane;
+    let seen_low = vec4u(key) <= own_low;
+    let seen_high = vec4u(key) <= own_high;
+    var scores = Eight(vec4f(LOWEST), vec4f(LOWEST));
+    if (key < end) {
+      let all = scores_of((slot_row + key) * KV_HEADS + kv_head);
+      scores = Eight(select(scores.low, all.low, seen_low), select(scores.high, all.high, seen_high));
+    }
+    weights[2u * lane] = scores.low;
+    weights[2u * lane + 1u] = scores.high;
+    workgroupBarrier();
+
+    if (lane < 16u) {
+      let at = lane / 2u * 16u + lane % 2u;
+      var peak = weights[at];
+      for (var i = 1u; i < 8u; i++) {
+        peak = max(peak, weights[at + 2u * i]);
+      }
+      maxima[lane] = peak;
+    }
+    workgroupBarrier();
+    var peak = now.peak;
+    for (var i = 0u; i < 8u; i++) {
+      peak = Eight(max(peak.low, maxima[2u * i]), max(peak.high, maxima[2u * i + 1u]));
+    }
+    weights[2u * lane] = select(vec4f(), exp(scores.low - peak.low), seen_low);
+    weights[2u * lane + 1u] = select(vec4f(), exp(scores.high - peak.high), seen_high);
+    workgroupBarrier();
+
+    let by = Eight(rescale4(now.peak.low, peak.low), rescale4(now.peak.high, peak.high));
+    let sum_before = now.sum;
+    now = State(
+      peak,
+      Eight(),
+      scaled(now.value0, by),
+      scaled(now.value1, by),
+      scaled(now.value2, by),
+      scaled(now.value3, by),
+    );
+    let chunk_end = min(first + KEYS, end);
+    let common_end = min(chunk_end, position + 1u); // of the keys that all queries see
+    for (var k = first; k < common_end; k++) {
+      now = add_key(now, k - first, (slot_row + k) * KV_HEADS + kv_head, lane);
+    }
+    for (var k = max(first, common_end); k < chunk_end; k++) {
+      // Zero times a later row's value need not be zero.
+      let next = add_key(now, k - first, (slot_row + k) * KV_HEADS + kv_head, lane);
+      now = select_state(now, next, vec4u(k) <= own_low, vec4u(k) <= own_high);
+    }
+    now.sum = Eight(fma(sum_before.low, by.low, now.sum.low), fma(sum_before.high, by.high, now.sum.high));
+    workgroupBarrier();
+  }
+  total = merge(total, now);
+
+  store(row, queries, head, lane, total.value0, total.sum);
+  store(row, queries, head, lane + 64u, total.value1, total.sum);
+  store(row, queries, head, lane + 128u, total.value2, total.sum);
+  store(row, queries, head, lane + 192u, total.value3, total.sum);
+}
+
+fn scores_of(key_row: u32) -> Eight {
+  var dot0 = vec4f();
+  var dot1 = vec4f();
+  var dot2 = vec4f();
+  var dot3 = vec4f();
+  var dot4 = vec4f();
+  var dot5 = vec4f();
+  var dot6 = vec4f();
+  var dot7 = vec4f();
+  for (var i = 0u; i < SIZE4; i++) {
+    let key = key4(key_row, i);
+    let at = i * QUERIES;
+    dot0 = fma(q_tile[at], key, dot0);
+    dot1 = fma(q_tile[at + 1u], key, dot1);
+    dot2 = fma(q_tile[at + 2u], key, dot2);
+    dot3 = fma(q_tile[at + 3u], key, dot3);
+    dot4 = fma(q_tile[at + 4u], key, dot4);
+    dot5 = fma(q_tile[at + 5u], key, dot5);
+    dot6 = fma(q_tile[at + 6u], key, dot6);
+    dot7 = fma(q_tile[at + 7u], key, dot7);
+  }
+  return Eight(
+    vec4f(sum4(dot0), sum4(dot1), sum4(dot2), sum4(dot3)),
+    vec4f(sum4(dot4), sum4(dot5), sum4(dot6), sum4(dot7)),
+  );
+}
+
+// One more key of the chunk, whose sum starts from zero.
+fn add_key(state: State, key: u32, value_row: u32, lane: u32) -> State {
+  let weight = Eight(weights[2u * key], weights[2u * key + 1u]);
+  let base = value_row * SIZE;
+  var next = state;
+  next.sum = Eight(state.sum.low + weight.low, state.sum.high + weight.high);
+  next.value0 = add_value(state.value0, weight, values[base + min(lane, SIZE - 1u)]);
+  if (SIZE > 64u) {
+    next.value1 = add_value(state.value1, weight, values[base + min(lane + 64u, SIZE - 1u)]);
+  }
+  if (SIZE > 128u) {
+    next.value2 = add_value(state.value2, weight, values[base + min(lane + 128u, SIZE - 1u)]);
+  }
+  if (SIZE > 192u) {
+    next.value3 = add_value(state.value3, weight, values[base + min(lane + 192u, SIZE - 1u)]);
+  }
+  return next;
+}
+
+fn add_value(sum: Eight, weight: Eight, value: f32) -> Eight {
+  return Eight(fma(weight.low, vec4f(value), sum.low), fma(weight.high, vec4f(value), sum.high));
+}
+
+fn scaled(value: Eight, by: Eight) -> Eight {
+  return Eight(value.low * by.low, value.high * by.high);
+}
+
+fn select_state(a: State, b: State, low: vec4<bool>, high: vec4<bool>) -> State {
+  return State(
+    b.peak,
+    select_eight(a.sum, b.sum, low, high),
+    select_eight(a.value0, b.value0, low, high),
+    select_eight(a.value1, b.value1, low, high),
+    select_eight(a.value2, b.value2, low, high),
+    select_eight(a.value3, b.value3, low, high),
+  );
+}
+
+fn select_eight(a: Eight, b: Eight, low: vec4<bool>, high: vec4<bool>) -> Eight {
+  return Eight(select(a.low, b.low, low), select(a.high, b.high, high));
+}
+
+fn merge(a: State, b: State) -> State {
+  let peak = Eight(max(a.peak.low, b.peak.low), max(a.peak.high, b.peak.high));
+  let by_a = Eight(rescale4(a.peak.low, peak.low), rescale4(a.peak.high, peak.high));
+  let by_b = Eight(rescale4(b.peak.low, peak.low), rescale4(b.peak.high, peak.high));
+  return State(
+    peak,
+    merged(a.sum, by_a, b.sum, by_b),
+    merged(a.value0, by_a, b.value0, by_b),
+    merged(a.value1, by_a, b.value1, by_b),
+    merged(a.value2, by_a, b.value2, by_b),
+    merged(a.value3, by_a, b.value3, by_b),
+  );
+}
+
+fn merged(a: Eight, by_a: Eight, b: Eight, by_b: Eight) -> Eight {
+  return Eight(fma(a.low, by_a.low, b.low * by_b.low), fma(a.high, by_a.high, b.high * by_b.high));
+}
+
+fn store(row: u32, queries: u32, head: u32, d: u32, value: Eight, sum: Eight) {
+  if (d >= SIZE) {
+    return;
+  }
+  let low = value.low / sum.low;
+  let high = value.high / sum.high;
+  for (var q = 0u; q < queries; q++) {
+    out[((row + q) * HEADS + head) * SIZE + d] = select(high[q % 4u], low[q % 4u], q < 4u);
+  }
+}

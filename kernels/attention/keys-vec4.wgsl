@@ -1,0 +1,7 @@
+// Keys of heads of whole vectors.
+@group(0) @binding(3) var<storage, read> keys: array<vec4f>; // [slots, POSITIONS, KV_HEADS, SIZE4]
+
+// Four values of one position's and head's key.
+fn key4(key_row: u32, i: u32) -> vec4f {
+  return keys[key_row * SIZE4 + i];
+}

@@ -1,0 +1,37 @@
+// What both attention kernels share, so that they round alike. A product q · k is four interleaved sums, added last;
+// keys are taken in chunks of 64, chunks in splits, each in order. The scale goes into q: multiplied in later, it
+// could be fused into what follows in one kernel and not in the other.
+override HEADS: u32;
+override KV_HEADS: u32; // divides HEADS
+override SIZE: u32; // of a head, at most 256
+override POSITIONS: u32; // of a slot of the cache
+override SPLIT: u32; // keys, a multiple of 64
+override SCALE: f32;
+override SIZE4 = (SIZE + 3u) / 4u; // vec4s in a head, the last padded with zeros
+
+const KEYS = 64u; // in a chunk, one a thread
+const LOWEST = -1e30; // in place of −∞, below any score
+
+fn sum4(values: vec4f) -> f32 {
+  return (values.x + values.y) + (values.z + values.w);
+}
+
+// What a sum taken under the maximum `before` is worth under `now`: exactly itself where the maximum stays, for a
+// chunk that a row does not see must change nothing.
+fn rescale(before: f32, now: f32) -> f32 {
+  return select(exp(before - now), 1.0, before == now);
+}
+
+fn rescale4(before: vec4f, now: vec4f) -> vec4f {
+  return select(exp(before - now), vec4f(1.0), before == now);
+}
+
+// Four scaled values of a row's head of q, zeros beyond its end.
+fn query4(row: u32, head: u32, i: u32) -> vec4f {
+  let base = (row * (HEADS + 2u * KV_HEADS) + head) * SIZE + i * 4u;
+  var values = vec4f();
+  for (var c = 0u; c < min(4u, SIZE - i * 4u); c++) {
+    values[c] = qkv[base + c] * SCALE;
+  }
+  return values;
+}

@@ -1,0 +1,34 @@
+import type { AttentionShape } from "../attention/attention.ts";
+import { ceilDivide, type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import run from "../lib/run.wgsl";
+import source from "./rope.wgsl";
+
+const kernel = { name: "rope", code: [run, source].join("\n") };
+
+export interface RopeBuffers extends PassBuffers {
+  /** `[P, R/2, 2]`: cosine and sine of each position and frequency, from f64; 8 bytes of anything where R is 0. */
+  readonly angles: GPUBuffer;
+  /** `[rows, (H + 2 KV) · headSize]`: heads of q, of k, of v. q is written. */
+  readonly qkv: GPUBuffer;
+  /** `[slots, P, KV, headSize]`, written at each row's slot and position. */
+  readonly keys: GPUBuffer;
+  /** `[slots, P, KV, headSize]`, likewise. */
+  readonly values: GPUBuffer;
+}
+
+/**
+ * Rotary position embedding (Su et al. 2021, RoFormer) of the first R values of each head, in pairs (i, i + R/2) as
+ * GPT-NeoX and Llama have them: q in place, k on its way into the cache, where v goes as it is. k and v of `qkv` stay.
+ * A row whose position is P or more is left out.
+ */
+export function rope(host: KernelHost, shape: AttentionShape, buffers: RopeBuffers): Dispatch {
+  const { heads, kvHeads, headSize, rotary, positions } = shape;
+  const items = (heads + 2 * kvHeads) * (headSize - rotary / 2);
+  return dispatch(
+    host,
+    kernel,
+    { HEADS: heads, KV_HEADS: kvHeads, SIZE: headSize, HALF: rotary / 2, POSITIONS: positions },
+    [buffers.run, buffers.schedule, buffers.angles, buffers.qkv, buffers.keys, buffers.values],
+    ({ rows }) => [ceilDivide(items, 64), rows],
+  );
+}
