@@ -1,8 +1,9 @@
 import { ResonantError } from "../engine/errors.ts";
 
-/** How a token's own text becomes bytes; context-free if a text's bytes are exactly its tokens' bytes. */
+/** How tokens become text. */
 export interface TokenText {
-  contextFree: boolean;
+  /** The text of a whole sequence, where that is more than its tokens' bytes one after the other. */
+  decode?: (tokens: readonly string[]) => string;
   /** `literal` for an added token, whose text is as it is written. */
   bytes(token: string, literal: boolean): Uint8Array;
 }
@@ -19,7 +20,6 @@ export function tokenText(json: Json, name: string): TokenText {
   const byteLevel = types.includes("ByteLevel");
   if (byteLevel || (types.length === 0 && flatten(json.pre_tokenizer, "pretokenizers").some(isByteLevel))) {
     return {
-      contextFree: true,
       bytes: (token, literal) => (literal ? encodeUtf8(token) : byteLevelBytes(token)),
     };
   }
@@ -36,11 +36,12 @@ export function tokenText(json: Json, name: string): TokenText {
   }
   const byteFallback = types.includes("ByteFallback");
   const marks = decoders.flatMap(spaceMark);
+  const steps = decoders.map(decodingStep);
   return {
-    contextFree: false,
+    decode: (tokens) => steps.reduce((parts, step) => step(parts), tokens).join(""),
     bytes(token) {
-      const byte = byteFallback ? /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1] : undefined;
-      if (byte !== undefined) return Uint8Array.of(Number.parseInt(byte, 16));
+      const byte = byteFallback ? byteOf(token) : undefined;
+      if (byte !== undefined) return Uint8Array.of(byte);
       return encodeUtf8(marks.reduce((text, [mark, content]) => text.replaceAll(mark, content), token));
     },
   };
@@ -68,6 +69,75 @@ function spaceMark({ type, pattern, content, replacement }: Json): [mark: string
   if (type === "Metaspace") return [[typeof replacement === "string" ? replacement : "\u2581", " "]];
   const mark = type === "Replace" && isObject(pattern) ? pattern.String : undefined;
   return typeof mark === "string" && typeof content === "string" ? [[mark, content]] : [];
+}
+
+/** One decoder, as Hugging Face's `tokenizers` has it: texts to texts, a run of byte tokens to one or more. */
+function decodingStep(decoder: Json): (tokens: readonly string[]) => readonly string[] {
+  switch (decoder.type) {
+    case "ByteFallback":
+      return joinBytes;
+    case "Fuse":
+      return (tokens) => [tokens.join("")];
+    case "Strip":
+      return (tokens) => tokens.map((token) => strip(token, decoder));
+    case "Metaspace":
+      return (tokens) => tokens.map((token, i) => unmark(token, decoder, i === 0));
+    default:
+      return (tokens) => tokens.map((token) => unmark(token, decoder, false));
+  }
+}
+
+/** A run of byte tokens is its UTF-8 text or, where that is broken anywhere, one U+FFFD for each byte. */
+function joinBytes(tokens: readonly string[]): string[] {
+  const texts: string[] = [];
+  let run: number[] = [];
+  const endRun = () => {
+    if (run.length > 0) texts.push(utf8OrMarks(run));
+    run = [];
+  };
+  for (const token of tokens) {
+    const byte = byteOf(token);
+    if (byte !== undefined) {
+      run.push(byte);
+      continue;
+    }
+    endRun();
+    texts.push(token);
+  }
+  endRun();
+  return texts;
+}
+
+function utf8OrMarks(bytes: readonly number[]): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+  } catch {
+    return "\ufffd".repeat(bytes.length);
+  }
+}
+
+function byteOf(token: string): number | undefined {
+  const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits, 16);
+}
+
+function strip(text: string, { content, start, stop }: Json): string {
+  const characters = Array.from(text);
+  let from = 0;
+  while (from < Number(start) && characters[from] === content) from++;
+  let to = characters.length;
+  while (characters.length - to < Number(stop) && to > from && characters[to - 1] === content) to--;
+  return characters.slice(from, to).join("");
+}
+
+/** Marks to spaces; Metaspace leaves out those of a text's first token, where one was put in front of it. */
+function unmark(token: string, decoder: Json, first: boolean): string {
+  const { prepend_scheme: scheme, add_prefix_space: prefix } = decoder;
+  const prepended = scheme === undefined ? prefix !== false : scheme !== "never";
+  return spaceMark(decoder).reduce(
+    (text, [mark, content]) => text.replaceAll(mark, first && prepended ? "" : content),
+    token,
+  );
 }
 
 /** GPT-2's table: printable bytes stand for themselves, the others for the characters from U+0100 on. */

@@ -85,9 +85,8 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
       );
     },
     decode(idList) {
-      if (toText.contextFree) return decodeUtf8(concat(idList.map(bytes)));
-      const known = idList.filter((id) => vocabulary.has(id) && !specialIds.has(id));
-      return known.length === 0 ? "" : tokenizer.decode(known, { clean_up_tokenization_spaces: false });
+      if (!toText.decode) return decodeUtf8(concat(idList.map(bytes)));
+      return toText.decode(idList.flatMap((id) => (specialIds.has(id) ? [] : (vocabulary.get(id) ?? []))));
     },
   };
 }
