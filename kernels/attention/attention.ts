@@ -10,6 +10,7 @@ import run from "../lib/run.wgsl";
 import source from "./attention.wgsl";
 import keysScalar from "./keys-f32.wgsl";
 import keysVector from "./keys-vec4.wgsl";
+import query from "./query.wgsl";
 import softmax from "./softmax.wgsl";
 
 /** A layer's attention over a cache of keys and values: what rotates, writes and reads it must agree on. */
@@ -54,10 +55,10 @@ export function splitsOf(shape: AttentionShape): { keys: number; count: number }
   return { keys, count: ceilDivide(shape.positions, keys) };
 }
 
-/** The kernel's text with `key4`: whole vectors where a head is made of them. */
-export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
-  const vector = { name: `${name}-vec4`, code: [...parts, keysVector].join("\n") };
-  const scalar = { name: `${name}-f32`, code: [...parts, keysScalar].join("\n") };
+/** A kernel's text after what both kernels share; keys are read as whole vectors where a head is made of them. */
+export function keyKernels(name: string, source: string): (shape: AttentionShape) => Kernel {
+  const vector = { name: `${name}-vec4`, code: [run, softmax, query, keysVector, source].join("\n") };
+  const scalar = { name: `${name}-f32`, code: [run, softmax, query, keysScalar, source].join("\n") };
   return ({ headSize }) => (headSize % 4 === 0 ? vector : scalar);
 }
 
@@ -70,7 +71,7 @@ export const attentionOverrides = (shape: AttentionShape) => ({
   SCALE: shape.scale ?? 1 / Math.sqrt(shape.headSize),
 });
 
-const kernel = keyKernels("attention", run, softmax, source);
+const kernel = keyKernels("attention", source);
 
 /**
  * Causal attention of many rows of each stream over its slot's cache, which `rope` has filled up to the last of them:

@@ -1,0 +1,50 @@
+import {
+  type AttentionBuffers,
+  type AttentionShape,
+  attentionOverrides,
+  keyKernels,
+  splitsOf,
+} from "../attention/attention.ts";
+import softmax from "../attention/softmax.wgsl";
+import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import run from "../lib/run.wgsl";
+import source from "./attention-step.wgsl";
+import mergeSource from "./merge.wgsl";
+
+const kernel = keyKernels("attention-step", source);
+const merge = { name: "attention-merge", code: [run, softmax, mergeSource].join("\n") };
+
+export interface AttentionStepBuffers extends AttentionBuffers {
+  /** Scratch, {@link partialsBytes}: `[rows, H, splits, 2 + headSize]`, each split's maximum, sum and values. */
+  readonly partials: GPUBuffer;
+}
+
+/** Bytes of the scratch that `rows` rows take. */
+export const partialsBytes = (shape: AttentionShape, rows: number): number =>
+  rows * shape.heads * splitsOf(shape).count * (2 + shape.headSize) * 4;
+
+/**
+ * The same as `attention` for few rows, bit for bit: the keys are split between workgroups (Flash-Decoding, Dao et al.
+ * 2023), at most 32 for each head and row as P sets them, and what they come to is merged in order. Two dispatches.
+ * Works for streams of any length, but reads the cache once for every row.
+ */
+export function attentionStep(
+  host: KernelHost,
+  shape: AttentionShape,
+  buffers: AttentionStepBuffers,
+): Dispatch[] {
+  const { run, schedule, qkv, keys, values, partials, out } = buffers;
+  const { heads, headSize } = shape;
+  const splits = splitsOf(shape).count;
+  const overrides = { ...attentionOverrides(shape), SPLITS: splits };
+  return [
+    dispatch(host, kernel(shape), overrides, [run, schedule, qkv, keys, values, partials], ({ rows }) => [
+      heads * splits,
+      rows,
+    ]),
+    dispatch(host, merge, overrides, [run, schedule, partials, out], ({ rows }) => [
+      ceilDivide(heads * headSize, 64),
+      rows,
+    ]),
+  ];
+}
