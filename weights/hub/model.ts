@@ -1,0 +1,92 @@
+import { readFile, stat } from "node:fs/promises";
+import { ResonantError } from "../../engine/errors.ts";
+import { invalidFile, printable } from "../refuse.ts";
+import { type HubOptions, Snapshot } from "./fetch.ts";
+import { isPlainFile, isRepo } from "./names.ts";
+import { fileSize } from "./partial.ts";
+
+const SMALL_FILES = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "generation_config.json",
+  "chat_template.jinja",
+] as const;
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+/** The largest there are have some 60 MB. */
+const LONGEST_INDEX = 256 * 2 ** 20;
+const MOST_SHARDS = 10_000;
+
+/**
+ * The folder of a model: the folder itself if there is one of that name, else `owner/name`, or
+ * `owner/name@revision`, as {@link fetchModel} fetches it.
+ *
+ * @throws ResonantError `invalid_argument` if the name is neither; what fetchModel throws
+ */
+export async function resolveModel(
+  name: string,
+  options: Omit<HubOptions, "repo" | "revision"> = {},
+): Promise<string> {
+  const isFolder = await stat(name).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) return name;
+  const at = name.indexOf("@");
+  const repo = at < 0 ? name : name.slice(0, at);
+  if (repo.includes("/") && isRepo(repo))
+    return fetchModel({ ...options, repo, revision: at < 0 ? undefined : name.slice(at + 1) });
+  throw new ResonantError("invalid_argument", "there is no such folder, and no hub's model has such a name", {
+    where: JSON.stringify(printable(name)),
+    fix: "Name a folder, or a model as owner/name or owner/name@revision",
+  });
+}
+
+/**
+ * Fetches what a model is made of: `config.json`, the tokenizer's files and the chat template where there are any, and
+ * `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+ *
+ * @returns the snapshot's folder
+ * @throws ResonantError `invalid_file` if a part is missing, or the index names what cannot be a shard; what
+ *   fetchFromHub throws
+ */
+export async function fetchModel(options: HubOptions): Promise<string> {
+  const snapshot = await Snapshot.open(options);
+  if (!(await snapshot.want("config.json"))) throw snapshot.lacks("config.json");
+  for (const name of SMALL_FILES) await snapshot.want(name);
+  if (!(await snapshot.want(WEIGHTS))) {
+    if (!(await snapshot.want(INDEX))) throw snapshot.lacks(`${WEIGHTS} (or ${INDEX})`);
+    const index = `${options.repo}/${INDEX}`;
+    for (const shard of await shardsOf(await snapshot.bring(INDEX), index))
+      if (!(await snapshot.want(shard))) throw snapshot.lacks(`${shard} (named in ${INDEX})`);
+  }
+  return snapshot.publish();
+}
+
+/**
+ * The files that an index names, in its order.
+ *
+ * @param where what errors call it
+ * @throws ResonantError `invalid_file` if it is no index, or names anything but a plain `.safetensors` file
+ */
+export async function shardsOf(path: string, where: string): Promise<string[]> {
+  if (((await fileSize(path)) ?? 0) > LONGEST_INDEX)
+    throw invalidFile(where, `it is longer than ${LONGEST_INDEX} bytes`);
+  let index: unknown;
+  try {
+    index = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw invalidFile(where, `it is no JSON (${printable((cause as Error).message)})`, undefined, cause);
+  }
+  const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : null;
+  if (typeof map !== "object" || map === null || Array.isArray(map))
+    throw invalidFile(where, "it has no weight_map from tensors to files");
+  const shards = new Set<unknown>(Object.values(map));
+  if (shards.size === 0) throw invalidFile(where, "its weight_map is empty");
+  if (shards.size > MOST_SHARDS) throw invalidFile(where, `it names more than ${MOST_SHARDS} files`);
+  return Array.from(shards, (shard) => {
+    if (typeof shard === "string" && isPlainFile(shard) && shard.endsWith(".safetensors")) return shard;
+    const named = printable(JSON.stringify(shard) ?? "");
+    throw invalidFile(where, `it names ${named}, which is no .safetensors file beside it`);
+  });
+}

@@ -1,0 +1,188 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ResonantError } from "../../engine/errors.ts";
+import { invalidFile } from "../refuse.ts";
+
+/** How long to bear with a hub that fails. */
+export interface Patience {
+  /** Attempts in a row that bring nothing new, before giving up. */
+  readonly tries: number;
+  /** Before the second attempt, in milliseconds; twice as long before each further one. */
+  readonly waitMs: number;
+  /** Milliseconds without a byte after which an attempt has failed. */
+  readonly stallMs: number;
+}
+
+export const PATIENCE: Patience = { tries: 5, waitMs: 500, stallMs: 30_000 };
+
+/** A hub, and how to ask it. */
+export interface Hub {
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly patience: Patience;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What may be otherwise next time. */
+export class Transient extends Error {
+  /** When the server asks to be left alone, for how many milliseconds. */
+  readonly waitMs: number;
+
+  constructor(message: string, waitMs = 0) {
+    super(message);
+    this.waitMs = waitMs;
+  }
+}
+
+/** A hub that was asked as often as patience allows, and never answered well. */
+export class HubUnreachable extends ResonantError {}
+
+export interface Answer {
+  readonly status: number;
+  /** What the hub itself said, on the way to the answer. */
+  readonly headers: Headers;
+  /** The last answer; for HEAD it may be the redirect that leaves the hub. */
+  readonly response: Response;
+  /** Whether the last answer came from the hub, and not from where its files lie. */
+  readonly fromHub: boolean;
+}
+
+const MOST_REDIRECTS = 10;
+const LONGEST_WAIT_MS = 60_000;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * Asks once, and follows redirects. The token goes to the hub's own origin only, and no more once a redirect has left
+ * it. A HEAD follows redirects within the hub alone, for what it asks is said there.
+ *
+ * @param where what errors name
+ * @throws ResonantError `invalid_file` for redirects in a loop, or to where no file can be
+ */
+export async function ask(
+  hub: Hub,
+  method: "GET" | "HEAD",
+  url: string,
+  options: { readonly where: string; readonly signal: AbortSignal; readonly range?: string | undefined },
+): Promise<Answer> {
+  const { where, signal, range } = options;
+  const { origin } = new URL(hub.endpoint);
+  const said = new Headers();
+  const seen = new Set<string>();
+  let next = new URL(url);
+  let fromHub = true;
+  for (;;) {
+    if (seen.has(next.href) || seen.size > MOST_REDIRECTS)
+      throw invalidFile(where, "the hub's redirects go in a circle", "Is HF_ENDPOINT the address of a hub?");
+    seen.add(next.href);
+    const response = await fetch(next, {
+      method,
+      redirect: "manual",
+      signal,
+      headers: {
+        // Lengths and ranges are of the file itself only where it comes as it is.
+        "Accept-Encoding": "identity",
+        "User-Agent": "resonant",
+        ...(range ? { Range: range } : {}),
+        ...(fromHub && hub.token ? { Authorization: `Bearer ${hub.token}` } : {}),
+      },
+    });
+    const redirected = REDIRECTS.has(response.status);
+    if (fromHub) {
+      for (const [name, value] of response.headers)
+        if (!(redirected && name === "content-length")) said.set(name, value);
+    }
+    if (!redirected) return { status: response.status, headers: said, response, fromHub };
+    await response.body?.cancel();
+    const target = redirectTarget(response, next, where);
+    fromHub &&= target.origin === origin;
+    if (method === "HEAD" && !fromHub) return { status: 200, headers: said, response, fromHub };
+    next = target;
+  }
+}
+
+function redirectTarget(response: Response, from: URL, where: string): URL {
+  const location = response.headers.get("Location") ?? "";
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  const safe = from.protocol === "https:" ? /^https:$/ : /^https?:$/;
+  if (target && location && safe.test(target.protocol)) return target;
+  throw invalidFile(where, "the hub redirects to no place that a file can be fetched from");
+}
+
+/** Seconds, or a date, as `Retry-After` gives them; in milliseconds, at most a minute. */
+export function retryAfter(headers: Headers): number {
+  const text = headers.get("Retry-After") ?? "";
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return ms > 0 ? Math.min(ms, LONGEST_WAIT_MS) : 0;
+}
+
+/**
+ * Attempts again, and waits longer each time, while the network or the hub fails.
+ *
+ * @param progress a number that grows with what has been achieved, which patience starts anew with
+ * @throws HubUnreachable when patience has ended; whatever else an attempt throws
+ */
+export async function patiently<T>(
+  hub: Hub,
+  where: string,
+  attempt: () => Promise<T>,
+  progress: () => number = () => 0,
+): Promise<T> {
+  const { tries, waitMs } = hub.patience;
+  let best = progress();
+  for (let failed = 0; ; ) {
+    hub.signal?.throwIfAborted();
+    try {
+      return await attempt();
+    } catch (error) {
+      hub.signal?.throwIfAborted();
+      const transient = asTransient(error);
+      if (!transient) throw error;
+      if (progress() > best) failed = 0;
+      best = Math.max(best, progress());
+      failed++;
+      if (failed >= tries) throw unreachable(hub, where, failed, transient);
+      await delay(Math.max(waitMs * 2 ** (failed - 1), transient.waitMs), undefined, {
+        ...(hub.signal ? { signal: hub.signal } : {}),
+      }).catch((cause) => {
+        hub.signal?.throwIfAborted();
+        throw cause;
+      });
+    }
+  }
+}
+
+/** A stopwatch that aborts an attempt when nothing has come for too long; `beat` starts it anew. */
+export function stallGuard(hub: Hub): { signal: AbortSignal; beat(): void; end(): void } {
+  const { stallMs } = hub.patience;
+  const stalled = new AbortController();
+  const timer = setTimeout(
+    () => stalled.abort(new Transient(`nothing came for ${stallMs / 1000} s`)),
+    stallMs,
+  );
+  return {
+    signal: hub.signal ? AbortSignal.any([hub.signal, stalled.signal]) : stalled.signal,
+    beat: () => timer.refresh(),
+    end: () => clearTimeout(timer),
+  };
+}
+
+/** fetch() throws a TypeError for all that goes wrong on the way, with the reason within. */
+function asTransient(error: unknown): Transient | undefined {
+  if (error instanceof Transient) return error;
+  if (!(error instanceof TypeError && error.cause instanceof Error)) return undefined;
+  return new Transient(error.cause.message || errorCode(error.cause));
+}
+
+const errorCode = (error: Error): string => ("code" in error ? String(error.code) : error.name);
+
+function unreachable(hub: Hub, where: string, failed: number, cause: Transient): HubUnreachable {
+  const times = failed === 1 ? "once" : `${failed} times`;
+  return new HubUnreachable(
+    "invalid_file",
+    `it could not be fetched from ${hub.endpoint} (tried ${times}: ${cause.message})`,
+    {
+      where,
+      fix: "Try again later: what has come is kept. Where there is no network, set HF_HUB_OFFLINE=1",
+      cause,
+    },
+  );
+}

@@ -1,0 +1,69 @@
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { ResonantError } from "../../engine/errors.ts";
+
+/** Where a hub is, who asks, and where its files are kept. */
+export interface HubSettings {
+  /** The hub's address, without a slash at its end. */
+  readonly endpoint: string;
+  /** The folder of all repositories, as an absolute path. */
+  readonly cache: string;
+  readonly token: string | undefined;
+  /** Nothing may be asked of the network. */
+  readonly offline: boolean;
+  /** Whether snapshots may link to blobs. */
+  readonly symlinks: boolean;
+}
+
+/**
+ * Reads what `huggingface_hub` in Python reads: `HF_ENDPOINT`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`), `HF_HOME`,
+ * `XDG_CACHE_HOME`, `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`, or the file at `HF_TOKEN_PATH`, else `$HF_HOME/token`),
+ * `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` and `HF_HUB_DISABLE_SYMLINKS`.
+ *
+ * @throws ResonantError `invalid_argument` for an address or a token that cannot be one
+ */
+export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
+  const user = env.HOME || homedir();
+  const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(user, ".cache"), "huggingface");
+  const at = (path: string): string => resolve(expand(path, user, env));
+  return {
+    endpoint: endpointOf(env.HF_ENDPOINT || "https://huggingface.co"),
+    cache: at(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, "hub")),
+    token: isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
+      ? undefined
+      : await tokenOf(env, at(env.HF_TOKEN_PATH || join(home, "token"))),
+    offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    symlinks: !isTrue(env.HF_HUB_DISABLE_SYMLINKS),
+  };
+}
+
+const isTrue = (value: string | undefined): boolean => /^(?:1|on|yes|true)$/i.test(value ?? "");
+
+/** A leading `~`, and `$NAME` or `${NAME}` of variables that are set. */
+function expand(path: string, user: string, env: NodeJS.ProcessEnv): string {
+  return path
+    .replace(/^~(?=$|[\\/])/, () => user)
+    .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => env[bare ?? braced] ?? all);
+}
+
+function endpointOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const sound = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash;
+  if (sound) return url.href.replace(/\/+$/, "");
+  throw new ResonantError("invalid_argument", "this is no address of a hub", {
+    where: "HF_ENDPOINT",
+    fix: "Set it to an address such as https://huggingface.co, without name, password or query",
+  });
+}
+
+async function tokenOf(env: NodeJS.ProcessEnv, file: string): Promise<string | undefined> {
+  const given = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN;
+  const token = (given ?? (await readFile(file, "utf8").catch(() => ""))).trim();
+  if (token === "") return undefined;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  // The token itself is never shown.
+  throw new ResonantError("invalid_argument", "the token holds characters that no token has", {
+    where: given ? "HF_TOKEN" : file,
+  });
+}
