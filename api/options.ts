@@ -1,4 +1,6 @@
+import { stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { AttentionMode, Placement } from "../engine/families/index.ts";
 import type { DeviceChoice } from "../engine/platform/node/device.ts";
 import {
   describeAdapter,
@@ -9,7 +11,7 @@ import {
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
-import { downloadProgress, Progress } from "./terminal.ts";
+import { downloadProgress, Progress, remark } from "./terminal.ts";
 
 /** A number within bounds, for `argParser`. */
 export function numberIn(least: number, most: number, whole = false): (text: string) => number {
@@ -35,14 +37,39 @@ export interface DeviceFlags {
 
 export interface ModelFlags extends DeviceFlags {
   readonly model?: string;
+  readonly checkpoint?: string;
+  readonly adapterPlacement?: Placement;
+  readonly attention?: AttentionMode;
   readonly format: WeightFormat;
 }
 
-/** Adds `--model`, `--format` and `--device`. */
+/** Adds what says which model runs, and how. */
 export function withModel(command: Command): Command {
   return command
     .addOption(
       new Option("-m, --model <folder>", "config.json, model.safetensors, tokenizer.json").env("MODEL_NAME"),
+    )
+    .addOption(
+      new Option(
+        "--checkpoint <path>",
+        "adapters for a base model (.pt, .safetensors), or a native model's folder, which --model then only names",
+      ).env("MODEL_CHECKPOINT"),
+    )
+    .addOption(
+      new Option(
+        "--adapter-placement <place>",
+        "before the first layer, or after each of the last (default: as trained)",
+      )
+        .choices(["embedding", "layers"])
+        .env("ADAPTER_PLACEMENT"),
+    )
+    .addOption(
+      new Option(
+        "--attention <mode>",
+        "a base model's: on, or its normalised input in its place (default: on)",
+      )
+        .choices(["on", "bypass"])
+        .env("ATTENTION"),
     )
     .addOption(
       new Option("--format <format>", "how weights are kept")
@@ -55,14 +82,19 @@ export function withModel(command: Command): Command {
 
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel(
-  { model, format, device }: ModelFlags,
-  more: Pick<OpenOptions, "slots" | "name"> = {},
+  { model, checkpoint, adapterPlacement, attention, format, device }: ModelFlags,
+  more: Pick<OpenOptions, "slots"> = {},
 ): Promise<Model> {
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");
+  const native = checkpoint !== undefined && (await isFolder(checkpoint));
   try {
     return await loadModel({
-      model,
+      model: native ? checkpoint : model,
+      name: native ? model : undefined,
+      adapters: native ? undefined : checkpoint,
+      placement: adapterPlacement,
+      attention,
       format,
       ...more,
       ...(device ? { device } : {}),
@@ -71,12 +103,19 @@ export async function openModel(
         download.stop();
         reading.update(done, total);
       },
+      onRemark: remark,
     });
   } finally {
     download.stop();
     reading.stop();
   }
 }
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 /** A device without a model, and its adapter's name. */
 export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {

@@ -5,8 +5,6 @@ import { type ModelFlags, numberIn, withModel } from "./options.ts";
 export interface Settings extends ModelFlags {
   readonly host: string;
   readonly port: number;
-  /** A native model's folder; `model` then only names it. */
-  readonly checkpoint?: string;
   readonly corsOrigins: readonly string[];
   readonly maxBatchSize: number;
   readonly maxQueueSize: number;
@@ -67,12 +65,6 @@ type Row = [
 const rows: readonly Row[] = [
   ["--host <address>", "API_HOST", "address to listen on", String, "0.0.0.0"],
   ["--port <port>", "API_PORT", "port to listen on, 0: any free one", numberIn(0, 65535, true), 8000],
-  [
-    "--checkpoint <folder>",
-    "MODEL_CHECKPOINT",
-    "a native model's folder; --model then only names it",
-    String,
-  ],
   ["--cors-origins <list>", "CORS_ORIGINS", "origins that pages may call from, or *", origins, ["*"]],
   ["--max-batch-size <n>", "MAX_BATCH_SIZE", "requests that run at once", numberIn(1, 4096, true), 16],
   ["--max-queue-size <n>", "MAX_QUEUE_SIZE", "requests that wait; more are refused (503)", count, 256],
@@ -134,6 +126,9 @@ export const settingNames: readonly string[] = [
   "LOG_FORMAT",
   "LOG_LEVEL",
   "MODEL_NAME",
+  "MODEL_CHECKPOINT",
+  "ADAPTER_PLACEMENT",
+  "ATTENTION",
   "DEVICE",
   "WEIGHT_FORMAT",
 ];

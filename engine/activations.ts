@@ -57,7 +57,9 @@ export class Activations {
     this.steps = steps;
     this.layers = layers;
     this.run = gpu.uniform("run", new Uint32Array(4));
-    this.schedule = floats("schedule", 4 + steps * rows * layers * 4);
+    // Without a block there is still the room for one that kernels are bound to.
+    const measures = steps * rows * Math.max(1, layers) * 4;
+    this.schedule = floats("schedule", 4 + measures);
     this.tokens = floats("tokens", rows);
     this.h = floats("h", rows * d);
     this.mixed = floats("mixed", rows * 2 * d);
@@ -69,7 +71,7 @@ export class Activations {
     this.ends = floats("ends", Math.ceil((2 * rows) / CHUNK + 2) * Math.ceil(d / 2) * 4);
     this.inner = floats("inner", rows * shape.inner);
     this.logits = floats("logits", size.logitRows * size.vocabulary);
-    this.metrics = floats("metrics", steps * rows * layers * 4);
+    this.metrics = floats("metrics", measures);
     this.sampling = gpu.storage("sampling", rows * SAMPLING_BYTES);
     this.results = floats("results", steps * rows);
     this.logprobs = gpu.storage("logprobs", steps * rows * LOGPROBS_BYTES);

@@ -1,11 +1,14 @@
 import * as v from "valibot";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import { decayTable } from "../kernels/memory-scan/memory-scan.ts";
+import type { AdapterCheckpoint } from "../weights/adapters.ts";
+import type { TensorFile } from "../weights/tensor-file.ts";
 import type { BlockConstants, BlockShape } from "./config.ts";
 import { ResonantError } from "./errors.ts";
+import type { Fingerprint } from "./fingerprint.ts";
 import type { Gpu } from "./gpu.ts";
 import { logistic } from "./phase.ts";
-import { expectShapes, type Tensors } from "./tensors.ts";
+import { countParameters, expectShapes, renamedTensors, type Tensors } from "./tensors.ts";
 import {
   type Blocks,
   blockUniform,
@@ -20,6 +23,8 @@ const number = (fallback: number) => v.optional(v.pipe(v.number(), v.finite()), 
 
 /** What of a reference checkpoint's `model_config` one adapter depends on (SPEC §1). */
 const adapterConfig = v.object({
+  adapter_placement: v.optional(v.picklist(["embedding", "layers"]), "embedding"),
+  attention: v.optional(v.picklist(["on", "bypass"]), "on"),
   omega: number(6),
   phi: number(0),
   pvm_alpha: number(0.12),
@@ -31,6 +36,9 @@ const adapterConfig = v.object({
   phase_delta: number(0),
 });
 
+/** What training needed; what became of it stands in the tensors. */
+const TRAINING = new Set(["alpha_base", "gamma_base", "use_glu", "learnable_omega", "use_pvm", "use_plm"]);
+
 /** The drive's ω is trained within these bounds, and clamped to them. */
 const LEARNABLE_OMEGA = [5.6, 6.4] as const;
 
@@ -38,6 +46,7 @@ const LEARNABLE_OMEGA = [5.6, 6.4] as const;
  * Reads one reference adapter (a PyTorch `AFRB` module) as a model of one block.
  * @param index which adapter of its chain, from 1; warm-up depends on it
  * @param tensors the module's state dict, names local to it
+ * @param layer where its state lies among those of its chain
  * @throws ResonantError `unsupported` for a Conv1d mixer or lattice tensors, `invalid_file` naming the tensor or field
  */
 export async function loadAdapter(
@@ -46,6 +55,7 @@ export async function loadAdapter(
   modelConfig: unknown,
   index: number,
   format: WeightFormat = "f32",
+  layer = 0,
 ): Promise<Blocks> {
   refuseUnsupported(tensors);
   const size = tensors.shapes.get("norm1.weight")?.[0] ?? 0;
@@ -68,8 +78,7 @@ export async function loadAdapter(
     ["phase_embed.proj.bias", [size]],
   ]);
   if (pvm) expected.set("pvm.gate", []).set("pvm.input_scale", []);
-  // A request starts from an empty memory and has no use for training's buffers (T2, PCM).
-  expectShapes(tensors, expected, (name) => /^(pvm\.(mem_state|phase_buffer\.|t2)|t2|pcm)/.test(name));
+  expectShapes(tensors, expected, (name) => UNUSED.test(name));
 
   const config = parseAdapterConfig(modelConfig, tensors.name);
   const from = new Uploader(gpu, format, tensors);
@@ -88,7 +97,7 @@ export async function loadAdapter(
   const gate = new Float32Array(size).fill(pvm ? await from.scalar("pvm.gate") : 0);
   const block = {
     constants,
-    block: blockUniform(gpu, 0, constants),
+    block: blockUniform(gpu, layer, constants),
     norm: await from.vectors("norm1.weight", "norm1.bias"),
     conv: from.upload("conv", new Float32Array(size)),
     mixer: {
@@ -118,6 +127,89 @@ export async function loadAdapter(
   await gpu.settle();
   return { shape, blocks: [block], lattice: latticeBuffer(gpu, shape) };
 }
+
+/** What a checkpoint's `model_config` says of the whole chain, and which of its keys say nothing here. */
+export interface AdapterSettings {
+  readonly placement: "embedding" | "layers";
+  readonly attention: "on" | "bypass";
+  readonly unknown: readonly string[];
+}
+
+/** @throws ResonantError `invalid_file` naming the key at fault */
+export function adapterSettings(
+  modelConfig: Readonly<Record<string, unknown>>,
+  name: string,
+): AdapterSettings {
+  const { adapter_placement: placement, attention } = parseAdapterConfig(modelConfig, name);
+  const unknown = Object.keys(modelConfig).filter(
+    (key) => !(key in adapterConfig.entries) && !TRAINING.has(key),
+  );
+  return { placement, attention, unknown };
+}
+
+/** A chain of adapters as the blocks of one model. */
+export interface Adapters {
+  readonly blocks: Blocks;
+  readonly learnableOmega: boolean;
+  readonly parameters: number;
+}
+
+/**
+ * Reads all adapters of a checkpoint, for a base model of width `size` and so many layers; none without a file.
+ * @throws ResonantError `invalid_file` naming the adapter that does not fit, else what {@link loadAdapter} throws
+ */
+export async function loadAdapters(
+  gpu: Gpu,
+  file: TensorFile | undefined,
+  checkpoint: AdapterCheckpoint | undefined,
+  base: { readonly size: number; readonly layers: number },
+  placement: "embedding" | "layers",
+  format: WeightFormat,
+  fingerprint: Fingerprint,
+): Promise<Adapters> {
+  const none: BlockShape = {
+    size: base.size,
+    taps: 0,
+    pvm: false,
+    lattice: undefined,
+    gated: false,
+    inner: 0,
+  };
+  if (!file || !checkpoint) {
+    const blocks = { shape: none, blocks: [], lattice: latticeBuffer(gpu, none) };
+    return { blocks, learnableOmega: false, parameters: 0 };
+  }
+  const count = checkpoint.adapters.length;
+  const refuse = (index: number, message: string): never => {
+    throw new ResonantError("invalid_file", message, { where: `${file.name}: adapter ${index}` });
+  };
+  if (placement === "layers" && count > base.layers) {
+    refuse(base.layers, `there are ${count} adapters, but ${base.layers} layers to follow`);
+  }
+  const chain: Blocks[] = [];
+  let parameters = 0;
+  for (const [i, names] of checkpoint.adapters.entries()) {
+    const tensors = renamedTensors(file, names, fingerprint);
+    const size = tensors.shapes.get("norm1.weight")?.[0];
+    if (size !== undefined && size !== base.size)
+      refuse(i, `it is ${size} wide, the base model ${base.size}`);
+    const blocks = await loadAdapter(gpu, tensors, checkpoint.modelConfig, i + 1, format, i);
+    if (blocks.shape.pvm !== (chain[0] ?? blocks).shape.pvm) {
+      refuse(i, "some adapters have a vector memory, and some have none");
+    }
+    parameters += countParameters(new Map([...tensors.shapes].filter(([name]) => !UNUSED.test(name))));
+    chain.push(blocks);
+  }
+  const [first] = chain;
+  return {
+    blocks: { ...first!, blocks: chain.flatMap(({ blocks }) => blocks) },
+    learnableOmega: [...(checkpoint.adapters[0]?.keys() ?? [])].includes("phase_embed.omega_param"),
+    parameters,
+  };
+}
+
+/** A request starts from an empty memory and has no use for training's buffers (T2, PCM). */
+const UNUSED = /^(pvm\.(mem_state|phase_buffer\.|t2)|t2|pcm)/;
 
 function refuseUnsupported(tensors: Tensors): void {
   const names = [...tensors.shapes.keys()];

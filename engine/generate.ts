@@ -87,13 +87,13 @@ export async function* generate(
     choice,
   };
   const measure = o.metrics === true || sampling.phaseTemperature !== 0;
-  const meter = new MetricsMeter(model.weights, model.runner.pool.stateBytes);
+  const meter = new MetricsMeter(model.weights);
   const text = new TextStream(o.stopSequences, stream.text);
   const generated: number[] = [];
   const told: Logprobs[] = [];
   let reason: FinishReason = "max_tokens";
   let stop: string | undefined;
-  const maxTokens = o.maxTokens ?? 100;
+  const maxTokens = Math.min(o.maxTokens ?? 100, roomFor(model, stream, tokens));
   const { logprobs, runAhead = 8, signal } = o;
   const settings = { sampling, measure, logprobs, maxTokens, runAhead, signal };
   for await (const step of decode(model.runner, stream, tokens, settings)) {
@@ -121,7 +121,9 @@ export async function* generate(
     if (released.stopped !== undefined) [reason, stop] = ["stop_sequence", released.stopped];
     stream.text = { bytes: new Uint8Array(), text: "" };
   }
-  if (o.metrics) meter.add(await model.runner.peek(stream.slot, stream.position, settings));
+  const { positions } = model.config;
+  if (o.metrics && stream.position < (positions ?? Number.POSITIVE_INFINITY))
+    meter.add(await model.runner.peek(stream.slot, stream.position, settings));
   yield {
     text: rest,
     finish: {
@@ -132,7 +134,7 @@ export async function* generate(
       logprobs: logprobs === undefined ? undefined : told,
       seed,
       phase: o.metrics ? meter.phase() : undefined,
-      memory: o.metrics ? meter.memory() : undefined,
+      memory: o.metrics ? meter.memory(model.runner.streamBytes(stream.position)) : undefined,
     },
   };
 }
@@ -160,6 +162,20 @@ function promptTokens(model: Model, stream: Stream, prompt: string | readonly nu
   }
   checkTokens(model.config.vocabulary, tokens);
   return tokens;
+}
+
+/** Tokens that may be generated after the prompt; the last of them is not fed, and needs no position. */
+function roomFor(model: Model, stream: Stream, prompt: readonly number[]): number {
+  const { positions } = model.config;
+  if (positions === null) return Number.POSITIVE_INFINITY;
+  const held = stream.position + (stream.pending === undefined ? 0 : 1);
+  if (held + prompt.length <= positions) return positions - held - prompt.length + 1;
+  const before = held > 0 ? ` after the ${held} before it` : "";
+  throw new ResonantError(
+    "invalid_argument",
+    `it has ${prompt.length} tokens${before}, but the model has ${positions} positions`,
+    { where: "prompt" },
+  );
 }
 
 /** @throws ResonantError `invalid_argument` naming a token that is none of the `vocabulary` */

@@ -4,7 +4,7 @@ import type { Weights } from "./weights.ts";
 /** SPEC §4's phase metrics, measured on a generation; null where the model lacks the feature or nothing was generated. */
 export interface PhaseMetrics {
   readonly phase_coherence: number | null;
-  readonly gamma_mean: number;
+  readonly gamma_mean: number | null;
   readonly omega_values: readonly number[];
   readonly phase_offsets: readonly number[];
 }
@@ -22,12 +22,10 @@ const mean = (values: readonly number[]): number | null =>
 /** Averages what the steps that fed the tokens of one generation measured. */
 export class MetricsMeter {
   readonly #weights: Weights;
-  readonly #stateBytes: number;
   readonly #columns: [number[], number[], number[], number[]] = [[], [], [], []];
 
-  constructor(weights: Weights, stateBytes: number) {
+  constructor(weights: Weights) {
     this.#weights = weights;
-    this.#stateBytes = stateBytes;
   }
 
   /** Each step's average over blocks of R, lattice coherence, gate and |m|. */
@@ -42,19 +40,20 @@ export class MetricsMeter {
     const constants = this.#weights.blocks.map((block) => block.constants);
     return {
       phase_coherence: this.#weights.shape.pvm ? mean(this.#columns[0]) : null,
-      gamma_mean: mean(constants.map(({ gamma }) => gamma)) ?? 0,
+      gamma_mean: mean(constants.map(({ gamma }) => gamma)),
       omega_values: constants.map(({ driveOmega }) => driveOmega),
       phase_offsets: constants.map(({ drivePhi }) => drivePhi),
     };
   }
 
-  memory(): MemoryStats {
+  /** @param bytes that the stream takes */
+  memory(bytes: number): MemoryStats {
     const { pvm, lattice } = this.#weights.shape;
     return {
       pvm_mem_norm: pvm ? (this.#columns[3].at(-1) ?? null) : null,
       pvm_gate_strength: pvm ? mean(this.#columns[2]) : null,
       plm_coherence: lattice ? mean(this.#columns[1]) : null,
-      total_memory_kb: this.#stateBytes / 1024,
+      total_memory_kb: bytes / 1024,
     };
   }
 }

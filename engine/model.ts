@@ -2,19 +2,18 @@ import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
-import { parseConfig } from "./config.ts";
 import { ResonantError } from "./errors.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
+import { type BaseOptions, loadNetwork } from "./families/index.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { Gpu } from "./gpu.ts";
-import { type ModelConfig, nativeNetwork } from "./network.ts";
+import type { ModelConfig } from "./network.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { type ScoreOptions, score } from "./score.ts";
 import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
 import { Stream } from "./stream.ts";
-import { tensorsUnder } from "./tensors.ts";
-import { type LoadProgress, loadWeights, type Weights } from "./weights.ts";
+import type { LoadProgress, Weights } from "./weights.ts";
 
 /** What a model is read from; a platform finds these in a folder, or at a URL. */
 export interface ModelFiles {
@@ -23,15 +22,19 @@ export interface ModelFiles {
   /** `config.json`, parsed. */
   readonly config: unknown;
   readonly tensors: TensorFile;
+  /** A checkpoint of adapters, on a base model. */
+  readonly adapters?: TensorFile | undefined;
   /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
   readonly tokenizer: unknown;
   readonly tokenizerConfig: unknown;
 }
 
-export interface LoadOptions extends RunnerOptions {
+export interface LoadOptions extends RunnerOptions, BaseOptions {
   /** Default `f32`. */
   readonly format?: WeightFormat;
   readonly onProgress?: LoadProgress;
+  /** Told what of the files is not used. */
+  readonly onRemark?: (remark: string) => void;
 }
 
 /** A native resonant model on a GPU: text in, text out, and the streams that remember. */
@@ -49,22 +52,23 @@ export class Model {
   /** @throws ResonantError naming the file, field, tensor, kernel or buffer at fault */
   static async load(gpu: Gpu, files: ModelFiles, options: LoadOptions = {}): Promise<Model> {
     const format = options.format ?? "f32";
-    const config = parseConfig(files.config, `${files.name}: config.json`);
     const tokenizer =
       files.tokenizer === null
         ? undefined
         : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
     const fingerprint = new Fingerprint();
-    const weights = await loadWeights(
+    const { network, identity, remarks } = await loadNetwork(
       gpu,
-      config,
-      tensorsUnder(files.tensors, "", fingerprint),
+      files,
       format,
+      options,
+      fingerprint,
       options.onProgress,
     );
-    const runner = new Runner(gpu, nativeNetwork(config, weights), options);
+    for (const remark of remarks) options.onRemark?.(remark);
+    const runner = new Runner(gpu, network, options);
     await gpu.settle();
-    return new Model(files.name, gpu, runner, tokenizer, await fingerprint.digest(config), format);
+    return new Model(files.name, gpu, runner, tokenizer, await fingerprint.digest(identity), format);
   }
 
   private constructor(
@@ -133,8 +137,9 @@ export class Model {
     return score(this.runner, tokens, logprobs, options);
   }
 
-  /** A stream's whole state as a small file. */
+  /** A stream's whole state as a small file. @throws ResonantError `unsupported` under attention */
   async save(stream: Stream): Promise<Uint8Array<ArrayBuffer>> {
+    this.runner.assertPortable("a state cannot be saved");
     const { position, pending, seed, choice, text } = stream;
     const { state, counts } = await this.runner.pool.read(stream.slot);
     return encodeState(this.#owner(), { position, pending, seed, choice, text, state, counts });
@@ -142,6 +147,7 @@ export class Model {
 
   /** A stream that continues a saved one. @throws ResonantError `state` if it is damaged or of another model */
   async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
+    this.runner.assertPortable("a state cannot be restored");
     const { position, pending, seed, choice, text, state, counts } = await decodeState(
       this.#owner(),
       file,

@@ -88,6 +88,19 @@ export class Runner {
     this.#stepLists = { plain: this.#makeStepLists(false), measured: this.#makeStepLists(true) };
   }
 
+  /** @throws ResonantError `unsupported` where attention's cache is part of a stream: only recurrent state is portable */
+  assertPortable(what: string): void {
+    if (this.network.cacheBytes === 0) return;
+    throw new ResonantError("unsupported", `${what} under attention`, {
+      fix: "Bypass attention, or take a native model",
+    });
+  }
+
+  /** Bytes that a stream of so many tokens takes: its recurrent state, and its part of attention's cache. */
+  streamBytes(position: number): number {
+    return this.pool.stateBytes + this.network.cacheBytes * position;
+  }
+
   /** Dispatches that one decoded token takes. */
   get dispatchesPerToken(): number {
     return this.#stepLists.plain.step.length;
@@ -248,6 +261,13 @@ export class Runner {
     run: { rows: number; length: number; slot: number },
     position: number,
   ): void {
+    const { positions } = this.network.config;
+    if (positions !== null && position + run.length > positions) {
+      throw new ResonantError(
+        "invalid_argument",
+        `${position + run.length} tokens, but the model has ${positions} positions`,
+      );
+    }
     a.prepare(this.weights.blocks, run, position);
     a.setTokens(tokens);
     this.#submit((encoder) => this.gpu.record(encoder, list, run));

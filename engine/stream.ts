@@ -22,8 +22,9 @@ export class Stream implements Cursor {
     runner.pool.clear(this.slot);
   }
 
-  /** A second stream that continues from here on its own. */
+  /** A second stream that continues from here on its own. @throws ResonantError `unsupported` under attention */
   fork(): Stream {
+    this.#runner.assertPortable("a stream cannot be forked");
     const copy = new Stream(this.#runner);
     this.#runner.fork(this.slot, copy.slot);
     const { position, pending, text, seed, choice } = this;

@@ -1,3 +1,4 @@
+import type { Norm } from "../kernels/layer-norm/layer-norm.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { decayTable, type PairDecay } from "../kernels/memory-scan/memory-scan.ts";
 import { latticeTable } from "../kernels/metrics/metrics.ts";
@@ -45,8 +46,8 @@ export interface Blocks {
 export interface Weights extends Blocks {
   /** `[V, D]`. */
   readonly embed: Matrix;
-  /** The norm before the head, `[2, D]`. */
-  readonly norm: GPUBuffer;
+  /** The norm before the head. */
+  readonly norm: GPUBuffer | Norm;
   /** `[V, D]`. */
   readonly head: Matrix;
   readonly parameters: number;
@@ -108,24 +109,41 @@ export class Uploader {
     parts: readonly { name: string; rows: number; gated?: boolean }[],
   ): Promise<Matrix> {
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-    const label = this.#prefix + (parts[0]?.name ?? "none");
-    const weight: Matrix = {
-      buffer: this.gpu.storage(label, matrixBytes(rows, columns, this.format)),
-      rows,
-      columns,
-      format: this.format,
-    };
+    const weight = this.#allocate(parts[0]?.name ?? "none", rows, columns);
     let firstRow = 0;
     for (const { name, rows: count, gated } of parts) {
-      const matrix = this.gpu.upload(`${this.#prefix}${name} as read`, await this.read(name));
-      const encoder = this.gpu.device.createCommandEncoder();
-      const packing = packWeight(this.gpu, { matrix, rows: count, weight, firstRow, gated: gated ?? false });
-      this.gpu.record(encoder, [packing], { rows: count, length: count });
-      this.gpu.device.queue.submit([encoder.finish()]);
-      matrix.destroy();
+      this.#packRows(weight, await this.read(name), firstRow, count, gated ?? false);
       firstRow += count;
     }
     return weight;
+  }
+
+  /** `values` `[rows, columns]` in the weight format. */
+  pack(label: string, values: Float32Array<ArrayBuffer>, [rows, columns]: readonly [number, number]): Matrix {
+    const weight = this.#allocate(label, rows, columns);
+    this.#packRows(weight, values, 0, rows, false);
+    return weight;
+  }
+
+  #allocate(label: string, rows: number, columns: number): Matrix {
+    const { gpu, format } = this;
+    const buffer = gpu.storage(this.#prefix + label, matrixBytes(rows, columns, format));
+    return { buffer, rows, columns, format };
+  }
+
+  #packRows(
+    weight: Matrix,
+    values: Float32Array<ArrayBuffer>,
+    firstRow: number,
+    rows: number,
+    gated: boolean,
+  ): void {
+    const matrix = this.gpu.upload(`${weight.buffer.label} as read`, values);
+    const encoder = this.gpu.device.createCommandEncoder();
+    const packing = packWeight(this.gpu, { matrix, rows, weight, firstRow, gated });
+    this.gpu.record(encoder, [packing], { rows, length: rows });
+    this.gpu.device.queue.submit([encoder.finish()]);
+    matrix.destroy();
   }
 }
 

@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { stat } from "node:fs/promises";
 import { Command } from "commander";
 import { ResonantError } from "../../engine/errors.ts";
 import { collect } from "../../engine/generate.ts";
@@ -41,28 +40,12 @@ async function run(settings: Settings): Promise<void> {
 /** Loads the model and makes its pipelines, so that the first request does not wait for them. */
 async function load(settings: Settings, service: Service, log: Logger): Promise<void> {
   const start = performance.now();
-  const { checkpoint, model: named, maxBatchSize: slots } = settings;
-  if (checkpoint !== undefined && (await isFile(checkpoint))) {
-    throw new ResonantError("unsupported", "adapters on a base model cannot be served yet", {
-      where: checkpoint,
-      fix: "Name the folder of a native model, or unset MODEL_CHECKPOINT for the default one",
-    });
-  }
-  const model = await openModel(
-    checkpoint === undefined ? settings : { ...settings, model: checkpoint },
-    checkpoint === undefined || named === undefined ? { slots } : { slots, name: named },
-  );
+  const model = await openModel(settings, { slots: settings.maxBatchSize });
   await warmUp(model);
   service.serve(model);
   const seconds = (performance.now() - start) / 1000;
   log.info(`serving ${model.name} on ${model.gpu.name}, ready after ${seconds.toFixed(1)} s`);
 }
-
-const isFile = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
 
 async function warmUp(model: Model): Promise<void> {
   for (const metrics of [false, true]) {

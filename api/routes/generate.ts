@@ -1,6 +1,7 @@
 import { ResonantError } from "../../engine/errors.ts";
 import type { Finish } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
+import { ApiError } from "../errors.ts";
 import { post } from "../operation.ts";
 import { generateResponse as respond } from "../responses.ts";
 import {
@@ -34,6 +35,7 @@ export const generateOperation = post({
   handle: async (c, service, request) => {
     const { model } = service;
     const signal = c.get("signal");
+    refuseStates(model, request);
     const job = toJob(request, service);
     const [place] = service.admission.admit();
     const pieces = service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal));
@@ -50,6 +52,21 @@ export const generateOperation = post({
     return eventStream(c, service, events(first, pieces, answer), (error) => error.body());
   },
 });
+
+/** @throws ApiError `validation_error` naming the field that a model with attention cannot serve */
+function refuseStates(model: Model, request: GenerateRequest): void {
+  if (model.runner.network.cacheBytes === 0) return;
+  for (const field of ["return_state", "state"] as const) {
+    if (!request[field]) continue;
+    throw new ApiError(
+      "validation_error",
+      `${field} must be left out: under attention a state is not portable`,
+      {
+        details: { field, allowed: "left out" },
+      },
+    );
+  }
+}
 
 type Last = JobPiece & { readonly finish: Finish };
 

@@ -70,7 +70,7 @@ const measured = (what: string) =>
 export const phaseMetrics = v.pipe(
   v.object({
     phase_coherence: measured("Order parameter of the phases, 0 to 1, over blocks and tokens"),
-    gamma_mean: v.number(),
+    gamma_mean: measured("Mean γ of the blocks"),
     omega_values: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
     phase_offsets: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
   }),

@@ -1,8 +1,10 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openFile } from "../../../weights/node-file.ts";
+import { type FileSource, openFile } from "../../../weights/node-file.ts";
 import { openTensorFile } from "../../../weights/open.ts";
+import { joinTensorFiles, shardsOf } from "../../../weights/sharded.ts";
+import type { TensorFile } from "../../../weights/tensor-file.ts";
 import { ResonantError } from "../../errors.ts";
 import type { ModelFiles } from "../../model.ts";
 
@@ -10,13 +12,7 @@ import type { ModelFiles } from "../../model.ts";
 export async function defaultModelFolder(): Promise<string> {
   for (const place of ["../weights/shakespeare", "../../../weights/shakespeare"]) {
     const folder = fileURLToPath(new URL(place, import.meta.url));
-    if (
-      await stat(folder).then(
-        (found) => found.isDirectory(),
-        () => false,
-      )
-    )
-      return folder;
+    if (await isFolder(folder)) return folder;
   }
   throw new ResonantError("invalid_file", "the default model is missing from this installation", {
     where: "weights/shakespeare",
@@ -24,18 +20,17 @@ export async function defaultModelFolder(): Promise<string> {
   });
 }
 
+/** A model's files, open; close them when it is loaded. */
+export type OpenModelFiles = ModelFiles & { close(): Promise<void> };
+
 /**
- * Opens a model's folder: `config.json`, `model.safetensors`, and `tokenizer.json` with `tokenizer_config.json` if
- * there. Close it when the model is loaded.
+ * Opens a model's folder: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
+ * `tokenizer.json` with `tokenizer_config.json` if there.
+ * @param adapters a checkpoint of adapters, for a base model
  * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
  */
-export async function openModelFolder(folder: string): Promise<ModelFiles & { close(): Promise<void> }> {
-  if (
-    !(await stat(folder).then(
-      (found) => found.isDirectory(),
-      () => false,
-    ))
-  ) {
+export async function openModelFolder(folder: string, adapters?: string): Promise<OpenModelFiles> {
+  if (!(await isFolder(folder))) {
     throw new ResonantError("invalid_argument", "there is no such folder", {
       where: folder,
       fix: "Name a folder with config.json and model.safetensors",
@@ -44,15 +39,35 @@ export async function openModelFolder(folder: string): Promise<ModelFiles & { cl
   const config = await readJson(join(folder, "config.json"));
   const tokenizer = await readJson(join(folder, "tokenizer.json"), "optional");
   const tokenizerConfig = await readJson(join(folder, "tokenizer_config.json"), "optional");
-  const source = await openFile(join(folder, "model.safetensors"));
+  const index = await readJson(join(folder, "model.safetensors.index.json"), "optional");
+  const names =
+    index === null ? ["model.safetensors"] : shardsOf(index, join(folder, "model.safetensors.index.json"));
+  const sources: FileSource[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(sources.map((source) => source.close()));
+  };
+  const open = async (path: string): Promise<TensorFile> => {
+    const source = await openFile(path);
+    sources.push(source);
+    return openTensorFile(source);
+  };
   try {
-    const tensors = await openTensorFile(source);
-    return { name: folder, config, tensors, tokenizer, tokenizerConfig, close: () => source.close() };
+    const shards: TensorFile[] = [];
+    for (const name of names) shards.push(await open(join(folder, name)));
+    const tensors = shards.length === 1 ? shards[0]! : joinTensorFiles(folder, shards);
+    const checkpoint = adapters === undefined ? undefined : await open(adapters);
+    return { name: folder, config, tensors, adapters: checkpoint, tokenizer, tokenizerConfig, close };
   } catch (error) {
-    await source.close();
+    await close();
     throw error;
   }
 }
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 async function readJson(path: string, missing?: "optional"): Promise<unknown> {
   let text: string;

@@ -19,6 +19,8 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
   readonly onDownload?: AdapterOptions["onProgress"];
   /** A folder; the model that ships with this package if undefined. */
   readonly model?: string | undefined;
+  /** A checkpoint of adapters (.pt or safetensors), for a base model. */
+  readonly adapters?: string | undefined;
   /** What the model calls itself; its folder's name by default. */
   readonly name?: string | undefined;
 }
@@ -28,9 +30,9 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
  * @throws ResonantError naming what is missing or wrong, and the fix
  */
 export async function loadModel(options: OpenOptions = {}): Promise<Model> {
-  const { model, name, device, onDownload, dawn, ...load } = options;
+  const { model, adapters, name, device, onDownload, dawn, ...load } = options;
   const folder = model ?? (await defaultModelFolder());
-  const files = await openModelFolder(folder);
+  const files = await openModelFolder(folder, adapters);
   try {
     const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
     const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);

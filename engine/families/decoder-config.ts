@@ -1,0 +1,94 @@
+import * as v from "valibot";
+import type { Epilogue } from "../../kernels/linear/linear.ts";
+import { ResonantError } from "../errors.ts";
+import type { Rope } from "./rope.ts";
+
+/** A transformer decoder's configuration, whatever its family. `D` = `size`. */
+export interface DecoderConfig {
+  readonly family: "gpt_neox" | "llama";
+  readonly size: number;
+  readonly layers: number;
+  /** Rows of the embedding; a tokenizer may have fewer ids. */
+  readonly vocabulary: number;
+  /** Most positions that attention knows. */
+  readonly positions: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  /** Of the MLP. */
+  readonly inner: number;
+  readonly rope: Rope;
+  readonly eps: number;
+  /** Attention and MLP side by side, both from the layer's input. */
+  readonly parallel: boolean;
+  readonly activation: Epilogue;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
+  /** The head is the embedding. */
+  readonly tied: boolean;
+  readonly bosId: number | null;
+  readonly eosIds: readonly number[];
+}
+
+export const count = (least: number, most: number) =>
+  v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
+
+const tokenId = count(0, 2 ** 31);
+
+/** What the families' `config.json` have in common. */
+export const decoderFields = {
+  hidden_size: count(2, 65536),
+  num_hidden_layers: count(1, 1024),
+  num_attention_heads: count(1, 1024),
+  intermediate_size: count(1, 2 ** 20),
+  vocab_size: count(1, 2 ** 24),
+  max_position_embeddings: count(1, 2 ** 22),
+  bos_token_id: v.nullish(tokenId, null),
+  eos_token_id: v.nullish(v.union([tokenId, v.array(tokenId)]), null),
+};
+
+/** Parses `value`, naming the field at fault. */
+export function parseFields<T extends v.GenericSchema>(
+  schema: T,
+  value: unknown,
+  name: string,
+): v.InferOutput<T> {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) return parsed.output;
+  const issue = parsed.issues[0];
+  throw new ResonantError("invalid_file", issue.message, {
+    where: `${name}: ${v.getDotPath(issue) ?? "config"}`,
+  });
+}
+
+/** @throws ResonantError `invalid_file` naming a head count that does not divide */
+export function headSizeOf(size: number, heads: number, where: string): number {
+  if (size % heads === 0) return size / heads;
+  throw new ResonantError("invalid_file", `${heads} heads do not divide hidden_size ${size}`, {
+    where: `${where}: num_attention_heads`,
+  });
+}
+
+/** Hugging Face's names of activations, as the products' epilogues do them. */
+const activations: Readonly<Record<string, Epilogue>> = {
+  gelu: "gelu",
+  gelu_new: "gelu_tanh",
+  gelu_fast: "gelu_tanh",
+  gelu_pytorch_tanh: "gelu_tanh",
+  relu: "relu",
+  silu: "silu",
+  swish: "silu",
+};
+
+/** @throws ResonantError `unsupported` naming the activation */
+export function activationOf(name: string, where: string): Epilogue {
+  const known = activations[name];
+  if (known) return known;
+  throw new ResonantError("unsupported", `the activation ${JSON.stringify(name)}`, {
+    where: `${where}: hidden_act`,
+    fix: `Known are ${Object.keys(activations).join(", ")}`,
+  });
+}
+
+export const idsOf = (ids: number | readonly number[] | null): readonly number[] =>
+  ids === null ? [] : typeof ids === "number" ? [ids] : ids;

@@ -1,0 +1,238 @@
+import { add } from "../../kernels/add/add.ts";
+import { type AttentionShape, attention } from "../../kernels/attention/attention.ts";
+import { attentionStep, partialsBytes } from "../../kernels/attention-step/attention-step.ts";
+import { embed } from "../../kernels/embed/embed.ts";
+import type { Dispatch } from "../../kernels/kernel.ts";
+import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
+import {
+  type Columns,
+  type Epilogue,
+  linear,
+  linearRow,
+  productsThatFit,
+} from "../../kernels/linear/linear.ts";
+import { rope } from "../../kernels/rope/rope.ts";
+import type { Activations } from "../activations.ts";
+import { blockPass, blockStep, headPass, headStep, type Workspace } from "../forward.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Network, Passes } from "../network.ts";
+import type { Weights } from "../weights.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
+import type { Family, LayerOps, Linear, Place } from "./family.ts";
+import type { DecoderWeights } from "./load-decoder.ts";
+import { ropeTable } from "./rope.ts";
+
+/** Where adapters stand: in order on the embeddings, or one after each of the last layers. */
+export type Placement = "embedding" | "layers";
+
+/** `bypass`: attention is the identity on its normalised input. */
+export type AttentionMode = "on" | "bypass";
+
+export interface DecoderOptions {
+  readonly placement: Placement;
+  readonly attention: AttentionMode;
+  readonly adaptiveOmega: boolean;
+}
+
+/** A base model with its adapters, the blocks of `weights` (SPEC §2.2). */
+export function decoderNetwork(
+  family: Family,
+  c: DecoderConfig,
+  decoder: DecoderWeights,
+  weights: Weights,
+  options: DecoderOptions,
+): Network {
+  const attends = options.attention === "on";
+  return {
+    config: {
+      family: c.family,
+      vocabulary: c.vocabulary,
+      positions: attends ? c.positions : null,
+      bosId: c.bosId,
+      eosIds: c.eosIds,
+      adaptiveOmega: options.adaptiveOmega,
+    },
+    weights,
+    inner: c.inner,
+    cacheBytes: attends ? 2 * 4 * c.layers * c.kvHeads * c.headSize : 0,
+    passes: (gpu, slots) => new DecoderPasses(gpu, slots, family, c, decoder, weights, options),
+  };
+}
+
+class DecoderPasses implements Passes {
+  readonly #family: Family;
+  readonly #config: DecoderConfig;
+  readonly #decoder: DecoderWeights;
+  readonly #weights: Weights;
+  readonly #placement: Placement;
+  readonly #attention: Attention | undefined;
+
+  constructor(
+    gpu: Gpu,
+    slots: number,
+    family: Family,
+    config: DecoderConfig,
+    decoder: DecoderWeights,
+    weights: Weights,
+    { placement, attention }: DecoderOptions,
+  ) {
+    this.#family = family;
+    this.#config = config;
+    this.#decoder = decoder;
+    this.#weights = weights;
+    this.#placement = placement;
+    this.#attention = attention === "on" ? new Attention(gpu, slots, config) : undefined;
+  }
+
+  tokenStep(on: Workspace): Dispatch[] {
+    const op = layerOps(on, this.#config, fewRows(on, this.#config), this.#attention, true);
+    return [...this.#toH(on, op, blockStep), ...this.headStep(on)];
+  }
+
+  promptPass(on: Workspace): Dispatch[] {
+    const op = layerOps(on, this.#config, manyRows(on, this.#config), this.#attention, false);
+    return this.#toH(on, op, blockPass);
+  }
+
+  headStep(on: Workspace): Dispatch[] {
+    return [headStep(this.#weights, on)];
+  }
+
+  headPass(on: Workspace): Dispatch[] {
+    return headPass(this.#weights, on);
+  }
+
+  /** Tokens to h after the last layer. */
+  #toH(on: Workspace, op: LayerOps, block: typeof blockStep): Dispatch[] {
+    const { layers } = this.#decoder;
+    const adapters = this.#weights.blocks.map((adapter) => block(this.#weights, adapter, on));
+    const first = layers.length - adapters.length; // of the layers that an adapter follows
+    return [
+      embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
+      ...(this.#placement === "embedding" ? adapters.flat() : []),
+      ...layers.flatMap((layer, i) => [
+        ...this.#family.layer(layer, this.#config, op),
+        ...(this.#placement === "layers" ? (adapters[i - first] ?? []) : []),
+      ]),
+    ];
+  }
+}
+
+/** The caches of all layers, and what attention works in. */
+class Attention {
+  readonly shape: AttentionShape;
+  readonly angles: GPUBuffer;
+  readonly #gpu: Gpu;
+  readonly #caches: readonly { readonly keys: GPUBuffer; readonly values: GPUBuffer }[];
+  readonly #scratch = new WeakMap<Activations, Scratch>();
+
+  constructor(gpu: Gpu, slots: number, c: DecoderConfig) {
+    const { heads, kvHeads, headSize, positions } = c;
+    this.shape = { heads, kvHeads, headSize, positions, rotary: 2 * c.rope.frequencies.length };
+    this.#gpu = gpu;
+    this.angles = gpu.upload("rope", ropeTable(c.rope, positions));
+    const bytes = 4 * slots * positions * kvHeads * headSize;
+    this.#caches = Array.from({ length: c.layers }, (_, layer) => ({
+      keys: gpu.storage(`keys of layer ${layer}`, bytes),
+      values: gpu.storage(`values of layer ${layer}`, bytes),
+    }));
+  }
+
+  cache(layer: number): { readonly keys: GPUBuffer; readonly values: GPUBuffer } {
+    return this.#caches[layer]!;
+  }
+
+  scratch(a: Activations): Scratch {
+    const { heads, kvHeads, headSize } = this.shape;
+    const made = this.#scratch.get(a) ?? {
+      qkv: this.#gpu.storage("qkv", 4 * a.rows * (heads + 2 * kvHeads) * headSize),
+      context: this.#gpu.storage("context", 4 * a.rows * heads * headSize),
+      partials: this.#gpu.storage("partials", a.rows === 1 ? partialsBytes(this.shape, 1) : 4),
+    };
+    this.#scratch.set(a, made);
+    return made;
+  }
+}
+
+interface Scratch {
+  /** `[rows, (H + 2 KV) · hd]`. */
+  readonly qkv: GPUBuffer;
+  /** `[rows, H · hd]`. */
+  readonly context: GPUBuffer;
+  /** Of a step's splits. */
+  readonly partials: GPUBuffer;
+}
+
+/** How products are done: with few rows, or with many. */
+interface Products {
+  normed(norm: Norm, linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch[];
+  product(linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch;
+}
+
+/** Many rows in tiles: a norm is taken once. */
+const manyRows = ({ host, a }: Workspace, c: DecoderConfig): Products => ({
+  normed: (norm, matrix, _from, output, epilogue) => [
+    layerNorm(host, c.size, { h: a.h, norm, out: a.normed }),
+    linear(host, a.run, { ...matrix, input: { buffer: a.normed, stride: c.size }, output, epilogue }),
+  ],
+  product: (matrix, input, output, epilogue) => linear(host, a.run, { ...matrix, input, output, epilogue }),
+});
+
+/** A row at a time, a norm on the way into its product; tiles where a row is too wide for that. */
+function fewRows(on: Workspace, c: DecoderConfig): Products {
+  const { host } = on;
+  const many = manyRows(on, c);
+  const fits = ({ weight }: Linear): boolean => productsThatFit(host, weight.columns) >= 2;
+  return {
+    normed: (norm, matrix, input, output, epilogue) =>
+      fits(matrix)
+        ? [linearRow(host, { ...matrix, input, output, epilogue }, norm)]
+        : many.normed(norm, matrix, input, output, epilogue),
+    product: (matrix, input, output, epilogue) =>
+      fits(matrix)
+        ? linearRow(host, { ...matrix, input, output, epilogue })
+        : many.product(matrix, input, output, epilogue),
+  };
+}
+
+function layerOps(
+  on: Workspace,
+  c: DecoderConfig,
+  products: Products,
+  attends: Attention | undefined,
+  few: boolean,
+): LayerOps {
+  const { host, a } = on;
+  const places: Readonly<Record<Place, Columns>> = {
+    h: { buffer: a.h, stride: c.size },
+    inner: { buffer: a.inner, stride: c.inner },
+  };
+  const ops: Pick<LayerOps, "normed" | "product"> = {
+    normed: (norm, matrix, to, epilogue) => products.normed(norm, matrix, places.h, places[to], epilogue),
+    product: (matrix, from, to, epilogue) => products.product(matrix, places[from], places[to], epilogue),
+  };
+  if (!attends) {
+    return {
+      ...ops,
+      attend: ({ norm1 }) => [layerNorm(host, c.size, { h: a.h, norm: norm1, out: a.plm })],
+      fromAttention: () => [add(host, c.size, { h: a.h, x: a.plm })],
+    };
+  }
+  const { shape, angles } = attends;
+  const { qkv, context, partials } = attends.scratch(a);
+  const wide = { buffer: qkv, stride: (shape.heads + 2 * shape.kvHeads) * shape.headSize };
+  return {
+    ...ops,
+    attend: (w) => {
+      const buffers = { ...a, ...attends.cache(w.index), qkv, out: context };
+      return [
+        ...products.normed(w.norm1, w.qkv, places.h, wide, "store"),
+        rope(host, shape, { ...buffers, angles }),
+        ...(few ? attentionStep(host, shape, { ...buffers, partials }) : [attention(host, shape, buffers)]),
+      ];
+    },
+    fromAttention: (w) => [
+      products.product(w.out, { buffer: context, stride: shape.heads * shape.headSize }, places.h, "add"),
+    ],
+  };
+}

@@ -1,0 +1,106 @@
+import type { WeightFormat } from "../../kernels/matrix.ts";
+import { type AdapterCheckpoint, readAdapters } from "../../weights/adapters.ts";
+import type { TensorFile } from "../../weights/tensor-file.ts";
+import { adapterSettings, loadAdapters } from "../adapter.ts";
+import { parseConfig } from "../config.ts";
+import { ResonantError } from "../errors.ts";
+import type { Fingerprint } from "../fingerprint.ts";
+import type { Gpu } from "../gpu.ts";
+import { type Network, nativeNetwork } from "../network.ts";
+import { tensorsUnder } from "../tensors.ts";
+import { type LoadProgress, loadWeights } from "../weights.ts";
+import { type AttentionMode, decoderNetwork, type Placement } from "./decoder.ts";
+import type { Family } from "./family.ts";
+import { gptNeox } from "./gpt-neox.ts";
+import { llama } from "./llama.ts";
+import { loadDecoder } from "./load-decoder.ts";
+
+export type { AttentionMode, Placement } from "./decoder.ts";
+
+const families: Readonly<Record<string, Family>> = { gpt_neox: gptNeox, llama };
+
+/** How adapters and attention are used; what is left out, the checkpoint or the defaults say. */
+export interface BaseOptions {
+  readonly placement?: Placement | undefined;
+  readonly attention?: AttentionMode | undefined;
+}
+
+export interface NetworkFiles {
+  /** For people. */
+  readonly name: string;
+  /** `config.json`, parsed. */
+  readonly config: unknown;
+  readonly tensors: TensorFile;
+  /** A checkpoint of adapters on a base model. */
+  readonly adapters?: TensorFile | undefined;
+}
+
+/** A network, and what identifies it beside its tensors. */
+export interface LoadedNetwork {
+  readonly network: Network;
+  readonly identity: unknown;
+  /** What of the files was not used, for people. */
+  readonly remarks: readonly string[];
+}
+
+/**
+ * Loads a model of whatever family its `config.json` names.
+ * @throws ResonantError `unsupported` for a family this engine does not know, else as the family does
+ */
+export async function loadNetwork(
+  gpu: Gpu,
+  files: NetworkFiles,
+  format: WeightFormat,
+  options: BaseOptions,
+  fingerprint: Fingerprint,
+  onProgress?: LoadProgress,
+): Promise<LoadedNetwork> {
+  const where = `${files.name}: config.json`;
+  const family = families[modelType(files.config) ?? ""];
+  const tensors = tensorsUnder(files.tensors, "", fingerprint);
+  if (!family) {
+    const config = parseConfig(files.config, where);
+    if (files.adapters) {
+      throw new ResonantError("invalid_argument", "adapters are for base models, and this is a native one", {
+        where: files.adapters.name,
+      });
+    }
+    const weights = await loadWeights(gpu, config, tensors, format, onProgress);
+    return { network: nativeNetwork(config, weights), identity: config, remarks: [] };
+  }
+  const config = family.parse(files.config, where);
+  const checkpoint: AdapterCheckpoint | undefined = files.adapters && readAdapters(files.adapters);
+  const settings = adapterSettings(checkpoint?.modelConfig ?? {}, files.adapters?.name ?? where);
+  const placement = options.placement ?? settings.placement;
+  const attention = options.attention ?? settings.attention;
+  const adapters = await loadAdapters(
+    gpu,
+    files.adapters,
+    checkpoint,
+    config,
+    placement,
+    format,
+    fingerprint,
+  );
+  const decoder = await loadDecoder(gpu, family, config, tensors, format, onProgress);
+  const { embed, norm, head } = decoder;
+  const parameters = decoder.parameters + adapters.parameters;
+  const weights = { ...adapters.blocks, embed, norm, head, parameters };
+  return {
+    network: decoderNetwork(family, config, decoder, weights, {
+      placement,
+      attention,
+      adaptiveOmega: adapters.learnableOmega,
+    }),
+    identity: { config: files.config, adapters: checkpoint?.modelConfig ?? null, placement, attention },
+    remarks: settings.unknown.map(
+      (key) => `${files.adapters?.name}: model_config.${key} is not known, and not used`,
+    ),
+  };
+}
+
+function modelType(config: unknown): string | undefined {
+  const type =
+    typeof config === "object" && config !== null && "model_type" in config ? config.model_type : undefined;
+  return typeof type === "string" ? type : undefined;
+}
