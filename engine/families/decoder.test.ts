@@ -1,10 +1,13 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { relativeError, testGpu } from "../../test/gpu.ts";
-import { fixturePath, openFixture } from "../../test/models.ts";
+import { byteTokenizer, fixturePath, openFixture, readJson } from "../../test/models.ts";
 import type { TensorFile } from "../../weights/tensor-file.ts";
+import { collect } from "../generate.ts";
 import { type LoadOptions, Model } from "../model.ts";
 import { openModelFolder } from "../platform/node/files.ts";
+import { gptNeox } from "./gpt-neox.ts";
+import { llama } from "./llama.ts";
 
 const gpu = await testGpu();
 const folder = "base-models";
@@ -15,7 +18,7 @@ const DYNAMIC = "llama-dynamic";
 async function load(name: string, options: LoadOptions = {}, adapters?: string): Promise<Model> {
   const files = await openModelFolder(fixturePath(`${folder}/${name}`), adapters);
   try {
-    return await Model.load(gpu, { ...files, name }, { slots: 2, ...options });
+    return await Model.load(gpu, { ...files, ...byteTokenizer(), name }, { slots: 4, ...options });
   } finally {
     await files.close();
   }
@@ -75,6 +78,30 @@ async function expectLogits(
   }
 }
 
+/** The likeliest tokens after a prompt; a token that ends a text does not end this. */
+async function sayGreedily({ runner }: Model, prompt: readonly number[], count: number): Promise<number[]> {
+  const sampling = {
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    repetitionPenalty: 1,
+    phaseTemperature: 0,
+    seed: 0,
+    choice: 0,
+  };
+  const settings = { sampling, measure: false };
+  const slot = runner.pool.take();
+  runner.pool.clear(slot);
+  const said: number[] = [];
+  let run = runner.prompt(slot, 0, prompt, settings);
+  for (let position = prompt.length; said.length < count; position++) {
+    said.push((await run.results)[0]!.token);
+    run = runner.steps(slot, position, 1, settings);
+  }
+  runner.pool.give(slot);
+  return said;
+}
+
 describe.each(names.filter((name) => name !== DYNAMIC))("%s", (name) => {
   it("gives transformers' logits within 1e-5, in one pass and token by token", async () => {
     const expected = await openFixture(`${folder}/${name}/expected.safetensors`);
@@ -85,25 +112,109 @@ describe.each(names.filter((name) => name !== DYNAMIC))("%s", (name) => {
     const expected = await openFixture(`${folder}/${name}/expected.safetensors`);
     const model = await load(name);
     const greedy = await integers(expected, "greedy_17");
-    const { runner } = model;
-    const stream = model.open();
-    const prompt = await integers(expected, "prompt_17");
-    const sampling = {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      repetitionPenalty: 1,
-      phaseTemperature: 0,
-      seed: 0,
-      choice: 0,
-    };
-    const said: number[] = [];
-    let run = runner.prompt(stream.slot, 0, prompt, { sampling, measure: false });
-    for (let position = prompt.length; said.length < greedy.length; position++) {
-      said.push((await run.results)[0]!.token);
-      run = runner.steps(stream.slot, position, 1, { sampling, measure: false });
+    expect(await sayGreedily(model, await integers(expected, "prompt_17"), greedy.length)).toEqual(greedy);
+  });
+});
+
+describe.each(["neox-parallel", "neox-sequential", "llama-mha", "llama-gqa-tied"])(
+  "%s with three adapters",
+  (name) => {
+    const checkpoint = fixturePath("checkpoints/adapters_d32_zip.pt");
+    const variants = (["embedding", "layers"] as const).flatMap((placement) =>
+      (["on", "bypass"] as const).map((attention) => ({ placement, attention })),
+    );
+
+    it.each(variants)(
+      "gives the oracle's logits and greedy text: $placement, attention $attention",
+      async (options) => {
+        const prompts = await openFixture(`${folder}/${name}/expected.safetensors`);
+        const expected = await openFixture(`${folder}/${name}/expected-adapters.safetensors`);
+        const model = await load(name, options, checkpoint);
+        const prefix = `${options.placement}_${options.attention}.`;
+        await expectLogits(model, expected, prompts, prefix);
+        const greedy = await integers(expected, `${prefix}greedy`);
+        expect(await sayGreedily(model, await integers(expected, "prompt_greedy"), greedy.length)).toEqual(
+          greedy,
+        );
+      },
+    );
+
+    it("gives the oracle's logits with attention bypassed and no adapter", async () => {
+      const prompts = await openFixture(`${folder}/${name}/expected.safetensors`);
+      const expected = await openFixture(`${folder}/${name}/expected-adapters.safetensors`);
+      await expectLogits(await load(name, { attention: "bypass" }), expected, prompts, "none_bypass.");
+    });
+  },
+);
+
+describe("a base model", () => {
+  it("reads its configuration the same in the form of transformers 4", async () => {
+    for (const name of names.filter((one) => one !== DYNAMIC)) {
+      const family = name.startsWith("neox") ? gptNeox : llama;
+      const [now, then] = ["config.json", "config.v4.json"].map((file) =>
+        family.parse(readJson(`${folder}/${name}/${file}`), file),
+      );
+      expect(then, name).toEqual(now);
     }
-    expect(said).toEqual(greedy);
+  });
+
+  it("ends at its last position with max_tokens, and refuses a prompt beyond it with both numbers", async () => {
+    const model = await load("neox-relu-no-bias"); // 320 positions
+    const prompt = Array.from({ length: 310 }, (_, i) => i % 90);
+    const { tokens, reason, phase } = await collect(
+      model.generate(prompt, { temperature: 0, maxTokens: 100, metrics: true }),
+    );
+    expect([tokens.length, reason]).toEqual([11, "max_tokens"]);
+    expect(phase).toEqual({ phase_coherence: null, gamma_mean: null, omega_values: [], phase_offsets: [] });
+    const long = Array.from({ length: 321 }, () => 1);
+    await expect(collect(model.generate(long))).rejects.toMatchObject({
+      code: "invalid_argument",
+      where: "prompt",
+      message: expect.stringMatching(/321 tokens.*320 positions/),
+    });
+  });
+
+  it("draws the same text however far decoding runs ahead, and alone or beside another", async () => {
+    const model = await load("llama-gqa-tied");
+    const options = { seed: 7, temperature: 1, maxTokens: 40 };
+    const prompt = [5, 6, 7, 8, 9];
+    const [waited, ahead, beside] = await Promise.all([
+      collect(model.generate(prompt, { ...options, runAhead: 0 })),
+      collect(model.generate(prompt, { ...options, runAhead: 32 })),
+      collect(model.generate([1, 2, 3], { ...options, seed: 8 })),
+    ]);
+    expect(ahead.tokens).toEqual(waited.tokens);
+    expect((await collect(model.generate([1, 2, 3], { ...options, seed: 8 }))).tokens).toEqual(beside.tokens);
+  });
+
+  it("has no portable state under attention, and one with attention bypassed", async () => {
+    const checkpoint = fixturePath("checkpoints/adapters_d32_model_state_dict.pt");
+    const attending = await load("neox-parallel", {}, checkpoint);
+    const stream = attending.open();
+    await expect(attending.save(stream)).rejects.toMatchObject({ code: "unsupported" });
+    expect(() => stream.fork()).toThrow("under attention");
+    const model = await load("neox-parallel", { attention: "bypass" }, checkpoint);
+    const options = { seed: 1, temperature: 1, keepPending: true };
+    const whole = await collect(model.generate([1, 2, 3], { ...options, maxTokens: 20 }));
+    const first = model.open();
+    const start = await collect(model.generate([1, 2, 3], { ...options, stream: first, maxTokens: 8 }));
+    const again = await model.restore(await model.save(first));
+    const rest = await collect(model.generate([], { stream: again, temperature: 1, maxTokens: 12 }));
+    expect([...start.tokens, ...rest.tokens]).toEqual(whole.tokens);
+  });
+
+  it("tells keys of model_config that say nothing, and names adapters that do not fit", async () => {
+    const remarks: string[] = [];
+    const checkpoint = fixturePath("checkpoints/adapters_d32_zip.pt");
+    await load("neox-parallel", { onRemark: (remark) => remarks.push(remark) }, checkpoint);
+    expect(remarks).toEqual([]);
+    await expect(load("llama-bf16", {}, checkpoint)).rejects.toMatchObject({
+      code: "invalid_file",
+      message: expect.stringMatching(/adapters_d32_zip\.pt: adapter 0: it is 32 wide, the base model 96/),
+    });
+    await expect(load("neox-linear", { placement: "layers" }, checkpoint)).rejects.toMatchObject({
+      message: expect.stringMatching(/3 adapters, but 2 layers/),
+    });
   });
 });
 
