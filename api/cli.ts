@@ -8,6 +8,7 @@ import { evalCommand } from "./commands/eval.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { goldensCommand } from "./commands/goldens.ts";
 import { infoCommand } from "./commands/info.ts";
+import { randomModelCommand } from "./commands/random-model.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { fail } from "./terminal.ts";
 
@@ -26,6 +27,7 @@ for (const command of [
   adaptersCommand(),
   convertCommand(),
   benchCommand(),
+  randomModelCommand(),
 ]) {
   program.addCommand(command.exitOverride());
 }

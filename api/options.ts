@@ -47,7 +47,7 @@ export interface ModelFlags extends DeviceFlags {
 export function withModel(command: Command): Command {
   return command
     .addOption(
-      new Option("-m, --model <folder>", "config.json, model.safetensors, tokenizer.json").env("MODEL_NAME"),
+      new Option("-m, --model <name>", "a folder, or owner/name[@revision] of a hub").env("MODEL_NAME"),
     )
     .addOption(
       new Option(
@@ -87,6 +87,14 @@ export async function openModel(
 ): Promise<Model> {
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");
+  let fetched: { readonly file: string; readonly bar: Progress } | undefined;
+  const fetching = (file: string): Progress => {
+    if (fetched?.file !== file) {
+      fetched?.bar.stop();
+      fetched = { file, bar: new Progress(`fetching ${file}`, "bytes") };
+    }
+    return fetched.bar;
+  };
   const native = checkpoint !== undefined && (await isFolder(checkpoint));
   try {
     return await loadModel({
@@ -100,12 +108,15 @@ export async function openModel(
       ...(device ? { device } : {}),
       onDownload: (bytes, total) => download.update(bytes, total),
       onProgress: (done, total) => {
+        fetched?.bar.stop();
         download.stop();
         reading.update(done, total);
       },
+      onFetch: (file, done, total) => fetching(file).update(done, total),
       onRemark: remark,
     });
   } finally {
+    fetched?.bar.stop();
     download.stop();
     reading.stop();
   }

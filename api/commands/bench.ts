@@ -1,32 +1,125 @@
-import { type Command, Command as Subcommand } from "commander";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { type Command, Option, Command as Subcommand } from "commander";
 import { decodeBench } from "../../bench/decode.ts";
-import { jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
+import { type LoadFigures, loadBench } from "../../bench/load.ts";
+import { ResonantError } from "../../engine/errors.ts";
+import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
+import { isWeightFormat, type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
+import { jsonOption, type ModelFlags, numberIn, openGpu, openModel, withModel } from "../options.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
+
+interface Flags extends ModelFlags {
+  readonly quick?: boolean;
+  readonly load?: boolean;
+  readonly formats?: readonly WeightFormat[];
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly json?: boolean;
+}
 
 /** `resonant bench`. */
 export function benchCommand(): Command {
   return withModel(new Subcommand("bench").description("Measure decoding and prompts on this machine."))
     .option("--quick", "fewer and shorter rounds")
+    .option("--load", "measure loading, its memory, and one short run instead")
+    .addOption(
+      new Option("--formats <formats>", "with --load: weight formats, f32,f16 …").argParser(readFormats),
+    )
+    .option("--prompt <n>", "with --load: tokens of the prompt", numberIn(2, 65536, true), 32)
+    .option("--tokens <n>", "with --load: tokens decoded", numberIn(1, 65536, true), 8)
     .addOption(jsonOption())
-    .action(async (flags: ModelFlags & { quick?: boolean; json?: boolean }) => {
-      const model = await openModel(flags);
-      const progress = new Progress("measuring", "timings");
-      try {
-        const rows = await decodeBench(model, {
-          ...(flags.quick
-            ? { tokens: 32, prompt: 256, rounds: 1 }
-            : { tokens: 128, prompt: 2048, rounds: 3 }),
-          onProgress: (done, total) => progress.update(done, total),
-        });
-        progress.stop();
-        const about = { adapter: model.gpu.name, model: model.name, format: model.format };
-        if (flags.json) return await printJson({ ...about, date: new Date().toISOString(), rows });
-        await print(`${about.model} in ${about.format} on ${about.adapter}\n\n`);
-        await print(
-          table(rows.map(({ name, value, unit }) => [name, value.toPrecision(4).replace(/\.0+$/, ""), unit])),
-        );
-      } finally {
-        progress.stop();
-      }
+    .action((flags: Flags) => (flags.load ? benchLoad(flags) : benchDecode(flags)));
+}
+
+function readFormats(text: string): WeightFormat[] {
+  return text.split(",").map((format) => {
+    if (isWeightFormat(format)) return format;
+    throw new ResonantError("invalid_argument", `${JSON.stringify(format)} is no weight format`, {
+      where: "--formats",
+      fix: `Known are ${weightFormats.join(", ")}`,
     });
+  });
+}
+
+async function benchDecode(flags: Flags): Promise<void> {
+  const model = await openModel(flags);
+  const progress = new Progress("measuring", "timings");
+  try {
+    const rows = await decodeBench(model, {
+      ...(flags.quick ? { tokens: 32, prompt: 256, rounds: 1 } : { tokens: 128, prompt: 2048, rounds: 3 }),
+      onProgress: (done, total) => progress.update(done, total),
+    });
+    progress.stop();
+    const about = { adapter: model.gpu.name, model: model.name, format: model.format };
+    if (flags.json) return await printJson({ ...about, date: new Date().toISOString(), rows });
+    await print(`${about.model} in ${about.format} on ${about.adapter}\n\n`);
+    await print(
+      table(rows.map(({ name, value, unit }) => [name, value.toPrecision(4).replace(/\.0+$/, ""), unit])),
+    );
+  } finally {
+    progress.stop();
+  }
+}
+
+interface LoadReport {
+  readonly adapter: string;
+  readonly model: string;
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly date: string;
+  readonly rows: readonly LoadFigures[];
+}
+
+async function benchLoad(flags: Flags): Promise<void> {
+  const formats = flags.formats ?? [flags.format];
+  const report = formats.length === 1 ? await loadHere(flags, formats[0] ?? "f32") : await loadApart(formats);
+  if (flags.json) return printJson(report);
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+  await print(`${report.model} on ${report.adapter}, ${report.prompt} tokens and then ${report.tokens}\n\n`);
+  await print(
+    table([
+      ["", ...report.rows.map(({ format }) => format)],
+      ["load, s", ...report.rows.map(({ seconds }) => seconds.toFixed(2))],
+      ["GPU, MB", ...report.rows.map(({ gpuBytes }) => megabytes(gpuBytes))],
+      ["peak of the process, MB", ...report.rows.map(({ residentPeak }) => megabytes(residentPeak))],
+      ["of which loading's own, MB", ...report.rows.map(({ hostPeak }) => megabytes(hostPeak))],
+      ["prompt, tokens/s", ...report.rows.map((row) => row.promptTokensPerSecond.toPrecision(3))],
+      ["decode, tokens/s", ...report.rows.map((row) => row.decodeTokensPerSecond.toPrecision(3))],
+    ]),
+  );
+}
+
+async function loadHere(flags: Flags, format: WeightFormat): Promise<LoadReport> {
+  const { prompt, tokens, model, checkpoint } = flags;
+  const folder = model ?? (await defaultModelFolder());
+  const { gpu, name: adapter } = await openGpu(flags);
+  const files = await openModelFolder(folder, checkpoint);
+  const progress = new Progress("reading the model", "tensors");
+  try {
+    const row = await loadBench(gpu, files, {
+      format,
+      placement: flags.adapterPlacement,
+      attention: flags.attention,
+      prompt,
+      tokens,
+      onProgress: (done, total) => progress.update(done, total),
+    });
+    return { adapter, model: files.name, prompt, tokens, date: new Date().toISOString(), rows: [row] };
+  } finally {
+    progress.stop();
+    await files.close();
+    gpu.destroy();
+  }
+}
+
+/** Each format in a process of its own: memory that was given back is not always seen to be. */
+async function loadApart(formats: readonly WeightFormat[]): Promise<LoadReport> {
+  const reports: LoadReport[] = [];
+  for (const format of formats) {
+    const args = [...process.argv.slice(1), "--formats", format, "--json"];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    reports.push(JSON.parse(stdout));
+  }
+  return { ...reports[0]!, rows: reports.flatMap(({ rows }) => rows) };
 }

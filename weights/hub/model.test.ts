@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fetchModel, resolveModel, shardsOf } from "./model.ts";
+import { fetchModel, readShards, resolveModel } from "./model.ts";
 import { bench, failure } from "./testing/bench.ts";
 
 const b = bench();
@@ -135,6 +135,6 @@ describe("a model's files", () => {
   ])("are refused when the index is %j", async (text) => {
     const path = join(b.folder, INDEX);
     await writeFile(path, text);
-    expect(await failure(shardsOf(path, "index"))).toMatchObject({ code: "invalid_file", where: "index" });
+    expect(await failure(readShards(path, "index"))).toMatchObject({ code: "invalid_file", where: "index" });
   });
 });

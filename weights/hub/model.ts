@@ -1,8 +1,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { ResonantError } from "../../engine/errors.ts";
 import { invalidFile, printable } from "../refuse.ts";
+import { shardsOf } from "../sharded.ts";
 import { type HubOptions, Snapshot } from "./fetch.ts";
-import { isPlainFile, isRepo } from "./names.ts";
+import { isRepo } from "./names.ts";
 import { fileSize } from "./partial.ts";
 
 const SMALL_FILES = [
@@ -15,7 +16,6 @@ const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 /** The largest there are have some 60 MB. */
 const LONGEST_INDEX = 256 * 2 ** 20;
-const MOST_SHARDS = 10_000;
 
 /**
  * The folder of a model: the folder itself if there is one of that name, else `owner/name`, or
@@ -57,19 +57,14 @@ export async function fetchModel(options: HubOptions): Promise<string> {
   if (!(await snapshot.want(WEIGHTS))) {
     if (!(await snapshot.want(INDEX))) throw snapshot.lacks(`${WEIGHTS} (or ${INDEX})`);
     const index = `${options.repo}/${INDEX}`;
-    for (const shard of await shardsOf(await snapshot.bring(INDEX), index))
+    for (const shard of await readShards(await snapshot.bring(INDEX), index))
       if (!(await snapshot.want(shard))) throw snapshot.lacks(`${shard} (named in ${INDEX})`);
   }
   return snapshot.publish();
 }
 
-/**
- * The files that an index names, in its order.
- *
- * @param where what errors call it
- * @throws ResonantError `invalid_file` if it is no index, or names anything but a plain `.safetensors` file
- */
-export async function shardsOf(path: string, where: string): Promise<string[]> {
+/** The files that the index at `path` names: see `weights/sharded.ts`; `where` is what errors call it. */
+export async function readShards(path: string, where: string): Promise<string[]> {
   if (((await fileSize(path)) ?? 0) > LONGEST_INDEX)
     throw invalidFile(where, `it is longer than ${LONGEST_INDEX} bytes`);
   let index: unknown;
@@ -78,15 +73,5 @@ export async function shardsOf(path: string, where: string): Promise<string[]> {
   } catch (cause) {
     throw invalidFile(where, `it is no JSON (${printable((cause as Error).message)})`, undefined, cause);
   }
-  const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : null;
-  if (typeof map !== "object" || map === null || Array.isArray(map))
-    throw invalidFile(where, "it has no weight_map from tensors to files");
-  const shards = new Set<unknown>(Object.values(map));
-  if (shards.size === 0) throw invalidFile(where, "its weight_map is empty");
-  if (shards.size > MOST_SHARDS) throw invalidFile(where, `it names more than ${MOST_SHARDS} files`);
-  return Array.from(shards, (shard) => {
-    if (typeof shard === "string" && isPlainFile(shard) && shard.endsWith(".safetensors")) return shard;
-    const named = printable(JSON.stringify(shard) ?? "");
-    throw invalidFile(where, `it names ${named}, which is no .safetensors file beside it`);
-  });
+  return shardsOf(index, where);
 }

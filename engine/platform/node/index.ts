@@ -1,4 +1,7 @@
 import { basename } from "node:path";
+import type { HubOptions } from "../../../weights/hub/fetch.ts";
+import { resolveModel } from "../../../weights/hub/model.ts";
+import type { ResonantError } from "../../errors.ts";
 import { Gpu } from "../../gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
 import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";
@@ -17,12 +20,14 @@ export { openModelFolder } from "./files.ts";
 export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgress"> {
   /** Told of the software driver's download, if there is one. */
   readonly onDownload?: AdapterOptions["onProgress"];
-  /** A folder; the model that ships with this package if undefined. */
+  /** A folder, or a hub's `owner/name[@revision]`; the model that ships with this package if undefined. */
   readonly model?: string | undefined;
   /** A checkpoint of adapters (.pt or safetensors), for a base model. */
   readonly adapters?: string | undefined;
-  /** What the model calls itself; its folder's name by default. */
+  /** What the model calls itself; what `model` says by default. */
   readonly name?: string | undefined;
+  /** Told of what is fetched from a hub. */
+  readonly onFetch?: HubOptions["onProgress"];
 }
 
 /**
@@ -30,13 +35,18 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
  * @throws ResonantError naming what is missing or wrong, and the fix
  */
 export async function loadModel(options: OpenOptions = {}): Promise<Model> {
-  const { model, adapters, name, device, onDownload, dawn, ...load } = options;
-  const folder = model ?? (await defaultModelFolder());
+  const { model, adapters, name, device, onDownload, onFetch, dawn, ...load } = options;
+  const onFallback = (reason: ResonantError) =>
+    load.onRemark?.(`${reason.message}: what was fetched before is used`);
+  const folder =
+    model === undefined
+      ? await defaultModelFolder()
+      : await resolveModel(model, { onProgress: onFetch, onFallback });
   const files = await openModelFolder(folder, adapters);
   try {
     const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
     const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);
-    const called = name ?? (model === undefined ? `resonant-${basename(folder)}` : folder);
+    const called = name ?? model ?? `resonant-${basename(folder)}`;
     return await Model.load(gpu, { ...files, name: called }, load);
   } finally {
     await files.close();
