@@ -83,18 +83,19 @@ export async function loadAdapter(
   const config = parseAdapterConfig(modelConfig, tensors.name);
   const from = new Uploader(gpu, format, tensors);
   const step = await from.scalar("global_step");
-  const constants = adapterConstants(config, index, {
+  const own = {
     alpha: await from.scalar("alpha"),
     gamma: logistic(await from.scalar("gamma_raw")),
     phiBase: await from.scalar("phi_base"),
     omega: clampIf(learnable, await from.scalar(omegaName)),
     step,
-  });
+    gain: pvm ? await from.scalar("pvm.input_scale") : undefined,
+    gate: pvm ? await from.scalar("pvm.gate") : 0,
+  };
+  const constants = adapterConstants(config, index, own);
   const shape: BlockShape = { size, taps: 0, pvm, lattice: undefined, gated: false, inner: 0 };
   const pairs = Math.ceil(size / 2);
-  const alpha = config.pvm_alpha * (pvm ? await from.scalar("pvm.input_scale") : 0);
-  const decay = { alpha, beta: config.pvm_beta, lambda: 0, omega: 0 };
-  const gate = new Float32Array(size).fill(pvm ? await from.scalar("pvm.gate") : 0);
+  const decay = { alpha: constants.pvm?.alpha ?? 0, beta: config.pvm_beta, lambda: 0, omega: 0 };
   const block = {
     constants,
     block: blockUniform(gpu, layer, constants),
@@ -111,7 +112,7 @@ export async function loadAdapter(
     memory: {
       // No product is taken of it: the gates have no matrix, and there is no lattice.
       weight: { buffer: gpu.storage("no memory weight", 16), rows: size, columns: size, format },
-      bias: from.upload("pvm.gate", gate),
+      bias: from.upload("pvm.gate", new Float32Array(size).fill(own.gate)),
     },
     combine: from.upload(
       "combine",
@@ -241,7 +242,17 @@ const clampIf = (clamped: boolean, omega: number): number =>
 function adapterConstants(
   config: v.InferOutput<typeof adapterConfig>,
   index: number,
-  own: { alpha: number; gamma: number; phiBase: number; omega: number; step: number },
+  own: {
+    alpha: number;
+    gamma: number;
+    phiBase: number;
+    omega: number;
+    step: number;
+    /** The memory's `input_scale`; undefined: there is no memory. */
+    gain: number | undefined;
+    /** The memory's, before σ. */
+    gate: number;
+  },
 ): BlockConstants {
   const since = own.step - (config.stillness_warm + (index - 1) * config.block_warm_delta);
   const warm = since >= 0;
@@ -253,6 +264,10 @@ function adapterConstants(
     drivePhi: own.phiBase + (warm ? config.phase_delta * (1 - Math.exp(-since / config.phase_ramp)) : 0),
     pvmOmega: config.omega,
     pvmPhi: config.phi,
+    pvm:
+      own.gain === undefined
+        ? null
+        : { alpha: config.pvm_alpha * own.gain, beta: config.pvm_beta, gate: logistic(own.gate) },
     step: own.step,
   };
 }

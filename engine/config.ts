@@ -26,6 +26,8 @@ export interface BlockConstants {
   readonly drivePhi: number;
   readonly pvmOmega: number;
   readonly pvmPhi: number;
+  /** The vector memory's α and β, means over its pairs, and its gate where that depends on nothing; null: it has none. */
+  readonly pvm: { readonly alpha: number; readonly beta: number; readonly gate: number | null } | null;
   /** `global_step`: shifts the PVM's log-time. */
   readonly step: number;
 }

@@ -17,6 +17,18 @@ export interface ModelConfig {
   readonly eosIds: readonly number[];
   /** Whether the drives' ω were trained. */
   readonly adaptiveOmega: boolean;
+  /** What the adapters stand on; null: a native model. */
+  readonly base: BaseModel | null;
+}
+
+/** A base model under adapters. */
+export interface BaseModel {
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly inner: number;
+  readonly placement: "embedding" | "layers";
+  readonly attention: "on" | "bypass";
 }
 
 /** A model's passes as lists of dispatches over a workspace. */
@@ -54,6 +66,7 @@ export function nativeNetwork(config: NativeConfig, weights: Weights): Network {
       bosId,
       eosIds: eosId === null ? [] : [eosId],
       adaptiveOmega: false,
+      base: null,
     },
     weights,
     inner: weights.shape.inner,

@@ -261,8 +261,12 @@ export async function loadWeights(
   return weights;
 }
 
+const meanOf = (values: Float32Array): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 async function loadBlock(from: Uploader, config: NativeConfig, layer: number): Promise<BlockWeights> {
   const { size: d, taps, inner, lattice } = config.shape;
+  const pvm = { alpha: await from.read("pvm.alpha"), beta: await from.read("pvm.beta") };
   const constants: BlockConstants = {
     alpha: config.phase.alpha,
     gamma: logistic(await from.scalar("gamma_raw")),
@@ -271,10 +275,10 @@ async function loadBlock(from: Uploader, config: NativeConfig, layer: number): P
     drivePhi: config.phase.phi[layer] ?? 0,
     pvmOmega: config.pvm.omega[layer] ?? 0,
     pvmPhi: config.pvm.phi[layer] ?? 0,
+    pvm: { alpha: meanOf(pvm.alpha), beta: meanOf(pvm.beta), gate: null },
     step: 0,
   };
   const drive = transpose(await from.read("phase.weight"), d, 2);
-  const pvm = { alpha: await from.read("pvm.alpha"), beta: await from.read("pvm.beta") };
   const plm = {
     beta: await from.read("plm.beta"),
     kappa: await from.read("plm.kappa"),

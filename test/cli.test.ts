@@ -253,12 +253,13 @@ describe("resonant info and adapters", () => {
         phi_base: expect.any(Number),
       },
       memory_features: { pvm_enabled: true, plm_enabled: true },
-      device: expect.any(String),
+      device: expect.stringMatching(/^(cuda|mps|gpu|cpu)$/),
+      adapter: expect.any(String),
       parameters: 3042916,
       fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     const [adapter] = (await json(["adapters"])) as unknown as { name: string; kind: string }[];
-    expect(adapter?.name).toBe(info.device);
+    expect(adapter?.name).toBe(info.adapter);
     expect(adapter?.kind).toMatch(/^(hardware|software)$/);
     const words = await resonant(["info"]);
     expect(words).toMatchObject({ code: 0, err: "" });

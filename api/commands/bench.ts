@@ -1,11 +1,10 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
-import { type Command, Option, Command as Subcommand } from "commander";
+import { spawnSync } from "node:child_process";
+import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
 import { decodeBench } from "../../bench/decode.ts";
 import { type LoadFigures, loadBench } from "../../bench/load.ts";
-import { ResonantError } from "../../engine/errors.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
-import { isWeightFormat, type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
+import type { WeightFormat } from "../../kernels/matrix.ts";
+import { resolveModel } from "../../weights/hub/model.ts";
 import { jsonOption, type ModelFlags, numberIn, openGpu, openModel, withModel } from "../options.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
 
@@ -32,13 +31,13 @@ export function benchCommand(): Command {
     .action((flags: Flags) => (flags.load ? benchLoad(flags) : benchDecode(flags)));
 }
 
+const known: readonly WeightFormat[] = ["f32", "f16"];
+
 function readFormats(text: string): WeightFormat[] {
-  return text.split(",").map((format) => {
-    if (isWeightFormat(format)) return format;
-    throw new ResonantError("invalid_argument", `${JSON.stringify(format)} is no weight format`, {
-      where: "--formats",
-      fix: `Known are ${weightFormats.join(", ")}`,
-    });
+  return text.split(",").map((name) => {
+    const format = known.find((each) => each === name);
+    if (format) return format;
+    throw new InvalidArgumentError(`They must be of ${known.join(", ")}.`);
   });
 }
 
@@ -73,7 +72,7 @@ interface LoadReport {
 
 async function benchLoad(flags: Flags): Promise<void> {
   const formats = flags.formats ?? [flags.format];
-  const report = formats.length === 1 ? await loadHere(flags, formats[0] ?? "f32") : await loadApart(formats);
+  const report = formats.length === 1 ? await loadHere(flags, formats[0] ?? "f32") : loadApart(formats);
   if (flags.json) return printJson(report);
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   await print(`${report.model} on ${report.adapter}, ${report.prompt} tokens and then ${report.tokens}\n\n`);
@@ -92,7 +91,7 @@ async function benchLoad(flags: Flags): Promise<void> {
 
 async function loadHere(flags: Flags, format: WeightFormat): Promise<LoadReport> {
   const { prompt, tokens, model, checkpoint } = flags;
-  const folder = model ?? (await defaultModelFolder());
+  const folder = model === undefined ? await defaultModelFolder() : await resolveModel(model);
   const { gpu, name: adapter } = await openGpu(flags);
   const files = await openModelFolder(folder, checkpoint);
   const progress = new Progress("reading the model", "tensors");
@@ -105,7 +104,14 @@ async function loadHere(flags: Flags, format: WeightFormat): Promise<LoadReport>
       tokens,
       onProgress: (done, total) => progress.update(done, total),
     });
-    return { adapter, model: files.name, prompt, tokens, date: new Date().toISOString(), rows: [row] };
+    return {
+      adapter,
+      model: model ?? files.name,
+      prompt,
+      tokens,
+      date: new Date().toISOString(),
+      rows: [row],
+    };
   } finally {
     progress.stop();
     await files.close();
@@ -114,12 +120,12 @@ async function loadHere(flags: Flags, format: WeightFormat): Promise<LoadReport>
 }
 
 /** Each format in a process of its own: memory that was given back is not always seen to be. */
-async function loadApart(formats: readonly WeightFormat[]): Promise<LoadReport> {
-  const reports: LoadReport[] = [];
-  for (const format of formats) {
+function loadApart(formats: readonly WeightFormat[]): LoadReport {
+  const reports = formats.map((format): LoadReport => {
     const args = [...process.argv.slice(1), "--formats", format, "--json"];
-    const { stdout } = await promisify(execFile)(process.execPath, args);
-    reports.push(JSON.parse(stdout));
-  }
+    const { status, stdout } = spawnSync(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    if (status !== 0) process.exit(status ?? 1); // it has said why
+    return JSON.parse(stdout.toString());
+  });
   return { ...reports[0]!, rows: reports.flatMap(({ rows }) => rows) };
 }

@@ -64,7 +64,7 @@ async function run(prompt: string, flags: Flags): Promise<void> {
     });
   }
   const saved = state === undefined ? undefined : await readState(state);
-  const model = await openModel(flags);
+  const model = await openModel(flags, { slots: 1 });
   const stream = saved ? await model.restore(saved, state) : model.open();
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());

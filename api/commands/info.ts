@@ -1,14 +1,20 @@
 import { type Command, Command as Subcommand } from "commander";
+import type { BaseModel } from "../../engine/network.ts";
 import { jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
 import { modelInfo } from "../responses.ts";
 import { print, printJson, table } from "../terminal.ts";
+
+const places = { embedding: "before the first layer", layers: "one after each of the last layers" } as const;
+
+const heads = ({ heads, kvHeads }: BaseModel): string =>
+  heads === kvHeads ? `${heads} heads` : `${heads} heads for ${kvHeads} of keys`;
 
 /** `resonant info`. */
 export function infoCommand(): Command {
   return withModel(new Subcommand("info").description("Describe a model."))
     .addOption(jsonOption())
     .action(async (flags: ModelFlags & { json?: boolean }) => {
-      const model = await openModel(flags);
+      const model = await openModel(flags, { slots: 1 });
       const info = modelInfo(model);
       const blocks = model.weights.blocks.map(({ constants: c }) => ({
         gamma: c.gamma,
@@ -17,16 +23,31 @@ export function infoCommand(): Command {
         drive_phi: c.drivePhi,
         pvm_omega: c.pvmOmega,
         pvm_phi: c.pvmPhi,
+        pvm_alpha: c.pvm?.alpha ?? null,
+        pvm_beta: c.pvm?.beta ?? null,
+        pvm_gate: c.pvm?.gate ?? null,
       }));
       if (flags.json) return printJson({ ...info, blocks });
+      const { base, family } = model.config;
       const { size, taps, inner, lattice } = model.weights.shape;
       await print(
         table([
           ["model", info.model_name],
           ["parameters", info.parameters.toLocaleString("en")],
-          ["blocks", `${info.num_afrb_layers} of width ${size}, MLP ${inner}, conv ${taps}`],
+          ...(base
+            ? [
+                [
+                  "base",
+                  `${family}, ${base.layers} layers of width ${size}, ${heads(base)}, MLP ${base.inner}`,
+                ],
+                ["adapters", `${info.num_afrb_layers}, ${places[base.placement]}`],
+                ["attention", base.attention],
+              ]
+            : [
+                ["blocks", `${info.num_afrb_layers} of width ${size}, MLP ${inner}, conv ${taps}`],
+                ["lattice", lattice ? `${lattice.components} of ${lattice.grid.join(" × ")}` : "none"],
+              ]),
           ["vocabulary", String(info.vocab_size)],
-          ["lattice", lattice ? `${lattice.components} of ${lattice.grid.join(" × ")}` : "none"],
           ["context", info.max_context_length === null ? "unlimited" : `${info.max_context_length} tokens`],
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
           ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
@@ -38,8 +59,11 @@ export function infoCommand(): Command {
       await print("\n");
       await print(
         table([
-          ["block", "γ", "α", "drive ω", "drive φ", "PVM ω", "PVM φ"],
-          ...blocks.map((block, i) => [String(i), ...Object.values(block).map((value) => value.toFixed(4))]),
+          ["block", "γ", "α", "drive ω", "drive φ", "PVM ω", "PVM φ", "PVM α", "PVM β", "gate"],
+          ...blocks.map((block, i) => [
+            String(i),
+            ...Object.values(block).map((value) => value?.toFixed(4) ?? "–"),
+          ]),
         ]),
       );
     });
