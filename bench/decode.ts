@@ -19,7 +19,8 @@ export interface DecodeBenchOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-const SETTINGS = {
+/** Plain sampling, nothing measured. */
+export const SETTINGS = {
   measure: false,
   sampling: {
     temperature: 0.8,
@@ -89,13 +90,14 @@ export async function decodeBench(model: Model, options: DecodeBenchOptions): Pr
 }
 
 /** Milliseconds per item of what `work` does with `items`. */
-async function timed(items: number, work: () => Promise<unknown>): Promise<number> {
+export async function timed(items: number, work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) / items;
 }
 
-async function onStream<T>(model: Model, use: (stream: Stream) => Promise<T>): Promise<T> {
+/** Uses a stream of its own. */
+export async function onStream<T>(model: Model, use: (stream: Stream) => Promise<T>): Promise<T> {
   const stream = model.open();
   try {
     return await use(stream);
