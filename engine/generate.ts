@@ -24,6 +24,8 @@ export interface GenerateOptions {
   readonly seed?: number;
   readonly choice?: number;
   readonly stopSequences?: readonly string[];
+  /** Tokens that end the text as the model's own do. */
+  readonly eosIds?: readonly number[];
   /** Measure SPEC §4's metrics. Default false. */
   readonly metrics?: boolean;
   /**
@@ -87,6 +89,7 @@ export async function* generate(
     choice,
   };
   const measure = o.metrics === true || sampling.phaseTemperature !== 0;
+  const eosIds = new Set([...model.config.eosIds, ...(o.eosIds ?? [])]);
   const meter = new MetricsMeter(model.weights);
   const text = new TextStream(o.stopSequences, stream.text);
   const generated: number[] = [];
@@ -101,7 +104,7 @@ export async function* generate(
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
     generated.push(step.token);
     if (step.logprobs) told.push(step.logprobs);
-    if (model.config.eosIds.includes(step.token)) {
+    if (eosIds.has(step.token)) {
       reason = "eos_token";
       break;
     }

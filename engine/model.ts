@@ -1,7 +1,8 @@
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
+import { type ChatTemplate, loadChatTemplate } from "../weights/chat-template.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
-import { loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
+import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
 import { ResonantError } from "./errors.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
@@ -27,6 +28,8 @@ export interface ModelFiles {
   /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
   readonly tokenizer: unknown;
   readonly tokenizerConfig: unknown;
+  /** `chat_template.jinja`, as text, where there is one. */
+  readonly chatTemplate?: string | null | undefined;
 }
 
 export interface LoadOptions extends RunnerOptions, BaseOptions {
@@ -45,6 +48,8 @@ export class Model {
   readonly weights: Weights;
   readonly runner: Runner;
   readonly tokenizer: TextTokenizer | undefined;
+  /** Undefined where the model has none, or none that can be used. */
+  readonly chatTemplate: ChatTemplate | undefined;
   /** SHA-256 of its configuration and source weights. */
   readonly fingerprint: string;
   readonly format: WeightFormat;
@@ -56,6 +61,7 @@ export class Model {
       files.tokenizer === null
         ? undefined
         : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
+    const chatTemplate = tokenizer && chatTemplateOf(files, options);
     const fingerprint = new Fingerprint();
     const { network, identity, remarks } = await loadNetwork(
       gpu,
@@ -68,7 +74,8 @@ export class Model {
     for (const remark of remarks) options.onRemark?.(remark);
     const runner = new Runner(gpu, network, options);
     await gpu.settle();
-    return new Model(files.name, gpu, runner, tokenizer, await fingerprint.digest(identity), format);
+    const digest = await fingerprint.digest(identity);
+    return new Model(files.name, gpu, runner, tokenizer, chatTemplate, digest, format);
   }
 
   private constructor(
@@ -76,6 +83,7 @@ export class Model {
     gpu: Gpu,
     runner: Runner,
     tokenizer: TextTokenizer | undefined,
+    chatTemplate: ChatTemplate | undefined,
     fingerprint: string,
     format: WeightFormat,
   ) {
@@ -85,13 +93,14 @@ export class Model {
     this.weights = runner.weights;
     this.runner = runner;
     this.tokenizer = tokenizer;
+    this.chatTemplate = chatTemplate;
     this.fingerprint = fingerprint;
     this.format = format;
   }
 
   /** @throws ResonantError `invalid_file` where the model has no tokenizer */
-  encode(text: string): number[] {
-    return this.#text().encode(text);
+  encode(text: string, options?: EncodeOptions): number[] {
+    return this.#text().encode(text, options);
   }
 
   /** The bytes a token stands for. */
@@ -167,5 +176,16 @@ export class Model {
     const { config, weights, fingerprint, format } = this;
     const { shape, blocks } = weights;
     return { shape, layers: blocks.length, vocabulary: config.vocabulary, fingerprint, format };
+  }
+}
+
+/** A template that cannot be used leaves a model that continues texts. */
+function chatTemplateOf(files: ModelFiles, { onRemark }: LoadOptions): ChatTemplate | undefined {
+  try {
+    return loadChatTemplate(files.tokenizerConfig, files.chatTemplate, files.name);
+  } catch (error) {
+    if (!(error instanceof ResonantError)) throw error;
+    onRemark?.(error.message);
+    return undefined;
   }
 }

@@ -2,6 +2,11 @@ import { Tokenizer } from "@huggingface/tokenizers";
 import { ResonantError } from "../engine/errors.ts";
 import { tokenText } from "./token-text.ts";
 
+export interface EncodeOptions {
+  /** Let the post-processor add its special tokens. Default true; false for a text that has its own, as a chat's has. */
+  readonly special?: boolean;
+}
+
 /** Text to token ids and back. */
 export interface TextTokenizer {
   /** The model or file it came from, as errors name it. */
@@ -16,7 +21,7 @@ export interface TextTokenizer {
    * counts as U+FFFD. A BPE tokenizer that has neither the bytes nor an unknown token leaves out what it cannot write.
    * @throws ResonantError `invalid_argument` where the unknown token itself is missing.
    */
-  encode(text: string): number[];
+  encode(text: string, options?: EncodeOptions): number[];
   /** The ids' text, without special tokens. */
   decode(ids: readonly number[]): string;
   /**
@@ -72,9 +77,11 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
     specialIds,
     eosId,
     bytes,
-    encode(text) {
+    encode(text, { special = true } = {}) {
       // The library's types promise numbers, but a token it cannot find becomes null or undefined.
-      const encoded: unknown[] = tokenizer.encode(text.replace(LONE_SURROGATE, "\ufffd")).ids;
+      const encoded: unknown[] = tokenizer.encode(text.replace(LONE_SURROGATE, "\ufffd"), {
+        add_special_tokens: special,
+      }).ids;
       if (encoded.every(isId)) return encoded;
       throw new ResonantError(
         "invalid_argument",
@@ -171,11 +178,17 @@ function tokensById(json: TokenizerJson, name: string): Map<number, string> {
 function findSpecialIds(json: TokenizerJson, config: Json, ids: ReadonlyMap<string, number>): Set<number> {
   const special = new Set(json.added_tokens.filter((token) => token.special === true).map(({ id }) => id));
   const additional = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];
-  for (const value of [...NAMED_SPECIALS.map((key) => config[key]), ...additional]) {
-    const id = ids.get(contentOf(value) ?? "");
+  for (const token of [...Object.values(namedSpecials(config)), ...additional.map(contentOf)]) {
+    const id = ids.get(token ?? "");
     if (id !== undefined) special.add(id);
   }
   return special;
+}
+
+/** The special tokens that a tokenizer_config.json names: `bos_token`, `eos_token` and so on, those that it has. */
+export function namedSpecials(config: Readonly<Record<string, unknown>>): Record<string, string> {
+  const named = NAMED_SPECIALS.map((name) => [name, contentOf(config[name])] as const);
+  return Object.fromEntries(named.filter((pair): pair is [string, string] => pair[1] !== undefined));
 }
 
 /** A special token in tokenizer_config.json: its text, or an object that holds it. */

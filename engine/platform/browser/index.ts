@@ -50,6 +50,7 @@ export async function openModel(from: string | URL | ReadonlyMap<string, Blob>):
     tensors: await openTensorFile(source),
     tokenizer: await json("tokenizer.json"),
     tokenizerConfig: await json("tokenizer_config.json"),
+    chatTemplate: await (await get("chat_template.jinja"))?.text(),
   };
 }
 

@@ -25,7 +25,7 @@ export type OpenModelFiles = ModelFiles & { close(): Promise<void> };
 
 /**
  * Opens a model's folder: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
- * `tokenizer.json` with `tokenizer_config.json` if there.
+ * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
  * @param adapters a checkpoint of adapters, for a base model
  * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
  */
@@ -39,6 +39,7 @@ export async function openModelFolder(folder: string, adapters?: string): Promis
   const config = await readJson(join(folder, "config.json"));
   const tokenizer = await readJson(join(folder, "tokenizer.json"), "optional");
   const tokenizerConfig = await readJson(join(folder, "tokenizer_config.json"), "optional");
+  const chatTemplate = await readText(join(folder, "chat_template.jinja"), "optional");
   const index = await readJson(join(folder, "model.safetensors.index.json"), "optional");
   const names =
     index === null ? ["model.safetensors"] : shardsOf(index, join(folder, "model.safetensors.index.json"));
@@ -56,7 +57,8 @@ export async function openModelFolder(folder: string, adapters?: string): Promis
     for (const name of names) shards.push(await open(join(folder, name)));
     const tensors = shards.length === 1 ? shards[0]! : joinTensorFiles(folder, shards);
     const checkpoint = adapters === undefined ? undefined : await open(adapters);
-    return { name: folder, config, tensors, adapters: checkpoint, tokenizer, tokenizerConfig, close };
+    const text = { tokenizer, tokenizerConfig, chatTemplate };
+    return { name: folder, config, tensors, adapters: checkpoint, ...text, close };
   } catch (error) {
     await close();
     throw error;
@@ -69,10 +71,9 @@ const isFolder = (path: string): Promise<boolean> =>
     () => false,
   );
 
-async function readJson(path: string, missing?: "optional"): Promise<unknown> {
-  let text: string;
+async function readText(path: string, missing?: "optional"): Promise<string | null> {
   try {
-    text = await readFile(path, "utf8");
+    return await readFile(path, "utf8");
   } catch (cause) {
     if (missing && (cause as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new ResonantError("invalid_file", `it cannot be read (${(cause as Error).message})`, {
@@ -80,6 +81,11 @@ async function readJson(path: string, missing?: "optional"): Promise<unknown> {
       cause,
     });
   }
+}
+
+async function readJson(path: string, missing?: "optional"): Promise<unknown> {
+  const text = await readText(path, missing);
+  if (text === null) return null;
   try {
     return JSON.parse(text);
   } catch (cause) {
