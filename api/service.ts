@@ -176,5 +176,6 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
 function retrievalModes(model: Model): [string, ...string[]] {
   const { pvm, lattice } = model.weights.shape;
   const modes = [...(pvm ? ["pvm"] : []), ...(lattice ? ["plm"] : []), ...(pvm && lattice ? ["hybrid"] : [])];
-  return modes as [string, ...string[]];
+  // A model without a memory refuses the one it is asked for.
+  return modes.length > 0 ? (modes as [string, ...string[]]) : ["pvm"];
 }

@@ -29,6 +29,7 @@ export function infoCommand(): Command {
       }));
       if (flags.json) return printJson({ ...info, blocks });
       const { base, family } = model.config;
+      const { cacheBytes } = model.runner.network;
       const { size, taps, inner, lattice } = model.weights.shape;
       await print(
         table([
@@ -50,6 +51,7 @@ export function infoCommand(): Command {
           ["vocabulary", String(info.vocab_size)],
           ["context", info.max_context_length === null ? "unlimited" : `${info.max_context_length} tokens`],
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
+          ...(cacheBytes > 0 ? [["cache", `${(cacheBytes / 1024).toFixed(1)} kB a token`]] : []),
           ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
           ["a token takes", `${info.dispatches_per_token} dispatches`],
           ["device", `${info.device}, ${info.adapter}`],

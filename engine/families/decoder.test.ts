@@ -6,6 +6,7 @@ import type { TensorFile } from "../../weights/tensor-file.ts";
 import { collect } from "../generate.ts";
 import { type LoadOptions, Model } from "../model.ts";
 import { openModelFolder } from "../platform/node/files.ts";
+import { retrieve } from "../retrieval/retrieval.ts";
 import { gptNeox } from "./gpt-neox.ts";
 import { llama } from "./llama.ts";
 
@@ -201,6 +202,21 @@ describe("a base model", () => {
     const again = await model.restore(await model.save(first));
     const rest = await collect(model.generate([], { stream: again, temperature: 1, maxTokens: 12 }));
     expect([...start.tokens, ...rest.tokens]).toEqual(whole.tokens);
+  });
+
+  it("is searched by the memory of its first adapter on bare embeddings, and has none without", async () => {
+    const checkpoint = fixturePath("checkpoints/adapters_d32_zip.pt");
+    const model = await load("neox-sharded-padded-vocab", { attention: "bypass" });
+    const context = "some words, then the code is X7Z9, and more words to the end";
+    const options = { context, needle: "the code is X7Z9", mode: "pvm", topK: 1 } as const;
+    await expect(retrieve(model, options)).rejects.toMatchObject({ code: "invalid_argument" });
+    const adapted = await load("neox-parallel", {}, checkpoint);
+    const { matches } = await retrieve(adapted, options);
+    expect(matches[0]).toMatchObject({ text: options.needle, position: context.indexOf(options.needle) });
+    expect(matches[0]!.similarity).toBeGreaterThan(0.999);
+    await expect(retrieve(adapted, { ...options, mode: "plm" })).rejects.toMatchObject({
+      where: "retrieval_mode",
+    });
   });
 
   it("tells keys of model_config that say nothing, and names adapters that do not fit", async () => {
