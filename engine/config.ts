@@ -76,7 +76,7 @@ export function parseConfig(value: unknown, name: string): NativeConfig {
   if (type !== "resonant") {
     throw new ResonantError("unsupported", `model_type ${JSON.stringify(type) ?? "missing"}`, {
       where: name,
-      fix: 'This engine runs native models, of model_type "resonant"',
+      fix: 'Known are "resonant", "gpt_neox" and "llama"',
     });
   }
   const parsed = v.safeParse(nativeConfig, value);
