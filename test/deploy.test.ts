@@ -69,7 +69,7 @@ const pod = template.spec;
 const container = pod.containers[0]!;
 const ownVariables = new Map(container.env.map((variable) => [variable.name, variable]));
 
-const known = new Set([...settingNames, "RESONANT_CACHE", "XDG_CACHE_HOME", "NODE_ENV"]);
+const known = new Set([...settingNames, "RESONANT_CACHE", "HF_HOME", "XDG_CACHE_HOME", "NODE_ENV"]);
 const foreign = /^(NVIDIA|VK)_/;
 
 /** Those of `names` that nothing reads. */
