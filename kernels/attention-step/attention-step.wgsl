@@ -64,19 +64,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let by = rescale(before, peak);
     value *= by;
     var chunk_sum = 0.0;
-    for (var k = first; k < min(first + KEYS, end); k++) {
-      let weight = weights[k - first];
-      let base = ((slot_row + k) * KV_HEADS + kv_head) * SIZE;
-      chunk_sum += weight;
-      value.x = fma(weight, values[base + min(lane, SIZE - 1u)], value.x);
+    // Four keys at a time, in order: the loop's own cost is what a software adapter notices.
+    for (var k = first; k < min(first + KEYS, end); k += 4u) {
+      let at = k - first;
+      let weight = vec4f(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u]);
+      chunk_sum = (((chunk_sum + weight.x) + weight.y) + weight.z) + weight.w;
+      // Keys beyond the last weigh nothing, but what lies there may be anything.
+      let keys4 = min(vec4u(k, k + 1u, k + 2u, k + 3u), vec4u(end - 1u));
+      let base = ((slot_row + keys4) * KV_HEADS + kv_head) * SIZE;
+      value.x = add_values(value.x, weight, base + min(lane, SIZE - 1u));
       if (SIZE > 64u) {
-        value.y = fma(weight, values[base + min(lane + 64u, SIZE - 1u)], value.y);
+        value.y = add_values(value.y, weight, base + min(lane + 64u, SIZE - 1u));
       }
       if (SIZE > 128u) {
-        value.z = fma(weight, values[base + min(lane + 128u, SIZE - 1u)], value.z);
+        value.z = add_values(value.z, weight, base + min(lane + 128u, SIZE - 1u));
       }
       if (SIZE > 192u) {
-        value.w = fma(weight, values[base + min(lane + 192u, SIZE - 1u)], value.w);
+        value.w = add_values(value.w, weight, base + min(lane + 192u, SIZE - 1u));
       }
     }
     sum = fma(sum, by, chunk_sum);
@@ -93,4 +97,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       partials[base + 2u + lane + i * 64u] = value[i];
     }
   }
+}
+
+fn add_values(sum: f32, weight: vec4f, at: vec4u) -> f32 {
+  let first = fma(weight.y, values[at.y], fma(weight.x, values[at.x], sum));
+  return fma(weight.w, values[at.w], fma(weight.z, values[at.z], first));
 }

@@ -21,20 +21,24 @@ struct Eight {
   high: vec4f,
 }
 
-// What the keys so far come to for each query: their maximum, the sum of their weights under it, and the weighted
-// values at `lane`, `lane` + 64, …. Named, not an array: one indexed by a variable lives in memory on software adapters.
+// A thread's weighted values, at `lane`, `lane` + 64, …. Named, not an array: one indexed by a variable lives in memory
+// on software adapters. Those that no head of this size has are not computed.
+struct Values {
+  at0: Eight,
+  at64: Eight,
+  at128: Eight,
+  at192: Eight,
+}
+
+// What the keys so far come to for each query: their maximum, the sum of their weights under it, and their values.
 struct State {
   peak: Eight,
   sum: Eight,
-  value0: Eight,
-  value1: Eight,
-  value2: Eight,
-  value3: Eight,
+  values: Values,
 }
 
 fn empty() -> State {
-  let lowest = Eight(vec4f(LOWEST), vec4f(LOWEST));
-  return State(lowest, Eight(), Eight(), Eight(), Eight(), Eight());
+  return State(Eight(vec4f(LOWEST), vec4f(LOWEST)), Eight(), Values());
 }
 
 @compute @workgroup_size(64)
@@ -94,34 +98,43 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
 
     let by = Eight(rescale4(now.peak.low, peak.low), rescale4(now.peak.high, peak.high));
-    let sum_before = now.sum;
-    now = State(
-      peak,
-      Eight(),
-      scaled(now.value0, by),
-      scaled(now.value1, by),
-      scaled(now.value2, by),
-      scaled(now.value3, by),
-    );
+    var sum = Eight();
+    now.values = scaled(now.values, by);
     let chunk_end = min(first + KEYS, end);
     let common_end = min(chunk_end, position + 1u); // of the keys that all queries see
-    for (var k = first; k < common_end; k++) {
-      now = add_key(now, k - first, (slot_row + k) * KV_HEADS + kv_head, lane);
+    let value_row = (slot_row + first) * KV_HEADS + kv_head;
+    var k = 0u;
+    // Four keys at a time: the loop's own cost is what a software adapter notices.
+    for (; first + k + 4u <= common_end; k += 4u) {
+      for (var i = k; i < k + 4u; i++) {
+        let weight = weight_of(i);
+        sum = Eight(sum.low + weight.low, sum.high + weight.high);
+        now.values = add_values(now.values, weight, value_row + i * KV_HEADS, lane);
+      }
     }
-    for (var k = max(first, common_end); k < chunk_end; k++) {
+    for (; first + k < chunk_end; k++) {
+      let weight = weight_of(k);
+      sum = Eight(sum.low + weight.low, sum.high + weight.high);
       // Zero times a later row's value need not be zero.
-      let next = add_key(now, k - first, (slot_row + k) * KV_HEADS + kv_head, lane);
-      now = select_state(now, next, vec4u(k) <= own_low, vec4u(k) <= own_high);
+      let next = add_values(now.values, weight, value_row + k * KV_HEADS, lane);
+      now.values = select_values(now.values, next, vec4u(first + k) <= own_low, vec4u(first + k) <= own_high);
     }
-    now.sum = Eight(fma(sum_before.low, by.low, now.sum.low), fma(sum_before.high, by.high, now.sum.high));
+    now.sum = Eight(fma(now.sum.low, by.low, sum.low), fma(now.sum.high, by.high, sum.high));
+    now.peak = peak;
     workgroupBarrier();
   }
   total = merge(total, now);
 
-  store(row, queries, head, lane, total.value0, total.sum);
-  store(row, queries, head, lane + 64u, total.value1, total.sum);
-  store(row, queries, head, lane + 128u, total.value2, total.sum);
-  store(row, queries, head, lane + 192u, total.value3, total.sum);
+  store(row, queries, head, lane, total.values.at0, total.sum);
+  if (SIZE > 64u) {
+    store(row, queries, head, lane + 64u, total.values.at64, total.sum);
+  }
+  if (SIZE > 128u) {
+    store(row, queries, head, lane + 128u, total.values.at128, total.sum);
+  }
+  if (SIZE > 192u) {
+    store(row, queries, head, lane + 192u, total.values.at192, total.sum);
+  }
 }
 
 fn scores_of(key_row: u32) -> Eight {
@@ -151,21 +164,22 @@ fn scores_of(key_row: u32) -> Eight {
   );
 }
 
-// One more key of the chunk, whose sum starts from zero.
-fn add_key(state: State, key: u32, value_row: u32, lane: u32) -> State {
-  let weight = Eight(weights[2u * key], weights[2u * key + 1u]);
+fn weight_of(key: u32) -> Eight {
+  return Eight(weights[2u * key], weights[2u * key + 1u]);
+}
+
+fn add_values(sum: Values, weight: Eight, value_row: u32, lane: u32) -> Values {
   let base = value_row * SIZE;
-  var next = state;
-  next.sum = Eight(state.sum.low + weight.low, state.sum.high + weight.high);
-  next.value0 = add_value(state.value0, weight, values[base + min(lane, SIZE - 1u)]);
+  var next = Values();
+  next.at0 = add_value(sum.at0, weight, values[base + min(lane, SIZE - 1u)]);
   if (SIZE > 64u) {
-    next.value1 = add_value(state.value1, weight, values[base + min(lane + 64u, SIZE - 1u)]);
+    next.at64 = add_value(sum.at64, weight, values[base + min(lane + 64u, SIZE - 1u)]);
   }
   if (SIZE > 128u) {
-    next.value2 = add_value(state.value2, weight, values[base + min(lane + 128u, SIZE - 1u)]);
+    next.at128 = add_value(sum.at128, weight, values[base + min(lane + 128u, SIZE - 1u)]);
   }
   if (SIZE > 192u) {
-    next.value3 = add_value(state.value3, weight, values[base + min(lane + 192u, SIZE - 1u)]);
+    next.at192 = add_value(sum.at192, weight, values[base + min(lane + 192u, SIZE - 1u)]);
   }
   return next;
 }
@@ -174,19 +188,38 @@ fn add_value(sum: Eight, weight: Eight, value: f32) -> Eight {
   return Eight(fma(weight.low, vec4f(value), sum.low), fma(weight.high, vec4f(value), sum.high));
 }
 
-fn scaled(value: Eight, by: Eight) -> Eight {
+fn scaled(sum: Values, by: Eight) -> Values {
+  var next = Values();
+  next.at0 = scaled_eight(sum.at0, by);
+  if (SIZE > 64u) {
+    next.at64 = scaled_eight(sum.at64, by);
+  }
+  if (SIZE > 128u) {
+    next.at128 = scaled_eight(sum.at128, by);
+  }
+  if (SIZE > 192u) {
+    next.at192 = scaled_eight(sum.at192, by);
+  }
+  return next;
+}
+
+fn scaled_eight(value: Eight, by: Eight) -> Eight {
   return Eight(value.low * by.low, value.high * by.high);
 }
 
-fn select_state(a: State, b: State, low: vec4<bool>, high: vec4<bool>) -> State {
-  return State(
-    b.peak,
-    select_eight(a.sum, b.sum, low, high),
-    select_eight(a.value0, b.value0, low, high),
-    select_eight(a.value1, b.value1, low, high),
-    select_eight(a.value2, b.value2, low, high),
-    select_eight(a.value3, b.value3, low, high),
-  );
+fn select_values(a: Values, b: Values, low: vec4<bool>, high: vec4<bool>) -> Values {
+  var next = Values();
+  next.at0 = select_eight(a.at0, b.at0, low, high);
+  if (SIZE > 64u) {
+    next.at64 = select_eight(a.at64, b.at64, low, high);
+  }
+  if (SIZE > 128u) {
+    next.at128 = select_eight(a.at128, b.at128, low, high);
+  }
+  if (SIZE > 192u) {
+    next.at192 = select_eight(a.at192, b.at192, low, high);
+  }
+  return next;
 }
 
 fn select_eight(a: Eight, b: Eight, low: vec4<bool>, high: vec4<bool>) -> Eight {
@@ -199,15 +232,27 @@ fn merge(a: State, b: State) -> State {
   let by_b = Eight(rescale4(b.peak.low, peak.low), rescale4(b.peak.high, peak.high));
   return State(
     peak,
-    merged(a.sum, by_a, b.sum, by_b),
-    merged(a.value0, by_a, b.value0, by_b),
-    merged(a.value1, by_a, b.value1, by_b),
-    merged(a.value2, by_a, b.value2, by_b),
-    merged(a.value3, by_a, b.value3, by_b),
+    merge_eight(a.sum, by_a, b.sum, by_b),
+    merge_values(a.values, by_a, b.values, by_b),
   );
 }
 
-fn merged(a: Eight, by_a: Eight, b: Eight, by_b: Eight) -> Eight {
+fn merge_values(a: Values, by_a: Eight, b: Values, by_b: Eight) -> Values {
+  var next = Values();
+  next.at0 = merge_eight(a.at0, by_a, b.at0, by_b);
+  if (SIZE > 64u) {
+    next.at64 = merge_eight(a.at64, by_a, b.at64, by_b);
+  }
+  if (SIZE > 128u) {
+    next.at128 = merge_eight(a.at128, by_a, b.at128, by_b);
+  }
+  if (SIZE > 192u) {
+    next.at192 = merge_eight(a.at192, by_a, b.at192, by_b);
+  }
+  return next;
+}
+
+fn merge_eight(a: Eight, by_a: Eight, b: Eight, by_b: Eight) -> Eight {
   return Eight(fma(a.low, by_a.low, b.low * by_b.low), fma(a.high, by_a.high, b.high * by_b.high));
 }
 
