@@ -43,6 +43,8 @@ export interface ModelFlags extends DeviceFlags {
   readonly format: WeightFormat;
 }
 
+export const weightFormats: readonly WeightFormat[] = ["f32", "f16"];
+
 /** Adds what says which model runs, and how. */
 export function withModel(command: Command): Command {
   return command
@@ -73,7 +75,7 @@ export function withModel(command: Command): Command {
     )
     .addOption(
       new Option("--format <format>", "how weights are kept")
-        .choices(["f32", "f16"])
+        .choices(weightFormats)
         .default("f32")
         .env("WEIGHT_FORMAT"),
     )

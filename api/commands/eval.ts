@@ -1,13 +1,16 @@
 import { readFile } from "node:fs/promises";
 import { type Command, Option, Command as Subcommand } from "commander";
 import { ResonantError } from "../../engine/errors.ts";
-import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import type { Evaluation } from "../../engine/evaluate.ts";
+import type { WeightFormat } from "../../kernels/matrix.ts";
+import { jsonOption, type ModelFlags, numberIn, openModel, weightFormats, withModel } from "../options.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 
 interface Flags extends ModelFlags {
   readonly data: string;
   readonly window: number;
   readonly stream?: boolean;
+  readonly against?: WeightFormat;
   readonly json?: boolean;
 }
 
@@ -21,31 +24,52 @@ export function evalCommand(): Command {
         .default(256),
     )
     .addOption(new Option("--stream", "one uninterrupted stream instead"))
+    .addOption(
+      new Option(
+        "--against <format>",
+        "also measure it with weights in this format, and tell the change",
+      ).choices(weightFormats),
+    )
     .addOption(jsonOption())
     .action(async (flags: Flags) => {
       const text = await readText(flags.data);
-      const model = await openModel(flags);
-      const progress = new Progress("evaluating", "tokens");
-      const start = performance.now();
-      try {
-        const result = await model.evaluate(model.encode(text), {
-          window: flags.stream ? undefined : flags.window,
-          onProgress: (done, total) => progress.update(done, total),
-        });
-        progress.stop();
-        if (flags.json) return await printJson(result);
-        const seconds = (performance.now() - start) / 1000;
-        const how = result.window ? `in windows of ${result.window}` : "as one stream";
-        await print(
-          `loss ${result.loss.toFixed(6)} nats per token, perplexity ${Math.exp(result.loss).toFixed(4)}\n`,
-        );
-        await print(
-          `${result.tokens} tokens ${how}, ${(result.tokens / seconds).toFixed(0)} a second, ${model.gpu.name}\n`,
-        );
-      } finally {
-        progress.stop();
+      const { against } = flags;
+      const other = against && (await measure({ ...flags, format: against }, text));
+      const { tokens, window, speed, device, loss } = await measure(flags, text);
+      const change = other && { against, against_loss: other.loss, change: loss / other.loss - 1 };
+      if (flags.json) return printJson({ loss, tokens, window, ...change });
+      const how = window ? `in windows of ${window}` : "as one stream";
+      await print(`loss ${loss.toFixed(6)} nats per token, perplexity ${Math.exp(loss).toFixed(4)}\n`);
+      if (change) {
+        const percent = `${change.change < 0 ? "" : "+"}${(100 * change.change).toFixed(3)} %`;
+        await print(`${percent} against ${other.loss.toFixed(6)} with ${against} weights\n`);
       }
+      await print(`${tokens} tokens ${how}, ${speed.toFixed(0)} a second, ${device}\n`);
     });
+}
+
+interface Measured extends Evaluation {
+  /** Tokens a second. */
+  readonly speed: number;
+  readonly device: string;
+}
+
+/** Loads the model as the flags say, measures it, and lets it go. */
+async function measure(flags: Flags, text: string): Promise<Measured> {
+  const model = await openModel(flags);
+  const progress = new Progress(`evaluating with ${flags.format} weights`, "tokens");
+  const start = performance.now();
+  try {
+    const result = await model.evaluate(model.encode(text), {
+      window: flags.stream ? undefined : flags.window,
+      onProgress: (done, total) => progress.update(done, total),
+    });
+    const speed = (1000 * result.tokens) / (performance.now() - start);
+    return { ...result, speed, device: model.gpu.name };
+  } finally {
+    progress.stop();
+    model.gpu.destroy();
+  }
 }
 
 async function readText(path: string): Promise<string> {
