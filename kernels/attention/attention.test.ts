@@ -14,6 +14,7 @@ import {
 
 const gpu = await testGpu();
 
+// Tests share shapes where they can: a software adapter compiles a kernel anew for each.
 const shapeOf = (heads: number, kvHeads: number, headSize: number, positions: number): AttentionShape => ({
   heads,
   kvHeads,
@@ -64,7 +65,7 @@ it.each([
   [64, 60],
   [20, 1000],
 ])("keeps scores of heads of %i and of about ±%i finite, wherever the largest is", async (size, score) => {
-  const shape = shapeOf(2, 1, size, 200);
+  const shape = size === 64 ? shapeOf(4, 4, 64, 200) : shapeOf(8, 1, 20, 333);
   const pass = { slot: 0, streams: 1, length: 130, start: 64 };
   // A score's own rounding shows in its weight, the more the larger it is.
   const data = dataOf(2, shape, pass, score * 2);
@@ -73,8 +74,8 @@ it.each([
 });
 
 it.each([-200, 200])("is right where all scores are about %i", async (score) => {
-  const shape = shapeOf(1, 1, 8, 200);
-  const pass = { slot: 0, streams: 1, length: 130, start: 0 };
+  const shape = shapeOf(6, 3, 8, 129);
+  const pass = { slot: 0, streams: 1, length: 129, start: 0 };
   const data = dataOf(3, shape, pass);
   data.qkv.fill((score / 8) * Math.sqrt(8));
   data.keys.forEach((value, i) => {
@@ -91,7 +92,7 @@ it("takes a scale of one's own", async () => {
 });
 
 it("gives a stream the same bits whatever other streams share the pass, and wherever it is cut", async () => {
-  for (const shape of [shapeOf(6, 3, 20, 333), shapeOf(2, 1, 3, 5000)]) {
+  for (const shape of [shapeOf(8, 1, 20, 333), shapeOf(2, 1, 3, 5000)]) {
     const pass = { slot: 1, streams: 3, length: 130, start: 60 };
     const data = dataOf(5, shape, pass);
     const width = shape.heads * shape.headSize;
@@ -113,7 +114,7 @@ it("gives a stream the same bits whatever other streams share the pass, and wher
 });
 
 it("lets nothing of later rows into earlier ones, not even what is not a number", async () => {
-  const shape = shapeOf(2, 1, 20, 100);
+  const shape = shapeOf(8, 1, 20, 333);
   const pass = { slot: 0, streams: 1, length: 12, start: 58 };
   const data = dataOf(6, shape, pass);
   const right = await run(shape, pass, data);
