@@ -105,6 +105,14 @@ describe("a decoder's tensors", async () => {
     expect(network.config.base?.layers).toBe(3);
   });
 
+  it("heads that the kernels cannot hold are refused", async () => {
+    const tensors = memoryTensors(new Map(), () => new Float32Array());
+    const load = (config: object) =>
+      loadNetwork(gpu, { name: "x", config, tensors }, "f32", {}, new Fingerprint());
+    await expect(load({ ...small, head_dim: 257 })).rejects.toThrow("heads of 257; the largest are 256");
+    await expect(load({ ...small, head_dim: 5 })).rejects.toThrow("heads of 5 cannot be turned in pairs");
+  });
+
   it("an architecture this engine does not know is refused by name", async () => {
     const tensors = memoryTensors(new Map(), () => new Float32Array());
     const files = { name: "x", config: { model_type: "mamba" }, tensors };

@@ -69,6 +69,16 @@ export function headSizeOf(size: number, heads: number, where: string): number {
   });
 }
 
+/** @throws ResonantError `unsupported` for heads that attention's kernels have no room for, or more rotation than head */
+export function checkHeads({ headSize, rope }: DecoderConfig, where: string): void {
+  if (headSize > 256) {
+    throw new ResonantError("unsupported", `heads of ${headSize}; the largest are 256`, { where });
+  }
+  if (2 * rope.frequencies.length > headSize) {
+    throw new ResonantError("unsupported", `heads of ${headSize} cannot be turned in pairs`, { where });
+  }
+}
+
 /** Hugging Face's names of activations, as the products' epilogues do them. */
 const activations: Readonly<Record<string, Epilogue>> = {
   gelu: "gelu",

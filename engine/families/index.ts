@@ -10,6 +10,7 @@ import { type Network, nativeNetwork } from "../network.ts";
 import { tensorsUnder } from "../tensors.ts";
 import { type LoadProgress, loadWeights } from "../weights.ts";
 import { type AttentionMode, decoderNetwork, type Placement } from "./decoder.ts";
+import { checkHeads } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
 import { gptNeox } from "./gpt-neox.ts";
 import { llama } from "./llama.ts";
@@ -69,6 +70,7 @@ export async function loadNetwork(
     return { network: nativeNetwork(config, weights), identity: config, remarks: [] };
   }
   const config = family.parse(files.config, where);
+  checkHeads(config, where);
   const checkpoint: AdapterCheckpoint | undefined = files.adapters && readAdapters(files.adapters);
   const settings = adapterSettings(checkpoint?.modelConfig ?? {}, files.adapters?.name ?? where);
   const placement = options.placement ?? settings.placement;

@@ -2,7 +2,7 @@ import type { Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import type { Matrix, WeightFormat } from "../../kernels/matrix.ts";
 import type { Gpu } from "../gpu.ts";
 import { countParameters, expectShapes, type Tensors } from "../tensors.ts";
-import { concat, type LoadProgress, Uploader } from "../weights.ts";
+import { concat, type LoadProgress, type Part, Uploader } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import type { Family, LayerWeights, Linear } from "./family.ts";
 
@@ -95,16 +95,20 @@ async function loadLayer(
 ): Promise<LayerWeights> {
   const { names } = family;
   const [q, k, v] = qkvRows(c);
-  const order = family.interleavedQkv ? apart(c) : undefined;
-  const gated = names.up.length === 2;
+  const qkv = family.interleavedQkv
+    ? names.qkv.map((name) => ({ name, rows: q + k + v, place: apart(c) }))
+    : names.qkv.map((name, i) => ({ name, rows: [q, k, v][i] ?? 0 }));
+  const halves = names.up.length;
+  // A unit's gate and up side by side.
+  const up = names.up.map((name, i) => ({ name, rows: c.inner, place: (row: number) => halves * row + i }));
   return {
     index,
     norm1: await readNorm(from, names.norm1, family, c),
     norm2: await readNorm(from, names.norm2, family, c),
-    qkv: await readLinear(from, names.qkv, [q + k + v, c.size], c.attentionBias, { order }),
-    out: await readLinear(from, [names.out], [c.size, q], c.attentionBias),
-    up: await readLinear(from, names.up, [names.up.length * c.inner, c.size], c.mlpBias, { gated }),
-    down: await readLinear(from, [names.down], [c.size, c.inner], c.mlpBias),
+    qkv: await readLinear(from, qkv, c.size, c.attentionBias),
+    out: await readLinear(from, [{ name: names.out, rows: c.size }], q, c.attentionBias),
+    up: await readLinear(from, up, c.size, c.mlpBias),
+    down: await readLinear(from, [{ name: names.down, rows: c.size }], c.inner, c.mlpBias),
   };
 }
 
@@ -114,43 +118,22 @@ async function readNorm(from: Uploader, name: string, { rms }: Family, c: Decode
   return { buffer: from.upload(name, concat([weight, bias])), rms, eps: c.eps };
 }
 
-/** Matrices one under another as one, `order` naming the row that comes r-th, or a unit's two halves side by side. */
+/** Matrices as one, and their biases. */
 async function readLinear(
   from: Uploader,
-  names: readonly string[],
-  [rows, columns]: readonly [number, number],
+  parts: readonly Part[],
+  columns: number,
   biased: boolean,
-  layout: { readonly order?: Uint32Array | undefined; readonly gated?: boolean } = {},
 ): Promise<Linear> {
-  const order = layout.gated
-    ? Uint32Array.from({ length: rows }, (_, r) => (r >> 1) + (r % 2) * (rows / 2))
-    : layout.order;
-  const stacked = async (suffix: string, width: number): Promise<Float32Array<ArrayBuffer>> => {
-    const parts = [];
-    for (const name of names) parts.push(await from.read(name + suffix));
-    const values = parts.length === 1 ? (parts[0] ?? new Float32Array()) : concat(parts);
-    return order ? permuteRows(values, order, width) : values;
+  const called = (what: string): Part[] => parts.map((part) => ({ ...part, name: `${part.name}.${what}` }));
+  const weight = await from.matrix(columns, called("weight"));
+  return biased ? { weight, bias: await from.vector(called("bias")) } : { weight };
+}
+
+/** Where a row of `[H, 3, hd]` lies in `[3, H, hd]`. */
+const apart =
+  ({ heads, headSize }: DecoderConfig) =>
+  (row: number): number => {
+    const block = Math.floor(row / headSize);
+    return ((block % 3) * heads + Math.floor(block / 3)) * headSize + (row % headSize);
   };
-  const weight = from.pack(names.join(", "), await stacked(".weight", columns), [rows, columns]);
-  if (!biased) return { weight };
-  return { weight, bias: from.upload(`${names.join(", ")} bias`, await stacked(".bias", 1)) };
-}
-
-function permuteRows(values: Float32Array, order: Uint32Array, width: number): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(values.length);
-  for (const [r, row] of order.entries()) out.set(values.subarray(row * width, (row + 1) * width), r * width);
-  return out;
-}
-
-/** Rows of `[H, 3, hd]` in the order `[3, H, hd]`. */
-function apart({ heads, headSize }: DecoderConfig): Uint32Array {
-  const order = new Uint32Array(3 * heads * headSize);
-  for (let part = 0; part < 3; part++) {
-    for (let head = 0; head < heads; head++) {
-      for (let i = 0; i < headSize; i++) {
-        order[(part * heads + head) * headSize + i] = (head * 3 + part) * headSize + i;
-      }
-    }
-  }
-  return order;
-}
