@@ -10,7 +10,7 @@ import {
   type OpenOptions,
   requestAdapter,
 } from "../engine/platform/node/index.ts";
-import type { WeightFormat } from "../kernels/matrix.ts";
+import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
 
 /** A number within bounds, for `argParser`. */
@@ -42,8 +42,6 @@ export interface ModelFlags extends DeviceFlags {
   readonly attention?: AttentionMode;
   readonly format: WeightFormat;
 }
-
-export const weightFormats: readonly WeightFormat[] = ["f32", "f16"];
 
 /** Adds what says which model runs, and how. */
 export function withModel(command: Command): Command {

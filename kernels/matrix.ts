@@ -1,12 +1,19 @@
 import { ceilDivide, type Kernel } from "./kernel.ts";
-import float16 from "./lib/float16.wgsl";
 import weightF16 from "./lib/weight-f16.wgsl";
 import weightF32 from "./lib/weight-f32.wgsl";
+import weightQ4 from "./lib/weight-q4.wgsl";
+import weightQ8 from "./lib/weight-q8.wgsl";
 
-/** How a matrix's elements are kept on the GPU; sums are always f32. */
-export type WeightFormat = "f32" | "f16";
+/** Every {@link WeightFormat}. */
+export const weightFormats = ["f32", "f16", "q8", "q4"] as const;
 
-/** A weight matrix on the GPU, `[rows, columns]`, each row padded with zeros to whole slices of 32 columns. */
+/**
+ * How a matrix's elements are kept on the GPU; sums are always f32. `q8` and `q4` keep slices of 32 columns as whole
+ * numbers of 8 and 4 bits with a scale, and for `q4` a minimum, of their own: 9 and 5 bits a weight in all.
+ */
+export type WeightFormat = (typeof weightFormats)[number];
+
+/** A weight matrix on the GPU, `[rows, columns]`, each row padded to whole slices of 32 columns. */
 export interface Matrix {
   readonly buffer: GPUBuffer;
   readonly rows: number;
@@ -17,15 +24,32 @@ export interface Matrix {
 /** Slices of 32 columns in a row: the unit in which every product sums (`lib/product.wgsl`). */
 export const slicesOf = (columns: number): number => ceilDivide(columns, 32);
 
+const sliceBytes: Readonly<Record<WeightFormat, number>> = { f32: 128, f16: 64, q8: 36, q4: 20 };
+
 /** Bytes that `rows` padded rows of `columns` take. */
 export const matrixBytes = (rows: number, columns: number, format: WeightFormat): number =>
-  rows * slicesOf(columns) * 32 * (format === "f32" ? 4 : 2);
+  rows * slicesOf(columns) * sliceBytes[format];
 
-/** The kernel's text for each weight format: `parts` after the format's `Weight4`, `unpack_weights`, `pack_weights`. */
-export function kernelPerFormat(name: string, ...parts: string[]): Readonly<Record<WeightFormat, Kernel>> {
-  const make = (format: WeightFormat, prelude: string): Kernel => ({
+const preludes: Readonly<Record<WeightFormat, string>> = {
+  f32: weightF32,
+  f16: weightF16,
+  q8: weightQ8,
+  q4: weightQ4,
+};
+
+/**
+ * The kernel's text for each weight format: the format's `WeightWord` and `load_weights`, which reads the kernel's
+ * binding `weight`, an `array<WeightWord>`; then `parts`, some of them one for each format.
+ */
+export function kernelPerFormat(
+  name: string,
+  ...parts: (string | Readonly<Record<WeightFormat, string>>)[]
+): Readonly<Record<WeightFormat, Kernel>> {
+  const make = (format: WeightFormat): Kernel => ({
     name: `${name}-${format}`,
-    code: [prelude, ...parts].join("\n"),
+    code: [preludes[format], ...parts.map((part) => (typeof part === "string" ? part : part[format]))].join(
+      "\n",
+    ),
   });
-  return { f32: make("f32", weightF32), f16: make("f16", float16 + weightF16) };
+  return { f32: make("f32"), f16: make("f16"), q8: make("q8"), q4: make("q4") };
 }

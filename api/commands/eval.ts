@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option, Command as Subcommand } from "commander";
 import { ResonantError } from "../../engine/errors.ts";
 import type { Evaluation } from "../../engine/evaluate.ts";
-import type { WeightFormat } from "../../kernels/matrix.ts";
-import { jsonOption, type ModelFlags, numberIn, openModel, weightFormats, withModel } from "../options.ts";
+import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
+import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 
 interface Flags extends ModelFlags {

@@ -12,7 +12,7 @@ import {
   uploadSchedule,
 } from "../../test/gpu.ts";
 import type { WeightFormat } from "../matrix.ts";
-import { roundToFloat16 } from "../pack-weight/reference.ts";
+import { keptReference } from "../pack-weight/reference.ts";
 import { embed } from "./embed.ts";
 import { embedReference } from "./reference.ts";
 
@@ -27,6 +27,8 @@ const cases: [size: number, vocabulary: number, streams: number, length: number,
   [65, 260, 1, 1, "f32"],
   [256, 37, 5, 1, "f16"],
   [769, 37, 1, 33, "f32"],
+  [65, 37, 2, 3, "q8"],
+  [100, 37, 2, 3, "q4"],
 ];
 
 it.each(cases)(
@@ -51,7 +53,7 @@ it.each(cases)(
     await runDispatches(gpu, [fed], shape);
 
     const values = await gpu.readFloats(h);
-    const rounded = format === "f16" ? table.map(roundToFloat16) : table;
+    const rounded = keptReference(table, size, format);
     expect(untouched(values, shape.rows * size)).toBe(true);
     const expected = Float32Array.from(embedReference(tokens, rounded, size));
     expect(firstDifference(values.subarray(0, shape.rows * size), expected)).toBe(-1);

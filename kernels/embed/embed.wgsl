@@ -6,7 +6,7 @@ override VOCAB: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>; // [rows]
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>; // [VOCAB, K4]
+@group(0) @binding(2) var<storage, read> weight: array<WeightWord>; // [VOCAB, K4]
 @group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // [slots, VOCAB]
 @group(0) @binding(4) var<storage, read_write> schedule: Schedule;
 @group(0) @binding(5) var<storage, read_write> h: array<f32>; // [rows, D]
@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
   }
   for (var i = lane; i < K4; i += 64u) {
-    let values = unpack_weights(weight[token * K4 + i]);
+    let values = load_weights(token * K4 + i);
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       h[row * D + i * 4u + c] = values[c];
     }

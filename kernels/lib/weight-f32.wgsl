@@ -1,10 +1,6 @@
-// Four consecutive weights of a row, as stored for f32.
-alias Weight4 = vec4f;
+// The i-th four consecutive weights of the kernel's `weight`, as stored for f32.
+alias WeightWord = vec4f;
 
-fn unpack_weights(packed: Weight4) -> vec4f {
-  return packed;
-}
-
-fn pack_weights(values: vec4f) -> Weight4 {
-  return values;
+fn load_weights(i: u32) -> vec4f {
+  return weight[i];
 }

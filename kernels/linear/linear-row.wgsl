@@ -7,7 +7,7 @@ override NORM: bool;
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> source: array<f32>; // X [rows, in_stride], K from in_offset
 @group(0) @binding(2) var<storage, read> norm: array<f32>; // [2, K]: weight, bias
-@group(0) @binding(3) var<storage, read> weight: array<Weight4>; // [≥ first_row + N, K4]
+@group(0) @binding(3) var<storage, read> weight: array<WeightWord>; // [≥ first_row + N, K4]
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let slice = (task % SLICES) * SLICE4;
     var sum = 0.0;
     for (var i = slice; i < slice + SLICE4; i++) {
-      sum = multiply_add(unpack_weights(weight[(shape.first_row + column) * K4 + i]), input[i], sum);
+      sum = multiply_add(load_weights((shape.first_row + column) * K4 + i), input[i], sum);
     }
     partial[task] = sum;
   }

@@ -13,8 +13,8 @@ import {
 import type { Dispatch } from "../kernel.ts";
 import { layerNorm, type Norm } from "../layer-norm/layer-norm.ts";
 import { layerNormReference, type NormKind } from "../layer-norm/reference.ts";
-import type { WeightFormat } from "../matrix.ts";
-import { roundToFloat16 } from "../pack-weight/reference.ts";
+import { type WeightFormat, weightFormats } from "../matrix.ts";
+import { keptReference } from "../pack-weight/reference.ts";
 import { type Epilogue, linear, linearRow, type Product } from "./linear.ts";
 import {
   activationReference,
@@ -25,7 +25,6 @@ import {
 } from "./reference.ts";
 
 const gpu = await testGpu();
-const formats: WeightFormat[] = ["f32", "f16"];
 
 /** A product's numbers: K inputs, N rows of W, of which a gated unit has two for each output. */
 interface Case {
@@ -59,7 +58,7 @@ const interleaved = (bias: Float32Array): Float32Array<ArrayBuffer> =>
 function expectedOf(c: Case, kind?: NormKind): Float64Array {
   const { x, weight, bias, before, norm } = dataOf(c);
   const input = kind ? layerNormReference(x, norm.subarray(0, c.k), norm.subarray(c.k), c.k, kind) : x;
-  const rounded = c.format === "f16" ? weight.map(roundToFloat16) : weight;
+  const rounded = keptReference(weight, c.k, c.format);
   const sums = linearReference(input, rounded, c.bias ? bias : undefined, [c.rows, c.n, c.k]);
   if (c.epilogue === "gated") return gluReference(sums, c.n / 2);
   if (c.epilogue === "swiglu") return swigluReference(sums, c.n / 2);
@@ -107,7 +106,7 @@ const sizes: [rows: number, k: number, n: number][] = [
 
 it.each(
   sizes.flatMap(([rows, k, n], i) =>
-    (i % 2 ? formats : formats.slice(0, 1)).map((f) => [rows, k, n, f] as const),
+    (i % 2 ? weightFormats : (["f32"] as const)).map((f) => [rows, k, n, f] as const),
   ),
 )("agrees with the reference on %i rows of %i by %i in %s", async (rows, k, n, format) => {
   const c = { ...base, rows, k, n, format };
@@ -129,6 +128,9 @@ it.each([
   ["silu", "f16"],
   ["swiglu", "f32"],
   ["swiglu", "f16"],
+  ["gated", "q8"],
+  ["add", "q4"],
+  ["swiglu", "q4"],
 ] as const)("gives the same bits from both kernels for %s in %s", async (epilogue, format) => {
   const c = { ...base, epilogue, format };
   const values = await many(c);
@@ -144,6 +146,8 @@ it.each([
   [33, "gelu", "f32", { eps: 1e-12 }],
   [65, "swiglu", "f32", { rms: true }],
   [256, "swiglu", "f16", { eps: 1e-6, rms: true }],
+  [65, "gated", "q4", {}],
+  [65, "store", "q8", { rms: true }],
 ] as [number, Epilogue, WeightFormat, NormKind][])(
   "normalises %i inputs to the same bits within a row's product as before a batch's: %s, %s, %o",
   async (k, epilogue, format, kind) => {

@@ -3,7 +3,7 @@
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @group(0) @binding(2) var<storage, read> x: array<f32>; // [rows, in_stride], K from in_offset
-@group(0) @binding(3) var<storage, read> weight: array<Weight4>; // [≥ first_row + N, slices · 8]
+@group(0) @binding(3) var<storage, read> weight: array<WeightWord>; // [≥ first_row + N, slices · 8]
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     for (var i = lane; i < 256u; i += 64u) {
       let column = min(first_column + i / 8u, shape.outputs - 1u);
-      w_tile[i] = unpack_weights(weight[((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u]);
+      w_tile[i] = load_weights(((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u);
     }
     workgroupBarrier();
     var sum0 = vec4f();

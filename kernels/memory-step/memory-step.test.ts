@@ -17,7 +17,7 @@ import {
 import { linear } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
 import { decayTable, memoryScan } from "../memory-scan/memory-scan.ts";
-import { roundToFloat16 } from "../pack-weight/reference.ts";
+import { keptReference } from "../pack-weight/reference.ts";
 import { memoryStep } from "./memory-step.ts";
 import { memoryStepReference } from "./reference.ts";
 
@@ -125,6 +125,8 @@ const cases: Case[] = [
   { ...base, size: 64, streams: 5, gated: false, format: "f16" },
   { ...base, size: 66, format: "f16", pvm: false },
   { ...base, size: 256 },
+  { ...base, size: 66, format: "q8" },
+  { ...base, size: 64, format: "q4" },
   { ...base, size: 1, plm: false, gated: false },
   { ...base, size: 33, plm: false, gated: false, format: "f16" },
   { ...base, size: 65, plm: false },
@@ -141,7 +143,7 @@ describe.each(cases)("for %o", (c) => {
     expect(untouched(values.gates, streams * 2 * size)).toBe(true);
     expect(untouched(values.memory, streams * 2 * size)).toBe(true);
     expect(untouched(values.plm, c.plm ? streams * size : 0)).toBe(true);
-    const weight = c.format === "f16" ? data.weight.map(roundToFloat16) : data.weight;
+    const weight = keptReference(data.weight, size, c.format);
     const padded = { weight: new Float32Array(3 * size * size), bias: new Float32Array(3 * size) };
     padded.weight.set(weight);
     padded.bias.set(data.bias);

@@ -11,7 +11,7 @@ override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
 @group(0) @binding(2) var<storage, read> mixed: array<f32>; // [rows, 2, D]: u second
 @group(0) @binding(3) var<storage, read> decay: array<Decay>; // [PAIRS]
 @group(0) @binding(4) var<storage, read> state: array<f32>; // [slots, layers, TAIL + PVM + PLM, D]
-@group(0) @binding(5) var<storage, read> weight: array<Weight4>; // [3D, K4]: PVM gate, PLM gate, PLM out
+@group(0) @binding(5) var<storage, read> weight: array<WeightWord>; // [3D, K4]: PVM gate, PLM gate, PLM out
 @group(0) @binding(6) var<storage, read> bias: array<f32>; // [3D]
 @group(0) @binding(7) var<storage, read_write> gates: array<f32>; // [rows, 2, D]: PVM's, PLM's
 @group(0) @binding(8) var<storage, read_write> memory: array<f32>; // [rows, 2, D]: m, z
@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       for (var i = slice; i < slice + SLICE4; i++) {
         let k = select(0u, K, kind == 2u) + i * 4u;
         let x = vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
-        sum = multiply_add(unpack_weights(weight[(kind * D + column) * K4 + i]), x, sum);
+        sum = multiply_add(load_weights((kind * D + column) * K4 + i), x, sum);
       }
     }
     partial[task] = sum;

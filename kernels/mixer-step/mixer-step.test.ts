@@ -16,7 +16,7 @@ import {
 import { layerNorm } from "../layer-norm/layer-norm.ts";
 import { linear } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
-import { roundToFloat16 } from "../pack-weight/reference.ts";
+import { keptReference } from "../pack-weight/reference.ts";
 import { shortConv } from "../short-conv/short-conv.ts";
 import { mixerStep } from "./mixer-step.ts";
 import { mixerStepReference } from "./reference.ts";
@@ -93,6 +93,8 @@ const cases: [size: number, taps: number, streams: number, format: WeightFormat]
   [65, 4, 4, "f16"],
   [256, 4, 2, "f32"],
   [769, 3, 2, "f16"],
+  [65, 4, 3, "q8"],
+  [256, 4, 2, "q4"],
 ];
 
 it.each(cases)(
@@ -101,7 +103,7 @@ it.each(cases)(
     const all = setUp(size, taps, streams, format);
     const values = await step(all, size, taps);
     const { data, layout } = all;
-    const weight = format === "f16" ? data.weight.map(roundToFloat16) : data.weight;
+    const weight = keptReference(data.weight, size, format);
     for (let stream = 0; stream < streams; stream++) {
       const base = (slot + stream) * layout.slotStride + layer * layout.layerStride;
       const expected = mixerStepReference(

@@ -9,7 +9,7 @@ override TAPS: u32;
 @group(0) @binding(3) var<storage, read> state: array<f32>; // tail at its head: [slots, layers, TAPS − 1 …, D]
 @group(0) @binding(4) var<storage, read> norm: array<f32>; // [2, D]: weight, bias
 @group(0) @binding(5) var<storage, read> conv: array<f32>; // [TAPS + 1, D]: taps oldest first, then bias
-@group(0) @binding(6) var<storage, read> weight: array<Weight4>; // [2D, K4], a unit's two halves side by side
+@group(0) @binding(6) var<storage, read> weight: array<WeightWord>; // [2D, K4], a unit's two halves side by side
 @group(0) @binding(7) var<storage, read> bias: array<f32>; // [2D]
 @group(0) @binding(8) var<storage, read_write> mixed: array<f32>; // [rows, 2, D]: x, u
 
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let slice = (task % SLICES) * SLICE4;
     var sum = 0.0;
     for (var i = slice; i < slice + SLICE4; i++) {
-      sum = multiply_add(unpack_weights(weight[column * K4 + i]), input[i], sum);
+      sum = multiply_add(load_weights(column * K4 + i), input[i], sum);
     }
     partial[task] = sum;
   }

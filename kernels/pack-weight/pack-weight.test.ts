@@ -1,7 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { firstDifference, randomFloats, testGpu, uploadMatrix } from "../../test/gpu.ts";
-import { type Matrix, slicesOf, type WeightFormat } from "../matrix.ts";
-import { fromFloat16Bits, packReference, roundToFloat16 } from "./reference.ts";
+import {
+  firstDifference,
+  mulberry32,
+  poisoned,
+  randomFloats,
+  runDispatches,
+  testGpu,
+  uploadMatrix,
+} from "../../test/gpu.ts";
+import { type Matrix, matrixBytes, slicesOf, weightFormats } from "../matrix.ts";
+import { PACK_ERROR_BYTES, packError, packWeight, relativePackError } from "./pack-weight.ts";
+import {
+  fromFloat16Bits,
+  keptReference,
+  packReference,
+  quantize4Reference,
+  quantize8Reference,
+  roundToFloat16,
+} from "./reference.ts";
 
 const gpu = await testGpu();
 
@@ -64,7 +80,7 @@ const shapes: [number, number][] = [
   [8, 769],
 ];
 
-describe.each(["f32", "f16"] as WeightFormat[])("rows in %s", (format) => {
+describe.each(["f32", "f16"] as const)("rows in %s", (format) => {
   it.each(shapes)("lie in order and padded with zeros, [%i, %i]", async (rows, columns) => {
     const values = randomFloats(rows, rows * columns);
     const padded = slicesOf(columns) * 32;
@@ -78,14 +94,6 @@ describe.each(["f32", "f16"] as WeightFormat[])("rows in %s", (format) => {
     }
   });
 
-  it("leave the rows before and after them alone", async () => {
-    const weight = uploadMatrix(gpu, randomFloats(1, 4 * 33), [4, 33], format, { margin: 2 });
-    const words = new Uint32Array(await gpu.read(weight.buffer));
-    const margin = (words.length / 8) * 2;
-    expect(words.subarray(0, margin).every((word) => word === 0x7fc00000)).toBe(true);
-    expect(words.subarray(-margin).every((word) => word === 0x7fc00000)).toBe(true);
-  });
-
   it("are all converted where they outnumber the threads of one dispatch", async () => {
     const [rows, columns] = [2 ** 17, 33];
     const values = new Float32Array(rows * columns);
@@ -96,4 +104,144 @@ describe.each(["f32", "f16"] as WeightFormat[])("rows in %s", (format) => {
     const first = format === "f32" ? new Float32Array(last)[0] : fromFloat16Bits(new Uint16Array(last)[0]!);
     expect(first).toBe(2047);
   });
+});
+
+/** Slices of 32 that are hard to quantize. */
+function hardSlices(): Float32Array<ArrayBuffer> {
+  const next = mulberry32(7);
+  const slice = (make: (i: number) => number) => Float32Array.from({ length: 32 }, (_, i) => make(i));
+  const bits = (x: number, change: number) => {
+    const words = new Uint32Array(Float32Array.of(x).buffer);
+    words[0]! += change;
+    return new Float32Array(words.buffer)[0]!;
+  };
+  const ties = (scale: number, top: number, change: number) =>
+    slice((i) => (i === 0 ? top * scale : bits(((i * 5) % top) * scale + scale / 2, change)));
+  const largest = 3.4028234663852886e38;
+  const slices = [
+    slice(() => 0),
+    slice(() => -0),
+    ...[0.1, -0.1, 1, -127, 65504, -65504, 1e-30, 1e-40, largest].map((x) => slice(() => x)),
+    ...[1e-39, 1e-30, 2 ** -80, 1e-20, 1e-7, 65504, 65520, 1e20, largest].flatMap((size) => [
+      slice(() => (2 * next() - 1) * size),
+      slice((i) => (i % 2 ? size : -size)),
+      slice((i) => (i === 3 ? size : 0)),
+      slice((i) => (i === 3 ? -size : next() * size * 1e-3)),
+    ]),
+    ...[1, 2 ** -20, 3, 0.7109375].flatMap((scale) =>
+      [-1, 0, 1].flatMap((change) => [
+        ties(scale, 127, change),
+        ties(scale, 15, change),
+        ties(scale, 127, change).map((x) => -x),
+        ties(scale, 15, change).map((x) => 100 * scale - x),
+      ]),
+    ),
+    ...[0, 1, 2, 7].map((change) => slice((i) => bits(i % 3 ? 0.1 : -0.1, i % 2 ? change : 0))),
+    ...[0, 1, 2, 7].map((change) => slice((i) => bits(0.1, i % 2 ? change : 0))),
+    ...Array.from({ length: 2000 }, (_, i) =>
+      randomFloats(i, 32, -(2 ** ((i % 40) - 30)), 2 ** ((i % 29) - 20)),
+    ),
+    ...Array.from({ length: 2000 }, () => {
+      const grid = 2 ** -Math.floor(12 * next());
+      return slice(() => Math.round(40 * next() - 20) * grid);
+    }),
+  ];
+  const out = new Float32Array(slices.length * 32);
+  slices.forEach((values, i) => {
+    out.set(values, 32 * i);
+  });
+  return out;
+}
+
+describe.each([
+  ["q8", quantize8Reference, 9],
+  ["q4", quantize4Reference, 5],
+] as const)("slices in %s", (format, quantize, size) => {
+  it("are, word for word, the reference's", async () => {
+    const values = hardSlices();
+    const weight = uploadMatrix(gpu, values, [values.length / 32, 32], format);
+    const words = new Uint32Array(await gpu.read(weight.buffer));
+    const wrong = [];
+    for (let i = 0; i < values.length / 32; i++) {
+      const slice = values.subarray(32 * i, 32 * i + 32);
+      const own = words.subarray(size * i, size * (i + 1));
+      const expected = quantize(slice).words;
+      if (firstDifference(own, expected) >= 0) wrong.push({ slice, own, expected });
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(shapes)("lie in order, each quantized by itself, [%i, %i]", async (rows, columns) => {
+    const values = randomFloats(rows, rows * columns);
+    for (const gated of [false, true]) {
+      const weight = uploadMatrix(gpu, values, [rows, columns], format, { gated, margin: 3 });
+      const words = new Uint32Array(await gpu.read(weight.buffer));
+      const slices = slicesOf(columns);
+      for (let row = 0; row < rows; row++) {
+        const origin = gated ? Math.floor(row / 2) + (row % 2) * (rows / 2) : row;
+        for (let slice = 0; slice < slices; slice++) {
+          const start = origin * columns + 32 * slice;
+          const end = Math.min(start + 32, (origin + 1) * columns);
+          const at = ((row + 3) * slices + slice) * size;
+          const expected = quantize(values.subarray(start, end)).words;
+          expect(firstDifference(words.subarray(at, at + size), expected)).toBe(-1);
+        }
+      }
+    }
+  });
+
+  it("keep weights to half a step", () => {
+    for (let seed = 0; seed < 50; seed++) {
+      const slice = randomFloats(seed, 32, -0.3, seed / 10);
+      const range =
+        format === "q8"
+          ? Math.max(...slice.map(Math.abs)) / 127
+          : (Math.max(...slice) - Math.min(...slice)) / 15;
+      const kept = quantize(slice).values;
+      expect(Math.max(...slice.map((x, i) => Math.abs(x - kept[i]!)))).toBeLessThan(0.51 * range);
+    }
+  });
+});
+
+describe.each(weightFormats)("rows packed in %s", (format) => {
+  it("leave the rows before and after them alone", async () => {
+    const weight = uploadMatrix(gpu, randomFloats(1, 4 * 33), [4, 33], format, { margin: 2 });
+    const words = new Uint32Array(await gpu.read(weight.buffer));
+    const margin = (words.length / 8) * 2;
+    expect(words.subarray(0, margin).every((word) => word === 0x7fc00000)).toBe(true);
+    expect(words.subarray(-margin).every((word) => word === 0x7fc00000)).toBe(true);
+  });
+
+  it("differ from those read by a relative error that the GPU tells", async () => {
+    for (const [rows, columns, gated] of [
+      [34, 65, true],
+      [130, 300, false],
+    ] as const) {
+      const values = randomFloats(rows, rows * columns, -0.4, 0.3);
+      const weight = {
+        buffer: poisoned(gpu, "weight", matrixBytes(rows + 1, columns, format) / 4),
+        rows,
+        columns,
+        format,
+      };
+      const sums = poisoned(gpu, "sums", PACK_ERROR_BYTES / 4);
+      const packing = { matrix: gpu.upload("matrix", values), rows, weight, firstRow: 1, gated };
+      await runDispatches(gpu, [packWeight(gpu, packing), packError(gpu, packing, sums)], {
+        rows: 1,
+        length: 1,
+      });
+      const kept = keptReference(values, columns, format);
+      const norm = (of: Float32Array) => Math.sqrt(of.reduce((sum, x) => sum + x * x, 0));
+      const expected = norm(values.map((x, k) => x - kept[k]!)) / norm(values);
+      const error = relativePackError(await gpu.readFloats(sums));
+      expect(Math.abs(error - expected)).toBeLessThanOrEqual(1e-5 * expected);
+      const bounds = { f32: [0, 0], f16: [1e-5, 5e-4], q8: [1e-3, 1e-2], q4: [0.01, 0.1] }[format];
+      expect(error).toBeGreaterThanOrEqual(bounds[0]!);
+      expect(error).toBeLessThanOrEqual(bounds[1]!);
+    }
+  });
+});
+
+it("a matrix of zeros has no error", () => {
+  expect(relativePackError([0, 0, 0, 0])).toBe(0);
 });

@@ -1,8 +1,26 @@
 import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import float16 from "../lib/float16.wgsl";
+import reduce from "../lib/reduce.wgsl";
 import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import asRead from "./as-read.wgsl";
+import errorSource from "./pack-error.wgsl";
+import packF16 from "./pack-f16.wgsl";
+import packF32 from "./pack-f32.wgsl";
+import packQ4 from "./pack-q4.wgsl";
+import packQ8 from "./pack-q8.wgsl";
 import source from "./pack-weight.wgsl";
+import quantize from "./quantize.wgsl";
 
-const kernels = kernelPerFormat("pack-weight", source);
+const packers = kernelPerFormat(
+  "pack-weight",
+  asRead,
+  { f32: packF32, f16: float16 + packF16, q8: quantize + packQ8, q4: quantize + packQ4 },
+  source,
+);
+const errors = kernelPerFormat("pack-error", asRead, reduce, errorSource);
+
+/** Vec4s that a thread packs: `UNIT`. */
+const units = { f32: 1, f16: 1, q8: 8, q4: 8 } as const;
 
 export interface PackWeight {
   /** f32 `[rows, columns]`, as read. */
@@ -15,20 +33,47 @@ export interface PackWeight {
   readonly gated?: boolean;
 }
 
-/** Converts a matrix into the padded rows and the format that the products read, on the GPU. */
-export function packWeight(host: KernelHost, p: PackWeight): Dispatch {
-  const k4 = slicesOf(p.weight.columns) * 8;
-  return dispatch(
-    host,
-    kernels[p.weight.format],
-    {
-      N: p.rows,
-      K: p.weight.columns,
-      K4: k4,
-      GATED: p.gated ?? false,
-      FIRST_ROW: p.firstRow ?? 0,
-    },
-    [p.matrix, p.weight.buffer],
-    () => [Math.min(ceilDivide(p.rows * k4, 64), 65535), 1],
+/** `Rows` of `as-read.wgsl`. */
+const shapeOf = (host: KernelHost, { rows, weight, gated = false, firstRow = 0 }: PackWeight): GPUBuffer =>
+  host.uniform(
+    "shape of a matrix",
+    Uint32Array.of(rows, weight.columns, slicesOf(weight.columns) * 8, Number(gated), firstRow),
   );
+
+/**
+ * Converts a matrix into the padded rows and the format that the products read, on the GPU. The values of a quantized
+ * one are finite.
+ */
+export function packWeight(host: KernelHost, p: PackWeight): Dispatch {
+  const { weight, rows, matrix } = p;
+  const threads = (rows * slicesOf(weight.columns) * 8) / units[weight.format];
+  return dispatch(host, packers[weight.format], {}, [shapeOf(host, p), matrix, weight.buffer], () => [
+    Math.min(ceilDivide(threads, 64), 65535),
+    1,
+  ]);
+}
+
+const ERROR_WORKGROUPS = 256;
+
+/** Bytes of the sums of {@link packError}. */
+export const PACK_ERROR_BYTES = ERROR_WORKGROUPS * 8;
+
+/** After {@link packWeight} with the same `p`: sums for {@link relativePackError} into `sums`, {@link PACK_ERROR_BYTES} long. */
+export function packError(host: KernelHost, p: PackWeight, sums: GPUBuffer): Dispatch {
+  const buffers = [shapeOf(host, p), p.matrix, p.weight.buffer, sums];
+  return dispatch(host, errors[p.weight.format], {}, buffers, () => [ERROR_WORKGROUPS, 1]);
+}
+
+/**
+ * ‖W − Q(W)‖ / ‖W‖, Frobenius norms, from what {@link packError} summed; of several parts of a matrix, from all of their
+ * sums. 0 for a matrix of zeros.
+ */
+export function relativePackError(sums: ArrayLike<number>): number {
+  let error = 0;
+  let size = 0;
+  for (let i = 0; i < sums.length; i += 2) {
+    error += sums[i] ?? 0;
+    size += sums[i + 1] ?? 0;
+  }
+  return size > 0 ? Math.sqrt(error / size) : 0;
 }

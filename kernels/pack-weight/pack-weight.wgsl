@@ -1,29 +1,15 @@
-// A matrix as read, [N, K] f32, into the rows the products read: padded to whole slices of 32, in the run-time format,
-// and, for a gated unit, its halves' rows side by side (row 2j is j of the first half, 2j + 1 of the second).
-override N: u32;
-override K: u32;
-override K4: u32; // vec4s in a padded row
-override GATED: bool;
-override FIRST_ROW: u32; // where the rows start in `weight`
-
-@group(0) @binding(0) var<storage, read> matrix: array<f32>; // [N, K]
-@group(0) @binding(1) var<storage, read_write> weight: array<Weight4>; // [≥ FIRST_ROW + N, K4]
+// A matrix into the rows and the format that the products read. A thread packs UNIT vec4s, a whole slice where the format
+// takes slices together.
+@group(0) @binding(2) var<storage, read_write> weight: array<WeightWord>; // [≥ first_row + N, k4]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  for (var i = id.x; i < N * K4; i += groups.x * 64u) {
-    let row = i / K4;
-    var origin = row;
-    if (GATED) {
-      origin = row / 2u + select(0u, N / 2u, row % 2u == 1u);
+  for (var unit = id.x; unit < shape.rows * shape.k4 / UNIT; unit += groups.x * 64u) {
+    var values = array<vec4f, UNIT>();
+    for (var i = 0u; i < UNIT; i++) {
+      values[i] = as_read(unit * UNIT + i);
     }
-    var values = vec4f();
-    for (var c = 0u; c < 4u; c++) {
-      let k = (i % K4) * 4u + c;
-      if (k < K) {
-        values[c] = matrix[origin * K + k];
-      }
-    }
-    weight[FIRST_ROW * K4 + i] = pack_weights(values);
+    let columns = real_columns((unit * UNIT % shape.k4) * 4u, UNIT * 4u);
+    pack(shape.first_row * shape.k4 / UNIT + unit, columns, &values);
   }
 }

@@ -1,3 +1,5 @@
+import type { WeightFormat } from "../matrix.ts";
+
 /**
  * The IEEE binary16 nearest to `x`, ties to even: 11 significant bits, exponents from −14, in steps of 2⁻²⁴ below
  * 2⁻¹⁴, infinite from 65520.
@@ -38,6 +40,79 @@ export function packReference(
   for (let row = 0; row < rows; row++) {
     const to = !gated ? row : row < rows / 2 ? 2 * row : 2 * (row - rows / 2) + 1;
     for (let k = 0; k < columns; k++) out[to * padded + k] = matrix[row * columns + k]!;
+  }
+  return out;
+}
+
+/** A slice of a row as it is kept: its words, and what they stand for. */
+export interface Slice {
+  readonly words: Uint32Array;
+  readonly values: Float64Array;
+}
+
+/** The nearest number to `x` in steps of the last of `bits` significant bits, towards +∞ or −∞. */
+function roundTo(x: number, bits: number, towards: typeof Math.ceil): number {
+  if (x === 0) return 0;
+  const step = 2 ** (Math.floor(Math.log2(Math.abs(x))) + 1 - bits);
+  return towards(x / step) * step;
+}
+
+/** Numbers below 2⁻⁸⁰ count as zero, those above 2¹⁰⁰ as that. */
+const tame = (x: number): number =>
+  Math.abs(x) < 2 ** -80 ? 0 : Math.max(-(2 ** 100), Math.min(2 ** 100, x));
+
+const floatBits = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0]!;
+
+/**
+ * Up to 32 consecutive weights as q8: the scale is the smallest number of 16 significant bits of which no weight is more
+ * than 127-fold, each weight the nearest multiple, ties away from zero.
+ */
+export function quantize8Reference(weights: ArrayLike<number>): Slice {
+  const tamed = Array.from(weights, tame);
+  const scale = roundTo(Math.max(...tamed.map(Math.abs)) / 127, 16, Math.ceil);
+  const codes = tamed.map((x) =>
+    scale === 0 ? 0 : Math.sign(x) * Math.floor(Math.abs(x) / scale + 0.5) + 0,
+  );
+  const words = new Uint32Array(9);
+  words[0] = floatBits(scale);
+  new Int8Array(words.buffer, 4).set(codes);
+  return { words, values: Float64Array.from(codes, (code) => code * scale) };
+}
+
+/**
+ * Up to 32 consecutive weights as q4: the minimum is rounded down to 8 significant bits, the scale is the smallest number
+ * of 8 that makes 15 steps from there reach the maximum; each weight the nearest of the 16 levels, ties upwards. What
+ * lies between levels is f32.
+ */
+export function quantize4Reference(weights: ArrayLike<number>): Slice {
+  const tamed = Array.from(weights, tame);
+  const minimum = roundTo(Math.min(...tamed), 8, Math.floor);
+  const scale = roundTo(Math.fround(Math.max(...tamed) - minimum) / 15, 8, Math.ceil);
+  const between = Array.from({ length: 15 }, (_, code) => Math.fround(minimum + (code + 0.5) * scale));
+  const codes = tamed.map((x) => (scale === 0 ? 0 : between.filter((edge) => edge <= x).length));
+  const words = new Uint32Array(5);
+  words[0] = (floatBits(scale) >>> 16) | floatBits(minimum);
+  codes.forEach((code, i) => {
+    words[1 + (i >> 3)]! |= code << (4 * (i % 8));
+  });
+  return { words, values: Float64Array.from(codes, (code) => Math.fround(minimum + code * scale)) };
+}
+
+/** A matrix of `columns` with what each format makes of its weights. */
+export function keptReference(
+  matrix: Float32Array<ArrayBuffer>,
+  columns: number,
+  format: WeightFormat,
+): Float32Array<ArrayBuffer> {
+  if (format === "f32") return matrix;
+  if (format === "f16") return matrix.map(roundToFloat16);
+  const quantize = format === "q8" ? quantize8Reference : quantize4Reference;
+  const out = matrix.slice();
+  for (let row = 0; row < matrix.length; row += columns) {
+    for (let k = row; k < row + columns; k += 32) {
+      const slice = matrix.subarray(k, Math.min(k + 32, row + columns));
+      out.set(quantize(slice).values, k);
+    }
   }
   return out;
 }

@@ -1,0 +1,22 @@
+// What q8 and q4 share. Whatever decides a bit is exact in f32, since WGSL's division is not: the same everywhere.
+const UNIT = 8u; // vec4s in a slice
+
+// What is smaller counts as zero and what is larger as the bound, so that nothing here leaves f32's normal numbers.
+const TINY = 0x1p-80;
+const BOUND = 0x1p100;
+
+fn tame(values: vec4f) -> vec4f {
+  return select(clamp(values, vec4f(-BOUND), vec4f(BOUND)), vec4f(), abs(values) < vec4f(TINY));
+}
+
+// The smallest scale whose `levels`-fold is no less than `range`, of f32s whose bits are a multiple of `step`.
+fn covering_scale(range: f32, levels: f32, step: u32) -> f32 {
+  if (range == 0.0) {
+    return 0.0;
+  }
+  var bits = (bitcast<u32>(range / levels) & ~(step - 1u)) - step;
+  while (levels * bitcast<f32>(bits) < range) {
+    bits += step;
+  }
+  return bitcast<f32>(bits);
+}
