@@ -15,6 +15,7 @@ import {
   modelsOperation,
   rootOperation,
 } from "./routes/about.ts";
+import { chatOperation } from "./routes/chat.ts";
 import { completionsOperation } from "./routes/completions.ts";
 import { generateOperation } from "./routes/generate.ts";
 import { liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
@@ -30,6 +31,7 @@ const operations: readonly Operation[] = [
   modelsOperation,
   modelOperation,
   completionsOperation,
+  chatOperation,
   liveOperation,
   readyOperation,
   metricsOperation,

@@ -31,7 +31,7 @@ export function number(least: number, most: number, description: string) {
 export const flag = (description: string) => v.pipe(v.boolean("true or false"), v.description(description));
 
 /** Unicode code points, as JSON Schema and the contract count characters. */
-function characters(text: string): number {
+export function characters(text: string): number {
   let count = text.length;
   for (let i = 0; i + 1 < text.length; i++) if (isLead(text.charCodeAt(i))) count--;
   return count;
@@ -39,9 +39,13 @@ function characters(text: string): number {
 
 const isLead = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
 
-/** Well-formed text of `least` to `most` characters; an empty one is only ever taken as none. */
-export function text(least: number, most: number, description: string) {
-  const size = `of ${Math.max(1, least)} to ${most} characters`;
+/** Well-formed text of `least` to `most` characters; an empty one is only ever taken as none, unless `size` says else. */
+export function text(
+  least: number,
+  most: number,
+  description: string,
+  size = `of ${Math.max(1, least)} to ${most} characters`,
+) {
   return v.pipe(
     v.string(`a string ${size}`),
     v.check((value) => value.isWellFormed(), "without half a surrogate pair"),

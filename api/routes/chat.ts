@@ -1,0 +1,109 @@
+import type { Model } from "../../engine/model.ts";
+import {
+  answerWith,
+  continuationsOf,
+  generateParts,
+  joined,
+  modelOf,
+  type Wording,
+} from "../continuations.ts";
+import { ApiError } from "../errors.ts";
+import { chatLogprobs, joinChatLogprobs } from "../logprobs.ts";
+import { post } from "../operation.ts";
+import {
+  type ChatChunk,
+  type ChatCompletion,
+  type ChatLogprobs,
+  type ChatRequest,
+  chatRequest,
+  chatResponse,
+} from "../schemas/chat.ts";
+import { characters } from "../schemas/fields.ts";
+import type { Limits } from "../schemas/limits.ts";
+
+/** `POST /v1/chat/completions`, as OpenAI's clients expect it. */
+export const chatOperation = post({
+  path: "/v1/chat/completions",
+  id: "createChatCompletion",
+  tag: "OpenAI",
+  summary: "Answer in a conversation, as OpenAI's clients ask for it; for models with a chat template",
+  body: chatRequest,
+  example: ({ model }) => ({
+    model: model ?? "resonant",
+    messages: [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "What is a phase?" },
+    ],
+    max_completion_tokens: 64,
+  }),
+  answer: chatResponse,
+  events: "With `stream: true`: messages that hold a chunk each, the last one `[DONE]`",
+  openAi: true,
+  guarded: true,
+  handle: async (c, service, request) => {
+    const model = modelOf(service, request);
+    const continuations = continuationsOf([promptOf(model, request.messages, service.limits)], request);
+    const logprobs = request.logprobs ? request.top_logprobs : undefined;
+    const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? service.limits.maxTokens;
+    const eosId = model.tokenizer?.eosId ?? null; // a turn's end, which a configuration may not know
+    const more = { maxTokens, logprobs, eosIds: eosId === null ? [] : [eosId] };
+    return answerWith(c, service, model, request, continuations, wording, (continuation, run) =>
+      generateParts(run, request, continuation, more, (tokens) =>
+        logprobs === undefined ? null : chatLogprobs(model, tokens),
+      ),
+    );
+  },
+});
+
+/** The conversation's tokens. @throws ApiError `validation_error` naming `messages` */
+function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limits): number[] {
+  const refusal = (message: string): ApiError =>
+    new ApiError("validation_error", message, { details: { field: "messages" } });
+  if (!model.chatTemplate) {
+    throw refusal("messages cannot be answered: the model has no chat template; use /v1/completions");
+  }
+  const text = model.chatTemplate.render(
+    messages.map(({ role, content }) => ({
+      // Templates know the older name.
+      role: role === "developer" ? "system" : role,
+      content: typeof content === "string" ? content : content.map((part) => part.text).join("\n"),
+    })),
+  );
+  const most = limits.promptChars;
+  if (text.length > most && characters(text) > most) {
+    throw refusal(`messages must be at most ${most} characters as the model's chat template writes them`);
+  }
+  const prompt = model.encode(text, { special: false });
+  const { positions } = model.config;
+  if (positions !== null && prompt.length > positions) {
+    throw refusal(`messages have ${prompt.length} tokens, but the model has ${positions} positions`);
+  }
+  return prompt;
+}
+
+type Choice = ChatCompletion["choices"][number];
+type ChunkChoice = ChatChunk["choices"][number];
+
+const wording: Wording<ChatLogprobs> = {
+  id: "chatcmpl",
+  object: "chat.completion",
+  chunk: "chat.completion.chunk",
+  whole: (index, parts): Choice => {
+    const { text: content, finish_reason } = joined(parts);
+    return {
+      index,
+      message: { role: "assistant", content, refusal: null },
+      logprobs: joinChatLogprobs(parts.map((part) => part.logprobs)),
+      finish_reason,
+    };
+  },
+  chunks: (index, { text: content, logprobs, finish_reason }, first): ChunkChoice[] => {
+    const silent = content === "" && !logprobs?.content.length;
+    const plain = { index, logprobs: null, finish_reason: null };
+    return [
+      ...(first ? [{ ...plain, delta: { role: "assistant" as const, content: "" } }] : []),
+      ...(silent ? [] : [{ ...plain, delta: { content }, logprobs }]),
+      ...(finish_reason === null ? [] : [{ ...plain, delta: {}, finish_reason }]),
+    ];
+  },
+};

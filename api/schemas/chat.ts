@@ -1,0 +1,131 @@
+import * as v from "valibot";
+import { flag, integer, list, object, picklist, text } from "./fields.ts";
+import type { Limits } from "./limits.ts";
+import { answerOf, finishReason, generationFields, nothing, whole } from "./openai.ts";
+
+const MESSAGES = 256;
+const PARTS = 256;
+
+const noTools = () => nothing("there are no tools");
+
+const message = ({ promptChars }: Limits) => {
+  const size = `of up to ${promptChars} characters`;
+  const said = (description: string) => text(0, promptChars, description, size);
+  const part = object({ type: v.literal("text", '"text"'), text: said("What it says") }, "an object");
+  return object(
+    {
+      role: picklist(
+        ["system", "developer", "user", "assistant"],
+        "Who says it; a developer is written as the system",
+      ),
+      content: v.pipe(
+        v.union([said("What is said"), list(part, 1, PARTS, "parts")], ({ input }) =>
+          typeof input === "string"
+            ? `a string ${size}`
+            : `a string ${size}, or a list of 1 to ${PARTS} parts {"type": "text", "text": a string}`,
+        ),
+        v.description("A text, or its parts, which are written as its lines"),
+      ),
+      tool_calls: noTools(),
+      function_call: noTools(),
+    },
+    "an object",
+  );
+};
+
+/** Body of `POST /v1/chat/completions`, as OpenAI's clients send it. Null is as good as nothing. */
+export const chatRequest = (limits: Limits) =>
+  v.pipe(
+    object(
+      {
+        ...generationFields(limits),
+        messages: v.pipe(
+          list(message(limits), 1, MESSAGES, "messages"),
+          v.description(
+            `The conversation; as the model's chat template writes it, at most ${limits.promptChars} characters`,
+          ),
+        ),
+        max_completion_tokens: v.nullish(
+          integer(1, limits.maxTokens, `Most tokens to generate; without it ${limits.maxTokens}`),
+        ),
+        max_tokens: v.nullish(integer(1, limits.maxTokens, "An older name of max_completion_tokens")),
+        logprobs: v.nullish(flag("Tell the tokens' log-probabilities"), false),
+        top_logprobs: v.nullish(integer(0, 5, "With logprobs: of so many likeliest tokens, too"), 0),
+        response_format: v.nullish(
+          object(
+            {
+              type: v.pipe(
+                v.literal("text", '"text": no other form is promised'),
+                v.description("Only text"),
+              ),
+            },
+            "an object",
+          ),
+        ),
+        tools: noTools(),
+        tool_choice: noTools(),
+        functions: noTools(),
+        function_call: noTools(),
+      },
+      "a JSON object",
+    ),
+    v.forward(
+      v.partialCheck(
+        [["logprobs"], ["top_logprobs"]],
+        ({ logprobs, top_logprobs }) => logprobs || top_logprobs === 0,
+        "0 where logprobs is not true",
+      ),
+      ["top_logprobs"],
+    ),
+    v.metadata({
+      anyOf: [
+        { required: ["logprobs"], properties: { logprobs: { const: true } } },
+        { properties: { top_logprobs: { enum: [0, null] } } },
+      ],
+    }),
+    v.title("ChatCompletionRequest"),
+  );
+
+export type ChatRequest = v.InferOutput<ReturnType<typeof chatRequest>>;
+
+const scored = v.object({
+  token: v.string(),
+  logprob: v.number(),
+  bytes: v.array(whole),
+});
+
+const logprobs = v.object({
+  content: v.array(v.object({ ...scored.entries, top_logprobs: v.array(scored) })),
+  refusal: v.null(),
+});
+
+const role = v.literal("assistant");
+
+/** Answer of `POST /v1/chat/completions`. */
+export const chatResponse = v.pipe(
+  answerOf(
+    ["chat.completion"],
+    v.object({
+      index: whole,
+      message: v.object({ role, content: v.string(), refusal: v.null() }),
+      logprobs: v.nullable(logprobs),
+      finish_reason: finishReason,
+    }),
+  ),
+  v.title("ChatCompletion"),
+);
+
+/** A chunk of one that streams. */
+export const chatChunk = answerOf(
+  ["chat.completion.chunk"],
+  v.object({
+    index: whole,
+    delta: v.object({ role: v.optional(role), content: v.optional(v.string()) }),
+    logprobs: v.nullable(logprobs),
+    finish_reason: finishReason,
+  }),
+);
+
+export type ChatLogprobs = v.InferOutput<typeof logprobs>;
+export type ChatCompletion = v.InferOutput<typeof chatResponse>;
+export type ChatChunk = v.InferOutput<typeof chatChunk>;
