@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { settingNames } from "../api/settings.ts";
-import { writeModel } from "./models.ts";
+import { writeChatModel } from "./chat-models.ts";
 import { until } from "./server.ts";
 
 const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
@@ -210,12 +210,32 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     }, 400_000);
   });
 
+  describe("of OpenAI, with a model that has a chat template", () => {
+    let folder: string;
+    serving(async () => {
+      folder = await mkdtemp(join(tmpdir(), "resonant-chat-"));
+      await writeChatModel(folder);
+      return serve("--port", "0", "--model", folder);
+    });
+    afterAll(() => rm(folder, { recursive: true }));
+
+    it("chats, whole and as a stream, scores, and is refused", async () => {
+      const env = { OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: "any" };
+      const seen = JSON.parse(await client("openai_client.py", ["chat"], env));
+      expect(Object.keys(seen)).toHaveLength(5);
+    }, 400_000);
+  });
+
   describe("of the OpenAPI document: Schemathesis", () => {
     const key = "a-key";
     let folder: string;
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "resonant-schemathesis-"));
-      await writeModel(join(folder, "tiny"));
+      // A schema cannot say what a template refuses, or makes longer than is allowed: this one does neither.
+      await writeChatModel(
+        join(folder, "tiny"),
+        "{{ messages[-1].role }}: {{ messages[-1].content[-400:] }}",
+      );
     });
     afterAll(() => rm(folder, { recursive: true }));
 
@@ -260,13 +280,13 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
         const report = await schemathesis("--max-examples", "150");
         expect(report).toMatchObject({
           complete: true,
-          operations: { total: 11, tested: 11 },
+          operations: { total: 12, tested: 12 },
           phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
           failures: [],
           errors: [],
         });
         expect(report.test_cases.generated).toBeGreaterThanOrEqual(1000);
-        for (const path of ["/v1/generate", "/v1/retrieve", "/v1/completions"]) {
+        for (const path of ["/v1/generate", "/v1/retrieve", "/v1/completions", "/v1/chat/completions"]) {
           expect(report.valid_rates[`POST ${path}`]?.fuzzing.accepted, path).toBeGreaterThan(0);
         }
       }, 900_000);
@@ -279,7 +299,8 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
         const report = await schemathesis("--max-examples", "20", "-H", `Authorization: Bearer ${key}`);
         expect(report).toMatchObject({ complete: true, failures: [], errors: [] });
         const metrics = await (await fetch(`${server.url}/metrics`)).text();
-        for (const path of ["/v1/generate", "/v1/retrieve", "/v1/completions", "/v1/models"]) {
+        const guarded = ["generate", "retrieve", "completions", "chat/completions", "models"];
+        for (const path of guarded.map((name) => `/v1/${name}`)) {
           expect(metrics).toMatch(new RegExp(`route="${path}",status="401"\\} [1-9]`));
         }
       }, 900_000);

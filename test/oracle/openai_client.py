@@ -1,13 +1,15 @@
 """OpenAI's own client against `resonant serve`, whose default model continues bytes.
 
-OPENAI_BASE_URL and OPENAI_API_KEY name the server and one of its keys, as that client has it. Prints what was
-seen as JSON; ends with a traceback where an answer is not what it should be.
+OPENAI_BASE_URL and OPENAI_API_KEY name the server and one of its keys, as that client has it. With the argument
+`chat`, against a model with a chat template. Prints what was seen as JSON; ends with a traceback where an answer is
+not what it should be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -24,6 +26,7 @@ from openai import (
     OpenAI,
 )
 from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 PROMPT = "ROMEO:"
 TOKENS = 24
@@ -31,6 +34,11 @@ TOKENS = 24
 client = OpenAI(max_retries=0, timeout=120)
 model = client.models.list().data[0].id
 settings: dict[str, Any] = {"model": model, "prompt": PROMPT, "max_tokens": TOKENS, "seed": 7}
+conversation: list[ChatCompletionMessageParam] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Who are you?"}]},
+]
+chat_settings: dict[str, Any] = {"model": model, "messages": conversation, "max_tokens": TOKENS, "seed": 7}
 
 
 def complete(**more: Any) -> Completion:
@@ -197,10 +205,12 @@ def errors() -> dict[str, Any]:
         "temperature": refused(BadRequestError, lambda: complete(temperature=5)),
         "max_tokens": refused(BadRequestError, lambda: complete(max_tokens=10**6)),
         "logprobs": refused(BadRequestError, lambda: complete(logprobs=6, stream=True)),
+        "messages": refused(BadRequestError, chat),
         "key": refused(AuthenticationError, lambda: stranger.completions.create(**settings)),
         "key_of_list": refused(AuthenticationError, lambda: stranger.models.list()),
     }
-    for name in ("temperature", "max_tokens", "logprobs"):
+    assert "no chat template" in seen["messages"].message and "/v1/completions" in seen["messages"].message
+    for name in ("temperature", "max_tokens", "logprobs", "messages"):
         assert seen[name].param == name and seen[name].type == "invalid_request_error"
     assert seen["model"].param == "model"
     assert seen["key"].code == "invalid_api_key"
@@ -229,10 +239,99 @@ def leaving() -> dict[str, Any]:
     return {"heard": heard, "tokens": computed}
 
 
+def chat(**more: Any) -> ChatCompletion:
+    completion: ChatCompletion = client.chat.completions.create(**{**chat_settings, **more})
+    return completion
+
+
+def said(completion: ChatCompletion) -> list[str]:
+    assert [choice.index for choice in completion.choices] == list(range(len(completion.choices)))
+    return [choice.message.content or "" for choice in completion.choices]
+
+
+def chat_plain() -> dict[str, Any]:
+    completion = chat()
+    [choice] = completion.choices
+    assert completion.object == "chat.completion" and completion.model == model and completion._request_id
+    assert choice.message.role == "assistant" and choice.message.content and choice.message.tool_calls is None
+    assert choice.finish_reason in ("stop", "length") and choice.logprobs is None
+    usage = completion.usage
+    assert usage is not None and 0 < usage.completion_tokens <= TOKENS < usage.prompt_tokens
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert said(chat()) == [choice.message.content] != said(chat(seed=8))
+    answered = [*conversation, {"role": "assistant", "content": choice.message.content}, conversation[1]]
+    longer = chat(messages=answered).usage
+    assert longer is not None and longer.prompt_tokens > usage.total_tokens
+    return {"text": choice.message.content, "usage": usage.to_dict()}
+
+
+def chat_choices() -> dict[str, Any]:
+    both = chat(n=2)
+    first, second = said(both)
+    assert first != second and [first] == said(chat())
+    return {"texts": [first, second]}
+
+
+def chat_streams() -> dict[str, Any]:
+    whole = chat(n=2)
+    texts = ["", ""]
+    reasons: list[str | None] = [None, None]
+    roles: list[str | None] = [None, None]
+    usage = None
+    stream: Any = chat(n=2, stream=True, stream_options={"include_usage": True})
+    for chunk in stream:
+        assert chunk.object == "chat.completion.chunk"
+        assert usage is None, "the usage comes last"
+        usage = chunk.usage
+        assert len(chunk.choices) == (0 if usage else 1)
+        for choice in chunk.choices:
+            assert reasons[choice.index] is None, "nothing comes after the reason"
+            roles[choice.index] = roles[choice.index] or choice.delta.role
+            assert roles[choice.index] == "assistant", "the role comes first"
+            texts[choice.index] += choice.delta.content or ""
+            reasons[choice.index] = choice.finish_reason
+    assert texts == said(whole)
+    assert reasons == [choice.finish_reason for choice in whole.choices]
+    assert usage == whole.usage
+    # The client's own sum of the chunks.
+    with client.chat.completions.stream(**chat_settings) as summed:
+        summed.until_done()
+        assert said(summed.current_completion_snapshot) == said(chat())
+    return {"texts": texts}
+
+
+def chat_logprobs() -> dict[str, Any]:
+    [choice] = chat(logprobs=True, top_logprobs=3).choices
+    told = choice.logprobs
+    assert told and told.content
+    assert b"".join(bytes(each.bytes or []) for each in told.content).decode(errors="replace") == said(chat())[0]
+    for each in told.content:
+        likeliest = [top.logprob for top in each.top_logprobs]
+        assert len(likeliest) == 3 and likeliest == sorted(likeliest, reverse=True)
+        assert 0 >= likeliest[0] >= each.logprob
+    return {"tokens": [each.token for each in told.content[:3]]}
+
+
+def chat_errors() -> dict[str, Any]:
+    backwards = [*conversation, conversation[0]]
+    tool: dict[str, Any] = {"type": "function", "function": {"name": "f"}}
+    seen = {
+        "messages": refused(BadRequestError, lambda: chat(messages=backwards)),
+        "top_logprobs": refused(BadRequestError, lambda: chat(top_logprobs=2)),
+        "tools": refused(BadRequestError, lambda: chat(tools=[tool])),
+    }
+    assert "A system message must come first" in seen["messages"].message
+    assert all(error.param == name for name, error in seen.items())
+    return {name: error.message for name, error in seen.items()}
+
+
 def main() -> None:
-    checks = [models, plain, seeds, choices, stops, logprobs, echo, streams, prompts, errors, leaving]
-    summary = {check.__name__: check() for check in checks}
-    summary["crowd"] = asyncio.run(crowd())
+    chats = [chat_plain, chat_choices, chat_streams, chat_logprobs, chat_errors]
+    texts = [models, plain, seeds, choices, stops, logprobs, echo, streams, prompts, errors, leaving]
+    chatting = sys.argv[1:] == ["chat"]
+    summary = {check.__name__: check() for check in (chats if chatting else texts)}
+    if not chatting:
+        summary["crowd"] = asyncio.run(crowd())
     print(json.dumps(summary, indent=1))
 
 
