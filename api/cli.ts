@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { adaptersCommand } from "./commands/adapters.ts";
 import { benchCommand } from "./commands/bench.ts";
+import { calibrateCommand } from "./commands/calibrate.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { generateCommand } from "./commands/generate.ts";
@@ -27,6 +28,7 @@ for (const command of [
   adaptersCommand(),
   convertCommand(),
   benchCommand(),
+  calibrateCommand(),
   randomModelCommand(),
 ]) {
   program.addCommand(command.exitOverride());

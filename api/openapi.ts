@@ -29,6 +29,7 @@ export function openApiDocument(operations: readonly Operation[], service: Servi
   };
   const paths: Record<string, Json> = {};
   for (const operation of operations) {
+    if (operation.offered?.(service.limits) === false) continue;
     paths[operation.path] = { [operation.method]: describe(operation, service, schema, secured) };
   }
   return {

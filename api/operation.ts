@@ -42,6 +42,8 @@ export interface Operation {
   readonly openAi?: boolean;
   /** Needs a key, where there are keys, and counts for the rate limit. */
   readonly guarded?: boolean;
+  /** Whether this model can be asked at all; where not, the document leaves the operation out. */
+  readonly offered?: (limits: Limits) => boolean;
   readonly handle: (c: ApiContext, service: Service) => Response | Promise<Response>;
 }
 

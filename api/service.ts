@@ -169,6 +169,7 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
     choices: Math.min(settings.maxChoices, settings.maxBatchSize + settings.maxQueueSize),
     stateChars: Math.ceil((stateBytes * 4) / 3),
     vocabulary,
+    chat: model ? model.chatTemplate !== undefined : true,
     retrievalModes: model ? retrievalModes(model) : ["pvm", "plm", "hybrid"],
   };
 }

@@ -39,6 +39,7 @@ export const chatOperation = post({
   answer: chatResponse,
   events: "With `stream: true`: messages that hold a chunk each, the last one `[DONE]`",
   openAi: true,
+  offered: ({ chat }) => chat,
   guarded: true,
   handle: async (c, service, request) => {
     const model = modelOf(service, request);

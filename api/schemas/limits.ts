@@ -10,6 +10,8 @@ export interface Limits {
   /** Characters of an exported state. */
   readonly stateChars: number;
   readonly vocabulary: number;
+  /** Whether the model has a chat template. */
+  readonly chat: boolean;
   readonly retrievalModes: readonly [string, ...string[]];
 }
 
