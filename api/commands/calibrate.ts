@@ -1,0 +1,98 @@
+import { readFile } from "node:fs/promises";
+import { type Command, Option, Command as Subcommand } from "commander";
+import { encodeAlignment } from "../../engine/alignment/alignment-file.ts";
+import { calibrate, LEAST_TOKENS } from "../../engine/alignment/calibrate.ts";
+import { ResonantError } from "../../engine/errors.ts";
+import { checkOutput, writeFileAtomically } from "../../weights/node-file.ts";
+import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import { Progress, print, printJson } from "../terminal.ts";
+
+interface Flags extends ModelFlags {
+  readonly data: string;
+  readonly lambda: number;
+  readonly tokens?: number;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** `resonant calibrate`. */
+export function calibrateCommand(): Command {
+  return withModel(
+    new Subcommand("calibrate").description(
+      "Align a model's memory with its embedding, so that what it remembers can vote on the next token.",
+    ),
+  )
+    .argument("<output>", "a .safetensors file")
+    .requiredOption("--data <file>", "UTF-8 text; its last tenth is held out")
+    .addOption(
+      new Option("--lambda <λ>", "ridge penalty: the shorter the text, the more of it helps")
+        .argParser(numberIn(0, 1e12))
+        .default(1e-2),
+    )
+    .addOption(
+      new Option("--tokens <n>", "no more of the text than its first so many tokens").argParser(
+        numberIn(LEAST_TOKENS, 2 ** 31, true),
+      ),
+    )
+    .option("--force", "overwrite the output")
+    .addOption(jsonOption())
+    .action(async (output: string, flags: Flags) => {
+      await checkOutput(output, flags.data, flags.force === true);
+      const text = await readText(flags.data);
+      const model = await openModel(flags);
+      const progress = new Progress("calibrating", "tokens");
+      try {
+        const tokens = model.encode(text).slice(0, flags.tokens);
+        const { alignment, heldOut } = await calibrate(model, tokens, {
+          lambda: flags.lambda,
+          onProgress: (done, total) => progress.update(done, total),
+        });
+        progress.stop();
+        const bytes = await writeFileAtomically(output, encodeAlignment(model, alignment), () =>
+          checkOutput(output, flags.data, flags.force === true),
+        );
+        const { lambda, tokens: fitted, residual } = alignment;
+        if (flags.json) {
+          return await printJson({
+            lambda,
+            tokens: fitted,
+            residual,
+            held_out: {
+              tokens: heldOut.tokens,
+              residual: heldOut.residual,
+              mean_residual: heldOut.meanResidual,
+              top1: heldOut.top1,
+              top5: heldOut.top5,
+              baseline_top1: heldOut.baselineTop1,
+              baseline_top5: heldOut.baselineTop5,
+            },
+            output,
+            bytes,
+          });
+        }
+        await print(
+          `λ ${lambda}, fitted to ${fitted} tokens: relative residual ${residual.toFixed(4)}\n` +
+            `held out, ${heldOut.tokens} tokens: ${heldOut.residual.toFixed(4)}, ` +
+            `of the mean embedding ${heldOut.meanResidual.toFixed(4)}\n` +
+            `next token by the votes alone: first ${percent(heldOut.top1)}, among five ${percent(heldOut.top5)}\n` +
+            `by frequency alone: first ${percent(heldOut.baselineTop1)}, ` +
+            `among five ${percent(heldOut.baselineTop5)}\n` +
+            `${bytes} bytes to ${output}\n`,
+        );
+      } finally {
+        progress.stop();
+      }
+    });
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+async function readText(path: string): Promise<string> {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+  } catch (cause) {
+    const why =
+      cause instanceof TypeError ? "it is no UTF-8 text" : `it cannot be read (${(cause as Error).message})`;
+    throw new ResonantError("invalid_argument", why, { where: `--data ${path}`, cause });
+  }
+}

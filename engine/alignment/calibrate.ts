@@ -1,0 +1,87 @@
+import { ResonantError } from "../errors.ts";
+import { checkTokens } from "../generate.ts";
+import type { Model } from "../model.ts";
+import type { Alignment } from "./alignment-file.ts";
+import { readEmbeddings } from "./embeddings.ts";
+import { type HeldOut, HeldOutScore } from "./held-out.ts";
+import { assertMemory, readouts } from "./readouts.ts";
+import { Ridge, type RidgeFit } from "./ridge.ts";
+
+/** Fewest tokens of a calibration text: ten have a next one, of which one is held out. */
+export const LEAST_TOKENS = 11;
+
+export interface CalibrateOptions {
+  /** λ, at least 0. */
+  readonly lambda: number;
+  /** Told of the tokens done and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Calibration {
+  readonly alignment: Alignment;
+  /** Of the text's last tenth, which the alignment was not fitted to. */
+  readonly heldOut: HeldOut;
+}
+
+/**
+ * Aligns the first block's memory with the embedding, so that what it holds can vote on the next token (KISS-Ridge, SPEC
+ * §5): `W = (ZᵀZ + λI)⁻¹ ZᵀE`, where row t of Z `[T, D]` is the memory m_t after token t of the text (see `readouts`),
+ * and row t of E `[T, D]` the embedding of token t + 1. A token's vote is then its embedding's dot product with m_t W.
+ * Fitted to the first nine tenths of the text, in f64, and measured on the rest, the stream going on. It keeps O(D²)
+ * numbers and the embeddings of the tokens that occur, whatever the text's length.
+ * @throws ResonantError `unsupported` where the model has no such memory; `invalid_argument` for too few tokens or one the
+ * model lacks (where: `data`), or a λ that is out of range or leaves W undetermined (where: `lambda`); `model` if the
+ * memory is not finite; the signal's reason when it is aborted
+ */
+export async function calibrate(
+  model: Pick<Model, "gpu" | "runner">,
+  tokens: ArrayLike<number>,
+  { lambda, onProgress, signal }: CalibrateOptions,
+): Promise<Calibration> {
+  const { gpu, runner } = model;
+  const { weights } = runner;
+  const size = weights.shape.size;
+  assertMemory(runner);
+  if (tokens.length < LEAST_TOKENS) {
+    const message = `${tokens.length} tokens, and a calibration needs ${LEAST_TOKENS}`;
+    throw new ResonantError("invalid_argument", message, { where: "data" });
+  }
+  const ids = Uint32Array.from(tokens);
+  checkTokens(weights.embed.rows, ids, "data");
+  const next = ids.subarray(1);
+  const total = next.length;
+  const fitted = total - Math.floor(total / 10);
+  const embeddings = await readEmbeddings(gpu, weights, next);
+  const ridge = new Ridge(size, size);
+  let fit: RidgeFit | undefined;
+  let score: HeldOutScore | undefined;
+  try {
+    for await (const { start, z } of readouts(runner, ids.subarray(0, total), signal)) {
+      const end = start + z.length / size;
+      const border = Math.min(Math.max(start, fitted), end);
+      if (border > start) {
+        ridge.add(z.subarray(0, (border - start) * size), embeddings.stack(next.subarray(start, border)));
+      }
+      if (border < end) {
+        fit ??= ridge.solve(lambda);
+        score ??= new HeldOutScore(
+          gpu,
+          weights,
+          Float32Array.from(fit.weights),
+          embeddings,
+          next.subarray(0, fitted),
+        );
+        await score.add(z.subarray((border - start) * size), next.subarray(border, end));
+      }
+      onProgress?.(end, total);
+    }
+    const { weights: w, residual } = fit!;
+    return {
+      alignment: { weights: Float32Array.from(w), lambda, tokens: fitted, residual },
+      heldOut: score!.result,
+    };
+  } finally {
+    score?.destroy();
+  }
+}

@@ -1,0 +1,75 @@
+import { embed } from "../../kernels/embed/embed.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Weights } from "../weights.ts";
+import { Scratch } from "./scratch.ts";
+
+/** Tokens that go through the GPU at once. */
+const ROWS = 256;
+
+/** Rows of the embedding, of the tokens that were asked for. */
+export class Embeddings {
+  readonly size: number;
+  readonly #rows: ReadonlyMap<number, Float32Array>;
+
+  constructor(size: number, rows: ReadonlyMap<number, Float32Array>) {
+    this.size = size;
+    this.#rows = rows;
+  }
+
+  /** `[D]`. */
+  row(token: number): Float32Array {
+    return this.#rows.get(token)!;
+  }
+
+  /** `[tokens, D]`. */
+  stack(tokens: Uint32Array): Float32Array {
+    const out = new Float32Array(tokens.length * this.size);
+    tokens.forEach((token, row) => {
+      out.set(this.row(token), row * this.size);
+    });
+    return out;
+  }
+}
+
+/**
+ * The embeddings of `tokens`, each once, as the model reads them: in whatever format the GPU keeps the table, widened.
+ * @param tokens each below the vocabulary
+ */
+export async function readEmbeddings(
+  gpu: Gpu,
+  { embed: table }: Weights,
+  tokens: Iterable<number>,
+): Promise<Embeddings> {
+  const ids = [...new Set(tokens)];
+  const size = table.columns;
+  const rows = new Map<number, Float32Array>();
+  const scratch = new Scratch(gpu);
+  try {
+    const run = scratch.host.uniform("run of embeddings", new Uint32Array(4));
+    const fed = scratch.words("tokens", ROWS);
+    const h = scratch.words("embeddings", ROWS * size);
+    const lookup = embed(scratch.host, table, {
+      run,
+      schedule: scratch.words("schedule", 8),
+      tokens: fed,
+      counts: scratch.words("counts", table.rows),
+      h,
+    });
+    for (let start = 0; start < ids.length; start += ROWS) {
+      const batch = Uint32Array.from(ids.slice(start, start + ROWS));
+      const shape = { rows: batch.length, length: batch.length };
+      gpu.device.queue.writeBuffer(run, 0, Uint32Array.of(shape.rows, shape.length, 0));
+      gpu.device.queue.writeBuffer(fed, 0, batch);
+      const encoder = gpu.device.createCommandEncoder();
+      gpu.record(encoder, [lookup], shape);
+      gpu.device.queue.submit([encoder.finish()]);
+      const values = await gpu.readFloats(h, 0, batch.length * size);
+      batch.forEach((token, row) => {
+        rows.set(token, values.slice(row * size, (row + 1) * size));
+      });
+    }
+  } finally {
+    scratch.destroy();
+  }
+  return new Embeddings(size, rows);
+}

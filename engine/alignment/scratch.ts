@@ -1,0 +1,33 @@
+import type { KernelHost } from "../../kernels/kernel.ts";
+import type { Gpu } from "../gpu.ts";
+
+/** Buffers that are gone with what they were made for, and the host of kernels that make some of their own. */
+export class Scratch {
+  readonly host: KernelHost;
+  readonly #gpu: Gpu;
+  readonly #buffers: GPUBuffer[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.host = {
+      device: gpu.device,
+      products: gpu.products,
+      pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
+      uniform: (label, data) => this.#keep(gpu.uniform(label, data)),
+    };
+  }
+
+  /** A storage buffer of `words` zeroed 32-bit words. */
+  words(label: string, words: number): GPUBuffer {
+    return this.#keep(this.#gpu.storage(`alignment ${label}`, 4 * words));
+  }
+
+  #keep(buffer: GPUBuffer): GPUBuffer {
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}
