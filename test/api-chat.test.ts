@@ -412,6 +412,14 @@ describe("/v1/chat/completions refuses and names", () => {
   });
 });
 
+describe("the document", () => {
+  it("offers chats where the model has a chat template, and only there", async () => {
+    const pathsOf = async ({ url }: TestServer) => (await (await fetch(`${url}/openapi.json`)).json()).paths;
+    expect(await pathsOf(server)).toHaveProperty(["/v1/chat/completions", "post"]);
+    expect(await pathsOf(textual)).not.toHaveProperty(["/v1/chat/completions"]);
+  });
+});
+
 describe("a model with a template that cannot be used", () => {
   it("loads, remarks on it by its file's name, and continues texts", async () => {
     const remarks: string[] = [];

@@ -347,7 +347,6 @@ describe("what a server tells of itself", () => {
         "/livez",
         "/metrics",
         "/readyz",
-        "/v1/chat/completions",
         "/v1/completions",
         "/v1/generate",
         "/v1/health",
