@@ -1,10 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { type Command, Option, Command as Subcommand } from "commander";
 import { encodeAlignment } from "../../engine/alignment/alignment-file.ts";
 import { calibrate, LEAST_TOKENS } from "../../engine/alignment/calibrate.ts";
-import { ResonantError } from "../../engine/errors.ts";
 import { checkOutput, writeFileAtomically } from "../../weights/node-file.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import { readText } from "../read-text.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 
 interface Flags extends ModelFlags {
@@ -86,13 +85,3 @@ export function calibrateCommand(): Command {
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (cause) {
-    const why =
-      cause instanceof TypeError ? "it is no UTF-8 text" : `it cannot be read (${(cause as Error).message})`;
-    throw new ResonantError("invalid_argument", why, { where: `--data ${path}`, cause });
-  }
-}

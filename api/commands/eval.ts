@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { type Command, Option, Command as Subcommand } from "commander";
-import { ResonantError } from "../../engine/errors.ts";
 import type { Evaluation } from "../../engine/evaluate.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import { readText } from "../read-text.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 
 interface Flags extends ModelFlags {
@@ -69,15 +68,5 @@ async function measure(flags: Flags, text: string): Promise<Measured> {
   } finally {
     progress.stop();
     model.gpu.destroy();
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (cause) {
-    const why =
-      cause instanceof TypeError ? "it is no UTF-8 text" : `it cannot be read (${(cause as Error).message})`;
-    throw new ResonantError("invalid_argument", why, { where: `--data ${path}`, cause });
   }
 }
