@@ -6,12 +6,62 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** What {@link PieceHash} hashes at once. */
+export const PIECE_BYTES = 8 * 2 ** 20;
+
+/**
+ * A hash of bytes that come little by little, which the platform's SHA-256 does not take: of up to {@link PIECE_BYTES}
+ * their SHA-256, of more the SHA-256 of their pieces' SHA-256s, as lines. How they come makes no difference.
+ */
+export class PieceHash {
+  readonly #digests: string[] = [];
+  #pending: Uint8Array[] = [];
+  #size = 0;
+
+  /** The bytes are kept, not copied, until they make a piece. */
+  async add(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (this.#size + rest.length > PIECE_BYTES) {
+      const part = rest.subarray(0, PIECE_BYTES - this.#size);
+      rest = rest.subarray(part.length);
+      await this.#endPiece(part);
+    }
+    this.#pending.push(rest);
+    this.#size += rest.length;
+  }
+
+  async #endPiece(last: Uint8Array): Promise<void> {
+    const pieces = [...this.#pending, last].filter(({ length }) => length > 0);
+    this.#pending = [];
+    this.#size = 0;
+    this.#digests.push(await sha256(joined(pieces)));
+  }
+
+  /** Of all bytes; nothing can be added after. */
+  async digest(): Promise<string> {
+    await this.#endPiece(new Uint8Array());
+    const [first = "", ...more] = this.#digests;
+    return more.length === 0 ? first : sha256(new TextEncoder().encode(this.#digests.join("\n")));
+  }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
+  const out = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    out.set(piece, at);
+    at += piece.length;
+  }
+  return out;
+}
+
 /** A model's identity: a hash of its configuration and of its source weights, whatever format they run in. */
 export class Fingerprint {
   readonly #tensors = new Map<string, string>();
 
-  async add(name: string, dtype: Dtype, shape: readonly number[], bytes: Uint8Array): Promise<void> {
-    const digest = await sha256(bytes as Uint8Array<ArrayBuffer>);
+  /** Takes in a tensor, its bytes as {@link PieceHash} hashes them. */
+  add(name: string, dtype: Dtype, shape: readonly number[], digest: string): void {
     this.#tensors.set(name, `${name} ${dtype} [${shape.join(",")}] ${digest}`);
   }
 

@@ -40,7 +40,8 @@ describe("golden blocks", () => {
   it("with lattice tensors are refused by the tensor's name", async () => {
     const gpu = await testGpu();
     const shapes = new Map([["phase_lattice.beta", [4]]]);
-    const tensors: Tensors = { name: "a.pt", shapes, read: async () => new Float32Array(4) };
+    const read = async () => new Float32Array(4);
+    const tensors: Tensors = { name: "a.pt", shapes, read, async *chunks() {} };
     await expect(loadAdapter(gpu, tensors, {}, 1)).rejects.toMatchObject({
       code: "unsupported",
       where: "a.pt: phase_lattice.beta",
@@ -135,13 +136,19 @@ describe("the check of a golden file fails when any one weight is 1% off", () =>
 
 const scaled =
   (weight: string, factor: number) =>
-  (tensors: Tensors): Tensors => ({
-    ...tensors,
-    read: async (name) => {
-      const values = await tensors.read(name);
-      return name === weight ? values.map((value) => value * factor) : values;
-    },
-  });
+  (tensors: Tensors): Tensors => {
+    const change = (name: string, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> =>
+      name === weight ? values.map((value) => value * factor) : values;
+    return {
+      ...tensors,
+      read: async (name) => change(name, await tensors.read(name)),
+      async *chunks(name, width) {
+        for await (const { first, values } of tensors.chunks(name, width)) {
+          yield { first, values: change(name, values) };
+        }
+      },
+    };
+  };
 
 describe("a checkpoint's adapters in a chain", () => {
   // The 16-bit files hold the tensors rounded, 11 and 8 bits of them.

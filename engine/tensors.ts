@@ -1,7 +1,16 @@
-import { elementCount, toFloat32 } from "../weights/dtype.ts";
+import { dtypeSize, elementCount, toFloat32 } from "../weights/dtype.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { ResonantError } from "./errors.ts";
-import type { Fingerprint } from "./fingerprint.ts";
+import { type Fingerprint, PieceHash } from "./fingerprint.ts";
+
+/** What is read of a tensor at once, as float32. */
+export const CHUNK_BYTES = 16 * 2 ** 20;
+
+/** Part of a tensor: its elements from the `first` on. */
+export interface Chunk {
+  readonly first: number;
+  readonly values: Float32Array<ArrayBuffer>;
+}
 
 /** Tensors by their names within a module: a file's, under a prefix or renamed. */
 export interface Tensors {
@@ -9,6 +18,8 @@ export interface Tensors {
   readonly name: string;
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** All of it in order, in whole rows of `width`: at most {@link CHUNK_BYTES} of them at once, but a row. */
+  chunks(name: string, width: number): AsyncIterable<Chunk>;
 }
 
 /** All of a file's tensors whose names start with `prefix`, named without it. */
@@ -31,24 +42,46 @@ export function renamedTensors(
     const tensor = file.tensors.get(name);
     if (tensor) shapes.set(local, tensor.shape);
   }
-  return {
-    name: file.name,
-    shapes,
-    async read(local) {
-      const { name, dtype, shape } = file.tensors.get(names.get(local) ?? local)!;
-      const bytes = await file.bytes(name);
-      await fingerprint?.add(name, dtype, shape, bytes);
+  async function* pieces(local: string, step: number): AsyncGenerator<Chunk> {
+    const { name, dtype, shape } = file.tensors.get(names.get(local) ?? local)!;
+    const count = elementCount(shape) ?? 0;
+    const size = dtypeSize(dtype);
+    const hash = fingerprint && new PieceHash();
+    for (let first = 0; first < count; first += step) {
+      const bytes = await file.bytes(name, first * size, Math.min(count, first + step) * size);
+      const hashed = hash?.add(bytes);
       const values = toFloat32(bytes, dtype) as Float32Array<ArrayBuffer>;
-      const bad = values.findIndex((value) => !Number.isFinite(value));
+      await hashed;
+      const bad = firstInfinite(values);
       if (bad >= 0) {
-        throw new ResonantError("invalid_file", `element ${bad} is ${values[bad]}`, {
+        throw new ResonantError("invalid_file", `element ${first + bad} is ${values[bad]}`, {
           where: `${file.name}: ${name}`,
           fix: "Weights must be finite",
         });
       }
-      return values;
+      yield { first, values };
+    }
+    if (hash) fingerprint.add(name, dtype, shape, await hash.digest());
+  }
+  return {
+    name: file.name,
+    shapes,
+    async read(local) {
+      let all = new Float32Array();
+      for await (const { values } of pieces(local, Number.POSITIVE_INFINITY)) all = values;
+      return all;
     },
+    chunks: (local, width) => pieces(local, Math.max(1, Math.floor(CHUNK_BYTES / (4 * width))) * width),
   };
+}
+
+/** Where the first number that is not finite lies, or −1. A loop, since models have billions of them. */
+function firstInfinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    if (value - value !== 0) return i;
+  }
+  return -1;
 }
 
 /**

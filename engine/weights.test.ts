@@ -1,16 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { testGpu } from "../test/gpu.ts";
-import { openGolden, scriptedModelFiles } from "../test/models.ts";
+import { packReference } from "../kernels/pack-weight/reference.ts";
+import { firstDifference, randomFloats, testGpu } from "../test/gpu.ts";
+import { memoryTensors, openGolden, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
 import { loadAdapter } from "./adapter.ts";
 import { parseConfig } from "./config.ts";
 import type { ResonantError } from "./errors.ts";
-import { Fingerprint } from "./fingerprint.ts";
+import { Fingerprint, PIECE_BYTES, PieceHash, sha256 } from "./fingerprint.ts";
 import { goldenConfig } from "./goldens.ts";
 import type { Gpu } from "./gpu.ts";
 import { Model } from "./model.ts";
-import { type Tensors, tensorsUnder } from "./tensors.ts";
-import { loadWeights } from "./weights.ts";
+import { CHUNK_BYTES, type Tensors, tensorsUnder } from "./tensors.ts";
+import { loadWeights, type Part, Uploader } from "./weights.ts";
 
 const GRID = "native_grid2x4";
 
@@ -113,6 +114,48 @@ describe("a native model's weights", () => {
   });
 });
 
+describe("a matrix larger than a chunk", () => {
+  const columns = 1031;
+  const rows = 2 * Math.ceil(CHUNK_BYTES / (4 * columns));
+  const values = randomFloats(1, rows * columns);
+  const tensors = tensorsUnder(memoryTensors(new Map([["w", [rows, columns]]]), () => values));
+
+  it("is read in whole rows, no chunk larger than it may be, and the same as at once", async () => {
+    let next = 0;
+    for await (const { first, values: chunk } of tensors.chunks("w", columns)) {
+      expect(first).toBe(next);
+      expect(chunk.length % columns).toBe(0);
+      expect(chunk.byteLength).toBeLessThanOrEqual(CHUNK_BYTES);
+      expect(firstDifference(chunk, values.subarray(first, first + chunk.length))).toBe(-1);
+      next += chunk.length;
+    }
+    expect(next).toBe(values.length);
+    expect(firstDifference(await tensors.read("w"), values)).toBe(-1);
+  });
+
+  const reversed = (row: number): number => rows - 1 - row;
+  it.each<[string, Omit<Part, "name" | "rows">]>([
+    ["in order", {}],
+    ["a gated unit's halves side by side", { gated: true }],
+    ["from the last to the first", { place: reversed }],
+  ])("lies on the GPU %s", async (_, layout) => {
+    const gpu = await testGpu();
+    const { buffer } = await new Uploader(gpu, "f32", tensors).matrix(columns, [
+      { name: "w", rows, ...layout },
+    ]);
+    const padded = Math.ceil(columns / 32) * 32;
+    const inOrder = packReference(values, [rows, columns], padded, layout.gated ?? false);
+    const found = await gpu.readFloats(buffer);
+    buffer.destroy();
+    const expected = new Float32Array(rows * padded);
+    for (let row = 0; row < rows; row++) {
+      const to = layout.place?.(row) ?? row;
+      expected.set(inOrder.subarray(row * padded, (row + 1) * padded), to * padded);
+    }
+    expect(firstDifference(found, expected)).toBe(-1);
+  });
+});
+
 describe("a reference adapter's weights", () => {
   const load = async (change: (shapes: Map<string, readonly number[]>) => void, config: unknown = {}) => {
     const all = tensorsUnder(await openGolden("afrb_glu_pvm"), "state.");
@@ -153,12 +196,12 @@ describe("a reference adapter's weights", () => {
 });
 
 describe("a model's fingerprint", () => {
-  const bytes = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
+  const bytes = (...values: number[]): string => Float32Array.from(values).join(); // stands for their hash
 
   it("depends on each tensor's name, shape, type and values and on the configuration, not on their order", async () => {
     const of = async (config: unknown, ...list: Parameters<Fingerprint["add"]>[]): Promise<string> => {
       const fingerprint = new Fingerprint();
-      for (const each of list) await fingerprint.add(...each);
+      for (const each of list) fingerprint.add(...each);
       return fingerprint.digest(config);
     };
     const a: Parameters<Fingerprint["add"]> = ["a", "F32", [2], bytes(1, 2)];
@@ -175,6 +218,23 @@ describe("a model's fingerprint", () => {
       await of({ layers: 1 }, ["a", "F32", [2], bytes(2, 1)], b),
     ];
     expect(new Set([base, ...others]).size).toBe(7);
+  });
+
+  it("hashes bytes the same however they come", async () => {
+    const all = Uint8Array.from({ length: 2 * PIECE_BYTES + 5 }, (_, i) => (i * i) % 251);
+    const of = async (length: number, step: number): Promise<string> => {
+      const hash = new PieceHash();
+      for (let at = 0; at < length; at += step) {
+        await hash.add(all.subarray(at, Math.min(length, at + step)));
+      }
+      return hash.digest();
+    };
+    expect(await of(1000, 7)).toBe(await sha256(all.slice(0, 1000)));
+    expect(await of(PIECE_BYTES, 3_000_001)).toBe(await sha256(all.slice(0, PIECE_BYTES)));
+    expect(await of(0, 1)).toBe(await sha256(new Uint8Array()));
+    const whole = await of(all.length, all.length);
+    expect(await of(all.length, 3_000_001)).toBe(whole);
+    expect(await of(all.length - 1, all.length)).not.toBe(whole);
   });
 
   it("is the same in every weight format", async () => {

@@ -56,13 +56,27 @@ export interface Weights extends Blocks {
 /** Told of each tensor that has been read, and how many there are. */
 export type LoadProgress = (done: number, total: number, name: string) => void;
 
-/** Reads tensors to the GPU one after another, so that host memory holds about the largest of them. */
+/** A tensor's rows as rows of a matrix, or a vector's elements as those of a larger one. */
+export interface Part {
+  readonly name: string;
+  readonly rows: number;
+  /** The halves' rows side by side. */
+  readonly gated?: boolean;
+  /** Where row r comes to lie; by default after the parts before it. */
+  readonly place?: (row: number) => number;
+}
+
+/** Bytes on their way to the GPU that are waited for: what is queued is held in memory more than once. */
+const QUEUED_BYTES = 64 * 2 ** 20;
+
+/** Reads tensors to the GPU one after another, large ones in chunks, so that host memory holds little of them. */
 export class Uploader {
   readonly gpu: Gpu;
   readonly format: WeightFormat;
   readonly #tensors: Tensors;
   readonly #prefix: string;
   readonly #onRead: (name: string) => void;
+  readonly #queued: { bytes: number };
 
   constructor(
     gpu: Gpu,
@@ -70,16 +84,19 @@ export class Uploader {
     tensors: Tensors,
     onRead: (name: string) => void = () => {},
     prefix = "",
+    queued = { bytes: 0 },
   ) {
     this.gpu = gpu;
     this.format = format;
     this.#tensors = tensors;
     this.#onRead = onRead;
     this.#prefix = prefix;
+    this.#queued = queued;
   }
 
   under(prefix: string): Uploader {
-    return new Uploader(this.gpu, this.format, this.#tensors, this.#onRead, this.#prefix + prefix);
+    const { gpu, format } = this;
+    return new Uploader(gpu, format, this.#tensors, this.#onRead, this.#prefix + prefix, this.#queued);
   }
 
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
@@ -103,48 +120,75 @@ export class Uploader {
     return this.gpu.upload(this.#prefix + label, values);
   }
 
-  /** The matrices one under another, in the weight format. */
-  async matrix(
-    columns: number,
-    parts: readonly { name: string; rows: number; gated?: boolean }[],
-  ): Promise<Matrix> {
-    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-    const weight = this.#allocate(parts[0]?.name ?? "none", rows, columns);
-    let firstRow = 0;
-    for (const { name, rows: count, gated } of parts) {
-      this.#packRows(weight, await this.read(name), firstRow, count, gated ?? false);
-      firstRow += count;
+  /** The parts' elements as one vector. */
+  async vector(parts: readonly Part[]): Promise<GPUBuffer> {
+    const values = new Float32Array(rowsOf(parts));
+    for (const { name, place } of placed(parts)) {
+      for (const [i, value] of (await this.read(name)).entries()) values[place(i)] = value;
+    }
+    return this.upload(labelOf(parts), values);
+  }
+
+  /** The parts' rows as one matrix, in the weight format. */
+  async matrix(columns: number, parts: readonly Part[]): Promise<Matrix> {
+    const { gpu, format } = this;
+    const rows = rowsOf(parts);
+    const buffer = gpu.storage(this.#prefix + labelOf(parts), matrixBytes(rows, columns, format));
+    const weight = { buffer, rows, columns, format };
+    for (const { name, place } of placed(parts)) {
+      for await (const { first, values } of this.#tensors.chunks(this.#prefix + name, columns)) {
+        await this.#pack(weight, values, (row) => place(first / columns + row));
+      }
+      this.#onRead(this.#prefix + name);
     }
     return weight;
   }
 
-  /** `values` `[rows, columns]` in the weight format. */
-  pack(label: string, values: Float32Array<ArrayBuffer>, [rows, columns]: readonly [number, number]): Matrix {
-    const weight = this.#allocate(label, rows, columns);
-    this.#packRows(weight, values, 0, rows, false);
-    return weight;
-  }
-
-  #allocate(label: string, rows: number, columns: number): Matrix {
-    const { gpu, format } = this;
-    const buffer = gpu.storage(this.#prefix + label, matrixBytes(rows, columns, format));
-    return { buffer, rows, columns, format };
-  }
-
-  #packRows(
+  /** Packs `values`, whole rows, and copies each to its place: a matrix may be larger than a kernel can bind. */
+  async #pack(
     weight: Matrix,
     values: Float32Array<ArrayBuffer>,
-    firstRow: number,
-    rows: number,
-    gated: boolean,
-  ): void {
-    const matrix = this.gpu.upload(`${weight.buffer.label} as read`, values);
-    const encoder = this.gpu.device.createCommandEncoder();
-    const packing = packWeight(this.gpu, { matrix, rows, weight, firstRow, gated });
-    this.gpu.record(encoder, [packing], { rows, length: rows });
-    this.gpu.device.queue.submit([encoder.finish()]);
+    place: (row: number) => number,
+  ): Promise<void> {
+    const { gpu } = this;
+    const { buffer, columns, format } = weight;
+    const rows = values.length / columns;
+    const matrix = gpu.upload(`${buffer.label} as read`, values);
+    const packed = gpu.storage(`${buffer.label} as packed`, matrixBytes(rows, columns, format));
+    const encoder = gpu.device.createCommandEncoder();
+    const packing = packWeight(gpu, { matrix, rows, weight: { ...weight, buffer: packed, rows } });
+    gpu.record(encoder, [packing], { rows, length: rows });
+    const rowBytes = matrixBytes(1, columns, format);
+    for (let row = 0, count = 0; row < rows; row += count) {
+      const to = place(row);
+      for (count = 1; row + count < rows && place(row + count) === to + count; ) count++;
+      encoder.copyBufferToBuffer(packed, row * rowBytes, buffer, to * rowBytes, count * rowBytes);
+    }
+    gpu.device.queue.submit([encoder.finish()]);
     matrix.destroy();
+    packed.destroy();
+    this.#queued.bytes += values.byteLength;
+    if (this.#queued.bytes < QUEUED_BYTES) return;
+    await gpu.device.queue.onSubmittedWorkDone();
+    this.#queued.bytes = 0;
   }
+}
+
+const rowsOf = (parts: readonly Part[]): number => parts.reduce((sum, { rows }) => sum + rows, 0);
+
+const labelOf = (parts: readonly Part[]): string => parts.map(({ name }) => name).join(", ");
+
+/** The parts, each with the place of its rows in the whole. */
+function placed(parts: readonly Part[]): Required<Pick<Part, "name" | "place">>[] {
+  let first = 0;
+  return parts.map(({ name, rows, gated, place }) => {
+    const start = first;
+    first += rows;
+    const half = rows / 2;
+    const plain = (row: number): number => start + row;
+    const sideBySide = (row: number): number => start + (row < half ? 2 * row : 2 * (row - half) + 1);
+    return { name, place: place ?? (gated ? sideBySide : plain) };
+  });
 }
 
 /** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: a gated unit's halves side by side, as its matrix's rows are packed. */

@@ -63,7 +63,7 @@ export async function goldenModelFiles(
     tensors: {
       ...file,
       tensors,
-      bytes: (short) => file.bytes(prefix + short),
+      bytes: (short, from, to) => file.bytes(prefix + short, from, to),
       float32: (short) => file.float32(prefix + short),
     },
     ...byteTokenizer(),
@@ -107,7 +107,7 @@ export function memoryTensors(
     metadata: {},
     tensors,
     float32,
-    bytes: async (name) => new Uint8Array((await float32(name)).buffer),
+    bytes: async (name, from, to) => new Uint8Array((await float32(name)).buffer).slice(from, to),
   };
 }
 

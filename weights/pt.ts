@@ -87,8 +87,10 @@ async function open(
     checkView(`${source.name}: tensor ${printable(name)}`, viewOf(tensor), length);
     tensors.set(name, { name, ...viewOf(tensor), storageStart: start });
   }
-  return tensorFile({ name: source.name, format: "pt", metadata: tree.metadata }, tensors, async (tensor) =>
-    readView(source, await tensor.storageStart(), tensor),
+  return tensorFile(
+    { name: source.name, format: "pt", metadata: tree.metadata },
+    tensors,
+    async (tensor, from, to) => readView(source, await tensor.storageStart(), tensor, from, to),
   );
 }
 

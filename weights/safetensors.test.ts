@@ -41,6 +41,11 @@ describe("a safetensors file", () => {
     expect((await opened.float32("input")).length).toBe(640);
     expect((await opened.bytes("0.alpha")).length).toBe(4);
     expect((await refusal(opened.bytes("nope"))).message).toContain("no tensor named nope");
+    const part = await opened.bytes("input", 100, 228);
+    expect(part).toEqual((await opened.bytes("input")).slice(100, 228));
+    expect((await refusal(opened.bytes("input", 2556, 2564))).message).toContain(
+      "tensor input: has no bytes 2556 to 2564 of 2560",
+    );
   });
 
   it("is refused where offsets overlap, leave a hole, leave the file or differ from the shape", async () => {

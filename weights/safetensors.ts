@@ -46,7 +46,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   return tensorFile(
     { name: source.name, format: "safetensors", metadata },
     new Map(entries.map((entry) => [entry.name, entry])),
-    (entry) => source.read(8 + length + entry.begin, entry.end - entry.begin),
+    (entry, from, to) => source.read(8 + length + entry.begin + from, to - from),
   );
 }
 

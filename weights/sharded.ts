@@ -48,7 +48,7 @@ export function joinTensorFiles(name: string, files: readonly TensorFile[]): Ten
     format: "safetensors",
     metadata: files[0]?.metadata ?? {},
     tensors,
-    bytes: async (tensor) => home(tensor).bytes(tensor),
+    bytes: async (tensor, from, to) => home(tensor).bytes(tensor, from, to),
     float32: async (tensor) => home(tensor).float32(tensor),
   };
 }

@@ -39,7 +39,11 @@ describe("readView", () => {
         continue;
       }
       const source = bytesSource("storage", new Uint8Array([9, 9, 9, ...storage]));
-      expect([...(await readView(source, 3, view))], JSON.stringify(view)).toEqual(naive(storage, view));
+      const expected = naive(storage, view);
+      expect([...(await readView(source, 3, view))], JSON.stringify(view)).toEqual(expected);
+      const from = pick(expected.length + 1);
+      const to = from + pick(expected.length - from + 1);
+      expect([...(await readView(source, 3, view, from, to))]).toEqual(expected.slice(from, to));
       read++;
     }
     expect(read).toBeGreaterThan(1500);

@@ -98,22 +98,36 @@ function isContiguous(axes: readonly Axis[]): boolean {
 
 /**
  * Reads a view's elements in row-major order. A contiguous one is a single read; any other is walked in the
- * storage's order through a window of 4 MiB, so that memory stays near the tensor's own size.
+ * storage's order through a window of 4 MiB, so that memory stays near the tensor's own size, whatever part is asked.
  *
  * @param storageStart the byte of the source where the storage begins
  * @param view one that `checkView` has passed
+ * @param from with `to`, the first byte and the one after the last of the elements' that are wanted; all by default
  */
 export async function readView(
   source: ByteSource,
   storageStart: number,
   view: StridedView,
+  from = 0,
+  to = elementCount(view.shape)! * dtypeSize(view.dtype),
+): Promise<Uint8Array> {
+  if (from === to) return new Uint8Array(0);
+  const axes = axesOf(view);
+  const start = storageStart + view.offset * dtypeSize(view.dtype);
+  if (isContiguous(axes)) return source.read(start + from, to - from);
+  const whole = await gather(source, start, view, axes);
+  return from === 0 && to === whole.length ? whole : whole.slice(from, to);
+}
+
+/** Reads the elements of a view that is not contiguous, and begins at byte `start`. */
+async function gather(
+  source: ByteSource,
+  start: number,
+  view: StridedView,
+  axes: readonly Axis[],
 ): Promise<Uint8Array> {
   const size = dtypeSize(view.dtype);
   const count = elementCount(view.shape)!;
-  const start = storageStart + view.offset * size;
-  if (count === 0) return new Uint8Array(0);
-  const axes = axesOf(view);
-  if (isContiguous(axes)) return source.read(start, count * size);
 
   const out = allocate(source.name, count * size);
   const spanBytes = spanOf(view) * size;

@@ -1,5 +1,4 @@
-import type { Dtype } from "./dtype.ts";
-import { toFloat32 } from "./dtype.ts";
+import { type Dtype, dtypeSize, elementCount, toFloat32 } from "./dtype.ts";
 import { invalidFile, printable } from "./refuse.ts";
 
 /** A tensor's name, element type and dimensions; `[]` is a scalar. */
@@ -8,6 +7,10 @@ export interface TensorInfo {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
 }
+
+/** Bytes that a tensor's elements take. */
+export const byteLength = ({ dtype, shape }: Pick<TensorInfo, "dtype" | "shape">): number =>
+  (elementCount(shape) ?? 0) * dtypeSize(dtype);
 
 /** A file of named tensors. Opening it reads only its header; a tensor is read when it is asked for. */
 export interface TensorFile {
@@ -20,20 +23,21 @@ export interface TensorFile {
    */
   readonly metadata: Readonly<Record<string, unknown>>;
   /**
-   * A tensor's elements, row-major, little-endian, contiguous and aligned: exactly the tensor.
+   * A tensor's elements, row-major, little-endian, contiguous and aligned: exactly the tensor, or its bytes from `from`
+   * to before `to`.
    *
-   * @throws ResonantError `invalid_file` if there is no such tensor, or the file cannot be read
+   * @throws ResonantError `invalid_file` if there is no such tensor, it has no such bytes, or the file cannot be read
    */
-  bytes(name: string): Promise<Uint8Array>;
+  bytes(name: string, from?: number, to?: number): Promise<Uint8Array>;
   /** The same as float32 (see `toFloat32`). */
   float32(name: string): Promise<Float32Array>;
 }
 
-/** Makes a `TensorFile` of a format's own tensor records and the way to read one. */
+/** Makes a `TensorFile` of a format's own tensor records and the way to read one, from byte `from` to before `to`. */
 export function tensorFile<T extends TensorInfo>(
   head: Pick<TensorFile, "name" | "format" | "metadata">,
   tensors: ReadonlyMap<string, T>,
-  read: (tensor: T) => Promise<Uint8Array>,
+  read: (tensor: T, from: number, to: number) => Promise<Uint8Array>,
 ): TensorFile {
   const find = (name: string): T => {
     const tensor = tensors.get(name);
@@ -43,10 +47,19 @@ export function tensorFile<T extends TensorInfo>(
   return {
     ...head,
     tensors,
-    bytes: async (name) => read(find(name)),
+    bytes: async (name, from = 0, to) => {
+      const tensor = find(name);
+      const size = byteLength(tensor);
+      const end = to ?? size;
+      if (from >= 0 && from <= end && end <= size) return read(tensor, from, end);
+      throw invalidFile(
+        `${head.name}: tensor ${printable(name)}`,
+        `has no bytes ${from} to ${end} of ${size}`,
+      );
+    },
     float32: async (name) => {
       const tensor = find(name);
-      return toFloat32(await read(tensor), tensor.dtype);
+      return toFloat32(await read(tensor, 0, byteLength(tensor)), tensor.dtype);
     },
   };
 }
