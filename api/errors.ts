@@ -127,7 +127,6 @@ export function asApiError(error: unknown): ApiError {
     const { message, where: field, code } = error;
     switch (code) {
       case "invalid_argument":
-      case "unsupported":
         return new ApiError("validation_error", message, field ? { details: { field } } : {});
       case "state":
         return new ApiError("conflict", message, { details: { field: "state" } });
