@@ -13,6 +13,7 @@ import {
 } from "../../kernels/linear/linear.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Activations } from "../activations.ts";
+import { ResonantError } from "../errors.ts";
 import { blockPass, blockStep, headPass, headStep, type Workspace } from "../forward.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Network, Passes } from "../network.ts";
@@ -137,12 +138,24 @@ class Attention {
   constructor(gpu: Gpu, slots: number, c: DecoderConfig) {
     const { heads, kvHeads, headSize, positions } = c;
     this.shape = { heads, kvHeads, headSize, positions, rotary: 2 * c.rope.frequencies.length };
+    const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
+    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const slotBytes = 4 * positions * kvHeads * headSize;
+    if (slots * slotBytes > most) {
+      throw new ResonantError(
+        "out_of_memory",
+        `the keys of ${slots} streams take ${slots * slotBytes} bytes, but this device binds at most ${most}`,
+        {
+          where: "attention's cache",
+          fix: `Run at most ${Math.floor(most / slotBytes)} at once (MAX_BATCH_SIZE)`,
+        },
+      );
+    }
     this.#gpu = gpu;
     this.angles = gpu.upload("rope", ropeTable(c.rope, positions));
-    const bytes = 4 * slots * positions * kvHeads * headSize;
     this.#caches = Array.from({ length: c.layers }, (_, layer) => ({
-      keys: gpu.storage(`keys of layer ${layer}`, bytes),
-      values: gpu.storage(`values of layer ${layer}`, bytes),
+      keys: gpu.storage(`keys of layer ${layer}`, slots * slotBytes),
+      values: gpu.storage(`values of layer ${layer}`, slots * slotBytes),
     }));
   }
 
