@@ -27,14 +27,14 @@ export interface Workspace {
 export function tokenStep(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   return [
-    embed(host, w.embed, { ...a, counts: on.counts }),
+    ...embed(host, w.embed, { ...a, counts: on.counts }),
     ...w.blocks.flatMap((block) => blockStep(w, block, on)),
-    headStep(w, on),
+    ...headStep(w, on),
   ];
 }
 
 /** The norm and head for few rows of h. */
-export function headStep(w: Weights, { host, a }: Workspace): Dispatch {
+export function headStep(w: Weights, { host, a }: Workspace): Dispatch[] {
   const input = { buffer: a.h, stride: w.shape.size };
   const output = { buffer: a.logits, stride: w.head.rows };
   return linearRow(host, { weight: w.head, input, output, epilogue: "store" }, w.norm);
@@ -43,7 +43,7 @@ export function headStep(w: Weights, { host, a }: Workspace): Dispatch {
 /** Many tokens of each stream, from tokens to h after the last block. */
 export function promptPass(w: Weights, on: Workspace): Dispatch[] {
   return [
-    embed(on.host, w.embed, { ...on.a, counts: on.counts }),
+    ...embed(on.host, w.embed, { ...on.a, counts: on.counts }),
     ...w.blocks.flatMap((block) => blockPass(w, block, on)),
   ];
 }
@@ -55,7 +55,7 @@ export function headPass(w: Weights, { host, a }: Workspace): Dispatch[] {
   const output = { buffer: a.logits, stride: w.head.rows };
   return [
     layerNorm(host, size, { h: a.h, norm: w.norm, out: a.normed }),
-    linear(host, a.run, { weight: w.head, input, output, epilogue: "store" }),
+    ...linear(host, a.run, { weight: w.head, input, output, epilogue: "store" }),
   ];
 }
 
@@ -71,7 +71,7 @@ export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
     ...measured(w, b, on),
     ...(b.mlp
       ? [
-          linearRow(
+          ...linearRow(
             host,
             {
               ...b.mlp.up,
@@ -81,7 +81,7 @@ export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
             },
             b.mlp.norm,
           ),
-          linearRow(host, {
+          ...linearRow(host, {
             ...b.mlp.down,
             input: { buffer: a.inner, stride: w.shape.inner },
             output: { buffer: a.h, stride: size },
@@ -102,14 +102,14 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
   return [
     layerNorm(host, size, { h: a.h, norm: b.norm, out: a.mixed }, 2 * size),
     shortConv(host, size, taps, state, { ...shared, conv: b.conv, out: a.normed }),
-    linear(host, a.run, {
+    ...linear(host, a.run, {
       ...b.mixer,
       input: { buffer: a.normed, stride: size },
       output: u,
       epilogue: "gated",
     }),
     ...memoryScan(host, size, state, { ...shared, decay: b.decay }),
-    linear(host, a.run, {
+    ...linear(host, a.run, {
       ...b.memory,
       rows: [0, lattice ? 2 * size : size],
       columns: gated ? size : 0,
@@ -118,28 +118,26 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
       epilogue: "sigmoid",
     }),
     ...(lattice
-      ? [
-          linear(host, a.run, {
-            ...b.memory,
-            rows: [2 * size, size],
-            input: z,
-            output: { buffer: a.plm, stride: size },
-            epilogue: "store",
-          }),
-        ]
+      ? linear(host, a.run, {
+          ...b.memory,
+          rows: [2 * size, size],
+          input: z,
+          output: { buffer: a.plm, stride: size },
+          epilogue: "store",
+        })
       : []),
     combine(host, size, a.layers, state, { ...shared, weights: b.combine }),
     ...measured(w, b, on),
     ...(b.mlp
       ? [
           layerNorm(host, size, { h: a.h, norm: b.mlp.norm, out: a.normed }),
-          linear(host, a.run, {
+          ...linear(host, a.run, {
             ...b.mlp.up,
             input: { buffer: a.normed, stride: size },
             output: { buffer: a.inner, stride: inner },
             epilogue: "gated",
           }),
-          linear(host, a.run, {
+          ...linear(host, a.run, {
             ...b.mlp.down,
             input: { buffer: a.inner, stride: inner },
             output: { buffer: a.h, stride: size },

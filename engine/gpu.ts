@@ -11,6 +11,7 @@ export class Gpu implements KernelHost {
   readonly name: string;
   readonly kind: DeviceKind;
   readonly products: number;
+  readonly bindingBytes: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
   #checks: Promise<ResonantError | undefined>[] = [];
@@ -46,6 +47,7 @@ export class Gpu implements KernelHost {
     this.name = name;
     this.kind = kind;
     this.products = kind === "cpu" ? 64 : 16;
+    this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
         fix: "Restart, or open a new device and load the model again",
@@ -62,12 +64,19 @@ export class Gpu implements KernelHost {
     return this.#bytes;
   }
 
-  /** @throws ResonantError `out_of_memory` at once if over the device's limit, else from the next {@link settle}. */
-  buffer(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
-    const limit =
-      usage & GPUBufferUsage.STORAGE
-        ? Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize)
-        : this.device.limits.maxBufferSize;
+  /**
+   * @param bound whether kernels bind a storage buffer as a whole, or in parts
+   * @throws ResonantError `out_of_memory` at once if over the device's limit, else from the next {@link settle}.
+   */
+  buffer(
+    label: string,
+    size: number,
+    usage: GPUBufferUsageFlags,
+    bound: "whole" | "in parts" = "whole",
+  ): GPUBuffer {
+    const { maxBufferSize } = this.device.limits;
+    const whole = usage & GPUBufferUsage.STORAGE && bound === "whole";
+    const limit = whole ? Math.min(maxBufferSize, this.bindingBytes) : maxBufferSize;
     if (!(size <= limit)) {
       throw new ResonantError("out_of_memory", `${size} bytes, but this device binds at most ${limit}`, {
         where: `buffer ${label}`,
@@ -92,12 +101,9 @@ export class Gpu implements KernelHost {
   }
 
   /** A storage buffer that can be copied from and to. */
-  storage(label: string, size: number): GPUBuffer {
-    return this.buffer(
-      label,
-      size,
-      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-    );
+  storage(label: string, size: number, bound?: "whole" | "in parts"): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return this.buffer(label, size, usage, bound);
   }
 
   /** A storage buffer holding `data`. */

@@ -74,7 +74,7 @@ export function nativeNetwork(config: NativeConfig, weights: Weights): Network {
     passes: () => ({
       tokenStep: (on) => tokenStep(weights, on),
       promptPass: (on) => promptPass(weights, on),
-      headStep: (on) => [headStep(weights, on)],
+      headStep: (on) => headStep(weights, on),
       headPass: (on) => headPass(weights, on),
     }),
   };

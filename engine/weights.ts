@@ -67,7 +67,7 @@ export interface Part {
 }
 
 /** Bytes on their way to the GPU that are waited for: what is queued is held in memory more than once. */
-const QUEUED_BYTES = 64 * 2 ** 20;
+const QUEUED_BYTES = 32 * 2 ** 20;
 
 /** Reads tensors to the GPU one after another, large ones in chunks, so that host memory holds little of them. */
 export class Uploader {
@@ -129,11 +129,18 @@ export class Uploader {
     return this.upload(labelOf(parts), values);
   }
 
-  /** The parts' rows as one matrix, in the weight format. */
-  async matrix(columns: number, parts: readonly Part[]): Promise<Matrix> {
+  /**
+   * The parts' rows as one matrix, in the weight format.
+   * @param bound how kernels bind it: those of products and embeddings take parts
+   */
+  async matrix(
+    columns: number,
+    parts: readonly Part[],
+    bound: "whole" | "in parts" = "whole",
+  ): Promise<Matrix> {
     const { gpu, format } = this;
     const rows = rowsOf(parts);
-    const buffer = gpu.storage(this.#prefix + labelOf(parts), matrixBytes(rows, columns, format));
+    const buffer = gpu.storage(this.#prefix + labelOf(parts), matrixBytes(rows, columns, format), bound);
     const weight = { buffer, rows, columns, format };
     for (const { name, place } of placed(parts)) {
       for await (const { first, values } of this.#tensors.chunks(this.#prefix + name, columns)) {
@@ -287,7 +294,7 @@ export async function loadWeights(
   let done = 0;
   const uploader = new Uploader(gpu, format, tensors, (name) => onProgress(++done, expected.size, name));
   const { shape, vocabulary } = config;
-  const embed = await uploader.matrix(shape.size, [{ name: "embed.weight", rows: vocabulary }]);
+  const embed = await uploader.matrix(shape.size, [{ name: "embed.weight", rows: vocabulary }], "in parts");
   const blocks: BlockWeights[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     blocks.push(await loadBlock(uploader.under(`blocks.${layer}.`), config, layer));
@@ -298,7 +305,7 @@ export async function loadWeights(
     lattice: latticeBuffer(gpu, shape),
     embed,
     norm: await uploader.vectors("norm.weight", "norm.bias"),
-    head: await uploader.matrix(shape.size, [{ name: "head.weight", rows: vocabulary }]),
+    head: await uploader.matrix(shape.size, [{ name: "head.weight", rows: vocabulary }], "in parts"),
     parameters: countParameters(expected),
   };
   await gpu.settle();

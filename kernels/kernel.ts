@@ -27,6 +27,8 @@ export interface KernelHost {
    * save a software adapter from repeating the norm before them.
    */
   readonly products: number;
+  /** Most bytes of a storage buffer that a kernel is bound to. */
+  readonly bindingBytes: number;
   /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */
   pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline;
   /** A uniform buffer holding `data`. */
@@ -61,19 +63,22 @@ export const memoryOverrides = (state: StateShape) => ({
   PLM: state.plm,
 });
 
-/** Binds `buffers` in the order of the kernel's `@binding` numbers. */
+/** Binds `buffers`, or parts of them, in the order of the kernel's `@binding` numbers. */
 export function dispatch(
   host: KernelHost,
   kernel: Kernel,
   overrides: Readonly<Record<string, number | boolean>>,
-  buffers: readonly GPUBuffer[],
+  buffers: readonly (GPUBuffer | GPUBufferBinding)[],
   grid: Dispatch["grid"],
 ): Dispatch {
   const pipeline = host.pipeline(kernel, overrides);
   const bindGroup = host.device.createBindGroup({
     label: kernel.name,
     layout: pipeline.getBindGroupLayout(0),
-    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    entries: buffers.map((bound, binding) => ({
+      binding,
+      resource: "buffer" in bound ? bound : { buffer: bound },
+    })),
   });
   return { label: kernel.name, pipeline, bindGroup, grid };
 }

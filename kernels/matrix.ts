@@ -1,4 +1,4 @@
-import { ceilDivide, type Kernel } from "./kernel.ts";
+import { ceilDivide, type Kernel, type KernelHost } from "./kernel.ts";
 import weightF16 from "./lib/weight-f16.wgsl";
 import weightF32 from "./lib/weight-f32.wgsl";
 import weightQ4 from "./lib/weight-q4.wgsl";
@@ -29,6 +29,28 @@ const sliceBytes: Readonly<Record<WeightFormat, number>> = { f32: 128, f16: 64, 
 /** Bytes that `rows` padded rows of `columns` take. */
 export const matrixBytes = (rows: number, columns: number, format: WeightFormat): number =>
   rows * slicesOf(columns) * sliceBytes[format];
+
+/** Rows of a matrix that a kernel binds at once. */
+export interface MatrixPart {
+  /** The first of them; a multiple of 64. */
+  readonly first: number;
+  readonly rows: number;
+  readonly binding: GPUBufferBinding;
+}
+
+/** A matrix in as few parts as the device lets kernels bind. */
+export function partsOf({ bindingBytes }: KernelHost, matrix: Matrix): MatrixPart[] {
+  const { buffer, rows, columns, format } = matrix;
+  if (matrixBytes(rows, columns, format) <= bindingBytes) return [{ first: 0, rows, binding: { buffer } }];
+  // A row is whole words, and offsets are multiples of 256 bytes.
+  const most = Math.max(1, Math.floor(bindingBytes / matrixBytes(64, columns, format))) * 64;
+  return Array.from({ length: ceilDivide(rows, most) }, (_, i) => {
+    const first = i * most;
+    const count = Math.min(most, rows - first);
+    const [offset, size] = [matrixBytes(first, columns, format), matrixBytes(count, columns, format)];
+    return { first, rows: count, binding: { buffer, offset, size } };
+  });
+}
 
 const preludes: Readonly<Record<WeightFormat, string>> = {
   f32: weightF32,

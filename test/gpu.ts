@@ -1,7 +1,7 @@
 import { afterAll } from "vitest";
 import { Gpu } from "../engine/gpu.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
-import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
+import type { Dispatch, KernelHost, RunShape, StateShape } from "../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
 
@@ -93,6 +93,15 @@ export function uploadMatrix(
   submit(gpu, [packWeight(gpu, { matrix, rows, weight, firstRow: margin, gated })], { rows: 1, length: 1 });
   return weight;
 }
+
+/** `gpu` as if kernels could bind no more than so many bytes. */
+export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => ({
+  device: gpu.device,
+  products: gpu.products,
+  bindingBytes,
+  pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
+  uniform: (label, data) => gpu.uniform(label, data),
+});
 
 /** `Run` of `lib/run.wgsl`. */
 export const uploadRun = (gpu: Gpu, { rows, length }: RunShape, slot = 0): GPUBuffer =>

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option, Command as Subcommand } fro
 import { decodeBench } from "../../bench/decode.ts";
 import { type LoadFigures, loadBench } from "../../bench/load.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
-import type { WeightFormat } from "../../kernels/matrix.ts";
+import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { resolveModel } from "../../weights/hub/model.ts";
 import { jsonOption, type ModelFlags, numberIn, openGpu, openModel, withModel } from "../options.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
@@ -31,13 +31,11 @@ export function benchCommand(): Command {
     .action((flags: Flags) => (flags.load ? benchLoad(flags) : benchDecode(flags)));
 }
 
-const known: readonly WeightFormat[] = ["f32", "f16"];
-
 function readFormats(text: string): WeightFormat[] {
   return text.split(",").map((name) => {
-    const format = known.find((each) => each === name);
+    const format = weightFormats.find((each) => each === name);
     if (format) return format;
-    throw new InvalidArgumentError(`They must be of ${known.join(", ")}.`);
+    throw new InvalidArgumentError(`They must be of ${weightFormats.join(", ")}.`);
   });
 }
 

@@ -61,7 +61,7 @@ export async function readEmbeddings(
       gpu.device.queue.writeBuffer(run, 0, Uint32Array.of(shape.rows, shape.length, 0));
       gpu.device.queue.writeBuffer(fed, 0, batch);
       const encoder = gpu.device.createCommandEncoder();
-      gpu.record(encoder, [lookup], shape);
+      gpu.record(encoder, lookup, shape);
       gpu.device.queue.submit([encoder.finish()]);
       const values = await gpu.readFloats(h, 0, batch.length * size);
       batch.forEach((token, row) => {

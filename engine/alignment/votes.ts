@@ -34,7 +34,7 @@ export class Votes {
     this.#ranks = scratch.words("ranks", (this.#rows * LOGPROBS_BYTES) / 4);
     const logits = scratch.words("votes", this.#rows * vocabulary);
     this.#dispatches = [
-      linear(scratch.host, this.#run, {
+      ...linear(scratch.host, this.#run, {
         weight: table,
         input: { buffer: this.#vectors, stride: size },
         output: { buffer: logits, stride: vocabulary },

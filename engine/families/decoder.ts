@@ -104,7 +104,7 @@ class DecoderPasses implements Passes {
   }
 
   headStep(on: Workspace): Dispatch[] {
-    return [headStep(this.#weights, on)];
+    return headStep(this.#weights, on);
   }
 
   headPass(on: Workspace): Dispatch[] {
@@ -117,7 +117,7 @@ class DecoderPasses implements Passes {
     const adapters = this.#weights.blocks.map((adapter) => block(this.#weights, adapter, on));
     const first = layers.length - adapters.length; // of the layers that an adapter follows
     return [
-      embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
+      ...embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
       ...(this.#placement === "embedding" ? adapters.flat() : []),
       ...layers.flatMap((layer, i) => [
         ...this.#family.layer(layer, this.#config, op),
@@ -187,14 +187,14 @@ interface Scratch {
 /** How products are done: with few rows, or with many. */
 interface Products {
   normed(norm: Norm, linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch[];
-  product(linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch;
+  product(linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch[];
 }
 
 /** Many rows in tiles: a norm is taken once. */
 const manyRows = ({ host, a }: Workspace, c: DecoderConfig): Products => ({
   normed: (norm, matrix, _from, output, epilogue) => [
     layerNorm(host, c.size, { h: a.h, norm, out: a.normed }),
-    linear(host, a.run, { ...matrix, input: { buffer: a.normed, stride: c.size }, output, epilogue }),
+    ...linear(host, a.run, { ...matrix, input: { buffer: a.normed, stride: c.size }, output, epilogue }),
   ],
   product: (matrix, input, output, epilogue) => linear(host, a.run, { ...matrix, input, output, epilogue }),
 });
@@ -207,7 +207,7 @@ function fewRows(on: Workspace, c: DecoderConfig): Products {
   return {
     normed: (norm, matrix, input, output, epilogue) =>
       fits(matrix)
-        ? [linearRow(host, { ...matrix, input, output, epilogue }, norm)]
+        ? linearRow(host, { ...matrix, input, output, epilogue }, norm)
         : many.normed(norm, matrix, input, output, epilogue),
     product: (matrix, input, output, epilogue) =>
       fits(matrix)
@@ -252,8 +252,7 @@ function layerOps(
         ...(few ? attentionStep(host, shape, { ...buffers, partials }) : [attention(host, shape, buffers)]),
       ];
     },
-    fromAttention: (w) => [
+    fromAttention: (w) =>
       products.product(w.out, { buffer: context, stride: shape.heads * shape.headSize }, places.h, "add"),
-    ],
   };
 }

@@ -36,7 +36,7 @@ export interface LayerOps {
   fromAttention(w: LayerWeights): Dispatch[];
   /** From h through a norm. */
   normed(norm: Norm, linear: Linear, to: Place, epilogue: Epilogue): Dispatch[];
-  product(linear: Linear, from: Place, to: Place, epilogue: Epilogue): Dispatch;
+  product(linear: Linear, from: Place, to: Place, epilogue: Epilogue): Dispatch[];
 }
 
 /** A family of decoders: how its `config.json` reads, what its tensors are called, and what a layer does. */

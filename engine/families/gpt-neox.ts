@@ -78,6 +78,6 @@ export const gptNeox: Family = {
     const up = op.normed(w.norm2, w.up, "inner", c.activation);
     const out = op.fromAttention(w);
     const down = op.product(w.down, "inner", "h", "add");
-    return c.parallel ? [...attention, ...up, ...out, down] : [...attention, ...out, ...up, down];
+    return c.parallel ? [...attention, ...up, ...out, ...down] : [...attention, ...out, ...up, ...down];
   },
 };

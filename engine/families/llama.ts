@@ -79,7 +79,7 @@ export const llama: Family = {
       ...op.attend(w),
       ...op.fromAttention(w),
       ...op.normed(w.norm2, w.up, "inner", c.activation),
-      op.product(w.down, "inner", "h", "add"),
+      ...op.product(w.down, "inner", "h", "add"),
     ];
   },
 };

@@ -73,13 +73,13 @@ export async function loadDecoder(
   expectShapes(tensors, expected, (name) => names.ignored.test(name) || (c.tied && name === names.head));
   let done = 0;
   const from = new Uploader(gpu, format, tensors, (name) => onProgress(++done, expected.size, name));
-  const embed = await from.matrix(c.size, [{ name: names.embed, rows: c.vocabulary }]);
+  const embed = await from.matrix(c.size, [{ name: names.embed, rows: c.vocabulary }], "in parts");
   const layers: LayerWeights[] = [];
   for (let i = 0; i < c.layers; i++) layers.push(await loadLayer(from.under(names.layer(i)), family, c, i));
   const weights = {
     embed,
     norm: await readNorm(from, names.norm, family, c),
-    head: c.tied ? embed : await from.matrix(c.size, [{ name: names.head, rows: c.vocabulary }]),
+    head: c.tied ? embed : await from.matrix(c.size, [{ name: names.head, rows: c.vocabulary }], "in parts"),
     layers,
     parameters: countParameters(expected),
   };
@@ -126,7 +126,7 @@ async function readLinear(
   biased: boolean,
 ): Promise<Linear> {
   const called = (what: string): Part[] => parts.map((part) => ({ ...part, name: `${part.name}.${what}` }));
-  const weight = await from.matrix(columns, called("weight"));
+  const weight = await from.matrix(columns, called("weight"), "in parts");
   return biased ? { weight, bias: await from.vector(called("bias")) } : { weight };
 }
 

@@ -82,6 +82,7 @@ class FeaturePass {
     const host: KernelHost = {
       device: gpu.device,
       products: gpu.products,
+      bindingBytes: gpu.bindingBytes,
       pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
       uniform: (label, data) => keep(gpu.uniform(label, data)),
     };
@@ -101,7 +102,7 @@ class FeaturePass {
     const layout = { slotStride: 0, layerStride: 0, tail: Math.max(0, taps - 1), pvm: false, plm: false };
     const run = this.#apart;
     this.#dispatches = [
-      embed(host, table, { run: this.#together, schedule, tokens: this.#tokens, counts, h }),
+      ...embed(host, table, { run: this.#together, schedule, tokens: this.#tokens, counts, h }),
       layerNorm(host, size, { h, norm: block.norm, out: this.#mixed }, 2 * size),
       shortConv(host, size, taps, layout, {
         run,
@@ -112,7 +113,7 @@ class FeaturePass {
         conv: block.conv,
         out: normed,
       }),
-      linear(host, run, {
+      ...linear(host, run, {
         ...block.mixer,
         input: { buffer: normed, stride: size },
         output: { buffer: this.#mixed, stride: 2 * size, offset: size },

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import {
+  bindingAtMost,
   firstDifference,
   poisoned,
   randomFloats,
@@ -11,7 +12,8 @@ import {
   uploadRun,
   uploadSchedule,
 } from "../../test/gpu.ts";
-import type { WeightFormat } from "../matrix.ts";
+import type { KernelHost } from "../kernel.ts";
+import { matrixBytes, type WeightFormat, weightFormats } from "../matrix.ts";
 import { keptReference } from "../pack-weight/reference.ts";
 import { embed } from "./embed.ts";
 import { embedReference } from "./reference.ts";
@@ -50,7 +52,7 @@ it.each(cases)(
       counts,
       h,
     });
-    await runDispatches(gpu, [fed], shape);
+    await runDispatches(gpu, fed, shape);
 
     const values = await gpu.readFloats(h);
     const rounded = keptReference(table, size, format);
@@ -65,7 +67,39 @@ it.each(cases)(
     expect(firstDifference(new Uint32Array(await gpu.read(counts)), after)).toBe(-1);
     const words = () => gpu.read(schedule, 0, 8).then((bytes) => Array.from(new Uint32Array(bytes)));
     expect(await words()).toEqual([0, 7]);
-    await runDispatches(gpu, [fed], shape);
+    await runDispatches(gpu, fed, shape);
     expect(await words()).toEqual([1, 7]);
+  },
+);
+
+it.each(weightFormats)(
+  "finds rows of a table in %s that is bound in parts, and counts a token once",
+  async (format) => {
+    const [size, vocabulary, rows] = [33, 300, 70];
+    const shape = { rows, length: rows };
+    const tokens = randomIntegers(1, rows, vocabulary);
+    tokens.set([0, 63, 64, 255, 256, 299]);
+    const table = uploadMatrix(gpu, randomFloats(2, vocabulary * size), [vocabulary, size], format);
+    const feed = async (host: KernelHost) => {
+      const counts = gpu.storage("counts", 4 * vocabulary);
+      const schedule = uploadSchedule(gpu, 2 ** 32 - 1, 7);
+      const h = poisoned(gpu, "h", rows * size);
+      const buffers = {
+        run: uploadRun(gpu, shape),
+        schedule,
+        tokens: gpu.upload("tokens", tokens),
+        counts,
+        h,
+      };
+      const dispatches = embed(host, table, buffers);
+      await runDispatches(gpu, dispatches, shape);
+      const words = [counts, schedule].map(async (buffer) => new Uint32Array(await gpu.read(buffer)));
+      return { parts: dispatches.length, h: await gpu.readFloats(h), words: await Promise.all(words) };
+    };
+    const whole = await feed(gpu);
+    const apart = await feed(bindingAtMost(gpu, matrixBytes(64, size, format)));
+    expect([whole.parts, apart.parts]).toEqual([1, 5]);
+    expect(firstDifference(apart.h, whole.h)).toBe(-1);
+    expect(apart.words).toEqual(whole.words);
   },
 );

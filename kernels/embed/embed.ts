@@ -1,6 +1,6 @@
 import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
 import run from "../lib/run.wgsl";
-import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import { kernelPerFormat, type Matrix, partsOf, slicesOf } from "../matrix.ts";
 import source from "./embed.wgsl";
 
 const kernels = kernelPerFormat("embed", run, source);
@@ -15,12 +15,20 @@ export interface EmbedBuffers extends PassBuffers {
 }
 
 /** `h = E[tokens]`; counts the tokens and moves the schedule's step on by one (the host sets it to −1 before a run). */
-export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): Dispatch {
-  return dispatch(
-    host,
-    kernels[table.format],
-    { D: table.columns, K4: slicesOf(table.columns) * 8, VOCAB: table.rows },
-    [buffers.run, buffers.tokens, table.buffer, buffers.counts, buffers.schedule, buffers.h],
-    ({ rows }) => [rows, 1],
+export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): Dispatch[] {
+  return partsOf(host, table).map(({ first, rows, binding }) =>
+    dispatch(
+      host,
+      kernels[table.format],
+      {
+        D: table.columns,
+        K4: slicesOf(table.columns) * 8,
+        VOCAB: table.rows,
+        FIRST: first,
+        ROWS: rows,
+      },
+      [buffers.run, buffers.tokens, binding, buffers.counts, buffers.schedule, buffers.h],
+      (run) => [run.rows, 1],
+    ),
   );
 }

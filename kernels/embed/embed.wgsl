@@ -1,12 +1,15 @@
 // h[row] = E[tokens[row]], and counts[slot, token] += 1: a token counts for the repetition penalty once it is fed.
 // One workgroup a row. The first also moves the pass's step on: it runs first, and nothing here reads the step.
+// A table too large to bind comes in parts: each looks up its own rows, and the first does the rest.
 override D: u32;
 override K4: u32; // vec4s in a padded row of the table
 override VOCAB: u32;
+override FIRST: u32; // of the part's rows
+override ROWS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>; // [rows]
-@group(0) @binding(2) var<storage, read> weight: array<WeightWord>; // [VOCAB, K4]
+@group(0) @binding(2) var<storage, read> weight: array<WeightWord>; // [ROWS, K4]
 @group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // [slots, VOCAB]
 @group(0) @binding(4) var<storage, read_write> schedule: Schedule;
 @group(0) @binding(5) var<storage, read_write> h: array<f32>; // [rows, D]
@@ -15,14 +18,17 @@ override VOCAB: u32;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
   let token = tokens[row];
-  if (lane == 0u) {
+  if (FIRST == 0u && lane == 0u) {
     atomicAdd(&counts[(run.slot + row / run.length) * VOCAB + token], 1u);
     if (row == 0u) {
       schedule.step += 1u;
     }
   }
+  if (token < FIRST || token - FIRST >= ROWS) {
+    return;
+  }
   for (var i = lane; i < K4; i += 64u) {
-    let values = load_weights(token * K4 + i);
+    let values = load_weights((token - FIRST) * K4 + i);
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       h[row * D + i * 4u + c] = values[c];
     }

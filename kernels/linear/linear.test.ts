@@ -1,5 +1,6 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
+  bindingAtMost,
   firstDifference,
   poisoned,
   randomFloats,
@@ -13,7 +14,7 @@ import {
 import type { Dispatch } from "../kernel.ts";
 import { layerNorm, type Norm } from "../layer-norm/layer-norm.ts";
 import { layerNormReference, type NormKind } from "../layer-norm/reference.ts";
-import { type WeightFormat, weightFormats } from "../matrix.ts";
+import { matrixBytes, partsOf, type WeightFormat, weightFormats } from "../matrix.ts";
 import { keptReference } from "../pack-weight/reference.ts";
 import { type Epilogue, linear, linearRow, type Product } from "./linear.ts";
 import {
@@ -89,8 +90,8 @@ async function run(
   return values.subarray(0, count);
 }
 
-const many = (c: Case) => run(c, (p, shape) => [linear(gpu, shape, p)]);
-const few = (c: Case, products?: number) => run(c, (p) => [linearRow(gpu, p, undefined, products)]);
+const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
+const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
 
 const sizes: [rows: number, k: number, n: number][] = [
   [1, 1, 1],
@@ -158,11 +159,11 @@ it.each([
       const input = { buffer: normed, stride: k };
       return [
         layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
-        linear(gpu, shape, { ...p, input }),
+        ...linear(gpu, shape, { ...p, input }),
       ];
     });
     expect(relativeError(apart, expectedOf(c, kind))).toBeLessThan(2e-6);
-    const together = await run(c, (p, _, buffer) => [linearRow(gpu, p, { buffer, ...kind })]);
+    const together = await run(c, (p, _, buffer) => linearRow(gpu, p, { buffer, ...kind }));
     expect(firstDifference(together, apart)).toBe(-1);
   },
 );
@@ -196,7 +197,7 @@ it("gives a row the same bits wherever it lies in the batch and however large th
     for (const kernel of ["linear", "linearRow"] as const) {
       const part = await run({ ...c, rows }, (p, shape) => {
         const here = { ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } };
-        return [kernel === "linear" ? linear(gpu, shape, here) : linearRow(gpu, here)];
+        return kernel === "linear" ? linear(gpu, shape, here) : linearRow(gpu, here);
       });
       expect(firstDifference(part, all.subarray(first * c.n, (first + rows) * c.n))).toBe(-1);
     }
@@ -229,7 +230,7 @@ it("reads and writes only its columns and its rows of W", async () => {
       output: { buffer: out, stride: outStride, offset: outOffset },
       epilogue: "store",
     };
-    await runDispatches(gpu, [make(product)], shape);
+    await runDispatches(gpu, make(product), shape);
     const values = await gpu.readFloats(out);
     for (let row = 0; row < rows; row++) {
       const own = values.subarray(row * outStride, (row + 1) * outStride);
@@ -245,7 +246,7 @@ it("reads and writes only its columns and its rows of W", async () => {
 it("gives its bias alone where it has no columns", async () => {
   const c = { ...base, epilogue: "sigmoid" as const };
   const { bias } = dataOf(c);
-  const values = await run(c, (p, shape) => [linear(gpu, shape, { ...p, columns: 0 })]);
+  const values = await run(c, (p, shape) => linear(gpu, shape, { ...p, columns: 0 }));
   const row = linearReference([], [], bias, [1, c.n, 0]).map(sigmoidReference);
   expect(
     relativeError(
@@ -257,10 +258,56 @@ it("gives its bias alone where it has no columns", async () => {
 
 it("keeps a gate finite however large its sum", async () => {
   const c: Case = { ...base, rows: 1, k: 1, n: 4, epilogue: "sigmoid", bias: true };
-  const values = await run(c, (p, shape) => [
+  const values = await run(c, (p, shape) =>
     linear(gpu, shape, { ...p, bias: gpu.upload("bias", Float32Array.of(-1e6, -80, 80, 1e6)) }),
-  ]);
+  );
   expect(values[0]).toBeLessThan(1e-30);
   expect(values[3]).toBe(1);
   expect(values.every((value) => value >= 0 && value <= 1)).toBe(true);
+});
+
+describe.each(weightFormats)("a matrix in %s too large to bind", (format) => {
+  const k = 65;
+  const limit = matrixBytes(64, k, format);
+
+  it("is bound in parts of whole rows, which begin where a device lets them", () => {
+    const weight = { buffer: gpu.storage("w", 16), rows: 300, columns: k, format };
+    const parts = partsOf(bindingAtMost(gpu, 2.5 * limit), weight);
+    expect(parts.map(({ first, rows }) => [first, rows])).toEqual([
+      [0, 128],
+      [128, 128],
+      [256, 44],
+    ]);
+    for (const { binding, first, rows } of parts) {
+      expect(binding.offset ?? 0).toBe(matrixBytes(first, k, format));
+      expect((binding.offset ?? 0) % 256).toBe(0);
+      expect(binding.size).toBe(matrixBytes(rows, k, format));
+    }
+    expect(partsOf(bindingAtMost(gpu, 2.5 * limit), { ...weight, rows: 160 })).toHaveLength(1);
+  });
+
+  it.each<[Epilogue, (readonly [number, number])?]>([
+    ["add"],
+    ["swiglu"],
+    ["gelu", [70, 101]],
+    ["store", [0, 64]],
+  ])("gives the same bits for %s of rows %o as one that is bound whole", async (epilogue, part) => {
+    const c: Case = { ...base, k, n: 202, format, epilogue, bias: true };
+    const host = bindingAtMost(gpu, limit);
+    const more = part ? { rows: part } : {};
+    const whole = await run(c, (p, shape) => linear(gpu, shape, { ...p, ...more }));
+    const dispatches: number[] = [];
+    for (const make of [
+      (p: Product, shape: GPUBuffer) => linear(host, shape, { ...p, ...more }),
+      (p: Product) => linearRow(host, { ...p, ...more }),
+    ]) {
+      const apart = await run(c, (p, shape) => {
+        const made = make(p, shape);
+        dispatches.push(made.length);
+        return made;
+      });
+      expect(firstDifference(apart, whole)).toBe(-1);
+    }
+    expect(dispatches).toEqual(part?.[1] === 64 ? [1, 1] : part ? [2, 2] : [4, 4]);
+  });
 });

@@ -6,7 +6,7 @@ import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import { kernelPerFormat, type Matrix, partsOf, slicesOf } from "../matrix.ts";
 import epilogue from "./epilogue.wgsl";
 import manySource from "./linear.wgsl";
 import fewSource from "./linear-row.wgsl";
@@ -63,34 +63,59 @@ export interface Product {
   readonly epilogue: Epilogue;
 }
 
-/** `Shape` of `epilogue.wgsl`, on the GPU and here. */
-function shapeOf(host: KernelHost, p: Product): { shape: GPUBuffer; outputs: number; columns: number } {
-  const [first, outputs] = p.rows ?? [0, p.weight.rows];
-  const columns = p.columns ?? p.weight.columns;
-  const { input, output } = p;
-  const shape = Uint32Array.of(
-    columns,
-    outputs,
-    first,
-    input.stride,
-    input.offset ?? 0,
-    output.stride,
-    output.offset ?? 0,
-    epilogues.indexOf(p.epilogue),
-    p.bias === undefined ? 0 : 1,
-  );
-  return { shape: host.uniform("shape of a product", shape), outputs, columns };
+/** A product over the rows of W that a kernel binds at once. */
+interface ProductPart {
+  /** `Shape` of `epilogue.wgsl`. */
+  readonly shape: GPUBuffer;
+  readonly outputs: number;
+  readonly weight: GPUBufferBinding;
+  /** Of the same rows; W itself where there is none. */
+  readonly bias: GPUBufferBinding;
 }
 
-/** `Y = epilogue(X Wᵀ + b)` for many rows, in 64 × 32 tiles. Bit for bit what {@link linearRow} gives. */
-export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch {
-  const { shape, outputs } = shapeOf(host, p);
-  return dispatch(
-    host,
-    manyRows[p.weight.format],
-    {},
-    [run, shape, p.input.buffer, p.weight.buffer, p.bias ?? p.weight.buffer, p.output.buffer],
-    ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 64)],
+function productParts(host: KernelHost, p: Product): ProductPart[] {
+  const [first, count] = p.rows ?? [0, p.weight.rows];
+  const { input, output, bias } = p;
+  const halves = p.epilogue === "gated" || p.epilogue === "swiglu" ? 2 : 1;
+  return partsOf(host, p.weight).flatMap((part): ProductPart[] => {
+    const start = Math.max(first, part.first);
+    const outputs = Math.min(first + count, part.first + part.rows) - start;
+    if (outputs <= 0) return [];
+    const shape = Uint32Array.of(
+      p.columns ?? p.weight.columns,
+      outputs,
+      start - part.first,
+      input.stride,
+      input.offset ?? 0,
+      output.stride,
+      (output.offset ?? 0) + (start - first) / halves,
+      epilogues.indexOf(p.epilogue),
+      bias === undefined ? 0 : 1,
+    );
+    return [
+      {
+        shape: host.uniform("shape of a product", shape),
+        outputs,
+        weight: part.binding,
+        bias: bias ? { buffer: bias, offset: 4 * part.first } : part.binding,
+      },
+    ];
+  });
+}
+
+/**
+ * `Y = epilogue(X Wᵀ + b)` for many rows, in 64 × 32 tiles: a dispatch for each part of W that the device binds. Bit for
+ * bit what {@link linearRow} gives.
+ */
+export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch[] {
+  return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
+    dispatch(
+      host,
+      manyRows[p.weight.format],
+      {},
+      [run, shape, p.input.buffer, weight, bias, p.output.buffer],
+      ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 64)],
+    ),
   );
 }
 
@@ -113,26 +138,22 @@ export function linearRow(
   p: Product,
   norm?: GPUBuffer | Norm,
   products = productsThatFit(host, p.columns ?? p.weight.columns),
-): Dispatch {
-  const { shape, outputs, columns } = shapeOf(host, p);
-  return dispatch(
-    host,
-    fewRows[p.weight.format],
-    {
-      K: columns,
-      NORM: norm !== undefined,
-      SLICES: slicesOf(columns),
-      PRODUCTS: products,
-      ...(norm ? normOverrides(norm) : {}),
-    },
-    [
-      shape,
-      p.input.buffer,
-      norm ? normBuffer(norm) : p.weight.buffer,
-      p.weight.buffer,
-      p.bias ?? p.weight.buffer,
-      p.output.buffer,
-    ],
-    ({ rows }) => [ceilDivide(outputs, products), rows],
+): Dispatch[] {
+  const columns = p.columns ?? p.weight.columns;
+  const overrides = {
+    K: columns,
+    NORM: norm !== undefined,
+    SLICES: slicesOf(columns),
+    PRODUCTS: products,
+    ...(norm ? normOverrides(norm) : {}),
+  };
+  return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
+    dispatch(
+      host,
+      fewRows[p.weight.format],
+      overrides,
+      [shape, p.input.buffer, norm ? normBuffer(norm) : weight, weight, bias, p.output.buffer],
+      ({ rows }) => [ceilDivide(outputs, products), rows],
+    ),
   );
 }

@@ -102,19 +102,17 @@ async function apart({ layout, shape, buffers }: SetUp, c: Case) {
     epilogue: "sigmoid",
   });
   const lattice = c.plm
-    ? [
-        linear(gpu, buffers.run, {
-          ...from,
-          rows: [2 * size, size],
-          input: { buffer: out.memory, stride: 2 * size, offset: size },
-          output: { buffer: out.plm, stride: size },
-          epilogue: "store",
-        }),
-      ]
+    ? linear(gpu, buffers.run, {
+        ...from,
+        rows: [2 * size, size],
+        input: { buffer: out.memory, stride: 2 * size, offset: size },
+        output: { buffer: out.plm, stride: size },
+        epilogue: "store",
+      })
     : [];
   const ends = poisoned(gpu, "ends", c.streams * size * 4);
   const scan = memoryScan(gpu, size, layout, { ...buffers, ends, memory: out.memory });
-  await runDispatches(gpu, [...scan, gate, ...lattice], shape);
+  await runDispatches(gpu, [...scan, ...gate, ...lattice], shape);
   return read(out);
 }
 

@@ -75,7 +75,7 @@ async function apart({ layout, shape, buffers, words }: SetUp, size: number, tap
     [
       layerNorm(gpu, size, { h: buffers.h, norm: buffers.norm, out: mixed }, 2 * size),
       ...(taps > 0 ? [shortConv(gpu, size, taps, layout, { ...buffers, mixed, out })] : []),
-      linear(gpu, buffers.run, product),
+      ...linear(gpu, buffers.run, product),
     ],
     shape,
   );
