@@ -83,7 +83,7 @@ export function withModel(command: Command): Command {
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel(
   { model, checkpoint, adapterPlacement, attention, format, device }: ModelFlags,
-  more: Pick<OpenOptions, "slots"> = {},
+  more: Pick<OpenOptions, "slots" | "onPacked"> = {},
 ): Promise<Model> {
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");

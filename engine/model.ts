@@ -14,7 +14,7 @@ import { Runner, type RunnerOptions } from "./runner.ts";
 import { type ScoreOptions, score } from "./score.ts";
 import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
 import { Stream } from "./stream.ts";
-import type { LoadProgress, Weights } from "./weights.ts";
+import type { LoadTold, Weights } from "./weights.ts";
 
 /** What a model is read from; a platform finds these in a folder, or at a URL. */
 export interface ModelFiles {
@@ -32,10 +32,9 @@ export interface ModelFiles {
   readonly chatTemplate?: string | null | undefined;
 }
 
-export interface LoadOptions extends RunnerOptions, BaseOptions {
+export interface LoadOptions extends RunnerOptions, BaseOptions, LoadTold {
   /** Default `f32`. */
   readonly format?: WeightFormat;
-  readonly onProgress?: LoadProgress;
   /** Told what of the files is not used. */
   readonly onRemark?: (remark: string) => void;
 }
@@ -69,7 +68,7 @@ export class Model {
       format,
       options,
       fingerprint,
-      options.onProgress,
+      options,
     );
     for (const remark of remarks) options.onRemark?.(remark);
     const runner = new Runner(gpu, network, options);

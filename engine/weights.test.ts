@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { packReference } from "../kernels/pack-weight/reference.ts";
-import { firstDifference, randomFloats, testGpu } from "../test/gpu.ts";
+import { keptReference, packReference } from "../kernels/pack-weight/reference.ts";
+import { firstDifference, randomFloats, relativeError, testGpu } from "../test/gpu.ts";
 import { memoryTensors, openGolden, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
 import { loadAdapter } from "./adapter.ts";
@@ -101,8 +101,10 @@ describe("a native model's weights", () => {
     const given = await tensors(() => {});
     const config = parseConfig(goldenConfig(await openGolden(GRID)), "config.json");
     const told: [number, number, string][] = [];
-    const { parameters } = await loadWeights(await testGpu(), config, given, "f32", (...args) => {
-      told.push(args);
+    const { parameters } = await loadWeights(await testGpu(), config, given, "f32", {
+      onProgress: (...args) => {
+        told.push(args);
+      },
     });
     expect(told.map(([done]) => done)).toEqual(told.map((_, i) => i + 1));
     expect(told.map(([, , name]) => name).sort()).toEqual([...given.shapes.keys()].sort());
@@ -244,5 +246,29 @@ describe("a model's fingerprint", () => {
       prints.push((await Model.load(gpu, scriptedModelFiles([1, 2, 3]), { format, slots: 1 })).fingerprint);
     }
     expect(prints[0]).toBe(prints[1]);
+  });
+
+  it("tell each matrix's error where weights are not kept as they are", async () => {
+    const config = parseConfig(goldenConfig(await openGolden(GRID)), "config.json");
+    const given = await tensors(() => {});
+    const matrices = [...given.shapes].filter(
+      ([name, dims]) => dims.length === 2 && !/conv|phase/.test(name),
+    );
+    for (const [format, least, most] of [
+      ["f16", 1e-5, 1e-3],
+      ["q8", 1e-3, 1e-2],
+      ["q4", 2e-2, 0.15],
+    ] as const) {
+      const errors = new Map<string, number>();
+      const onPacked = (name: string, error: number) => errors.set(name, error);
+      await loadWeights(await testGpu(), config, given, format, { onPacked });
+      expect([...errors.keys()].sort()).toEqual(matrices.map(([name]) => name).sort());
+      for (const [name, error] of errors) {
+        const kept = keptReference(await given.read(name), given.shapes.get(name)![1]!, format);
+        expect(error).toBeCloseTo(relativeError(kept, await given.read(name)), 6);
+        expect(error > least && error < most, `${name}: ${error}`).toBe(true);
+      }
+    }
+    await loadWeights(await testGpu(), config, given, "f32", { onPacked: (name) => expect.fail(name) });
   });
 });

@@ -2,7 +2,12 @@ import type { Norm } from "../kernels/layer-norm/layer-norm.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { decayTable, type PairDecay } from "../kernels/memory-scan/memory-scan.ts";
 import { latticeTable } from "../kernels/metrics/metrics.ts";
-import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
+import {
+  PACK_ERROR_BYTES,
+  packError,
+  packWeight,
+  relativePackError,
+} from "../kernels/pack-weight/pack-weight.ts";
 import type { BlockConstants, BlockShape, NativeConfig } from "./config.ts";
 import type { Gpu } from "./gpu.ts";
 import { latticeDecay, logistic } from "./phase.ts";
@@ -66,6 +71,17 @@ export interface Part {
   readonly place?: (row: number) => number;
 }
 
+/** Told while a model is loaded. */
+export interface LoadTold {
+  readonly onProgress?: LoadProgress;
+  /** Of each matrix that is not kept as f32: ‖W − Q(W)‖ / ‖W‖, Frobenius norms. Measuring takes a wait a chunk. */
+  readonly onPacked?: ((name: string, error: number) => void) | undefined;
+}
+
+interface UploadTold extends Pick<LoadTold, "onPacked"> {
+  readonly onRead?: (name: string) => void;
+}
+
 /** Bytes on their way to the GPU that are waited for: what is queued is held in memory more than once. */
 const QUEUED_BYTES = 32 * 2 ** 20;
 
@@ -75,33 +91,33 @@ export class Uploader {
   readonly format: WeightFormat;
   readonly #tensors: Tensors;
   readonly #prefix: string;
-  readonly #onRead: (name: string) => void;
+  readonly #told: UploadTold;
   readonly #queued: { bytes: number };
 
   constructor(
     gpu: Gpu,
     format: WeightFormat,
     tensors: Tensors,
-    onRead: (name: string) => void = () => {},
+    told: UploadTold = {},
     prefix = "",
     queued = { bytes: 0 },
   ) {
     this.gpu = gpu;
     this.format = format;
     this.#tensors = tensors;
-    this.#onRead = onRead;
+    this.#told = told;
     this.#prefix = prefix;
     this.#queued = queued;
   }
 
   under(prefix: string): Uploader {
     const { gpu, format } = this;
-    return new Uploader(gpu, format, this.#tensors, this.#onRead, this.#prefix + prefix, this.#queued);
+    return new Uploader(gpu, format, this.#tensors, this.#told, this.#prefix + prefix, this.#queued);
   }
 
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
     const values = await this.#tensors.read(this.#prefix + name);
-    this.#onRead(this.#prefix + name);
+    this.#told.onRead?.(this.#prefix + name);
     return values;
   }
 
@@ -143,28 +159,36 @@ export class Uploader {
     const buffer = gpu.storage(this.#prefix + labelOf(parts), matrixBytes(rows, columns, format), bound);
     const weight = { buffer, rows, columns, format };
     for (const { name, place } of placed(parts)) {
+      const errors: number[] = [];
       for await (const { first, values } of this.#tensors.chunks(this.#prefix + name, columns)) {
-        await this.#pack(weight, values, (row) => place(first / columns + row));
+        errors.push(...(await this.#pack(weight, values, (row) => place(first / columns + row))));
       }
-      this.#onRead(this.#prefix + name);
+      this.#told.onRead?.(this.#prefix + name);
+      if (errors.length > 0) this.#told.onPacked?.(this.#prefix + name, relativePackError(errors));
     }
     return weight;
   }
 
-  /** Packs `values`, whole rows, and copies each to its place: a matrix may be larger than a kernel can bind. */
+  /**
+   * Packs `values`, whole rows, and copies each to its place: a matrix may be larger than a kernel can bind. Resolves to
+   * the sums of `packError`, where someone is told.
+   */
   async #pack(
     weight: Matrix,
     values: Float32Array<ArrayBuffer>,
     place: (row: number) => number,
-  ): Promise<void> {
+  ): Promise<Iterable<number>> {
     const { gpu } = this;
     const { buffer, columns, format } = weight;
     const rows = values.length / columns;
     const matrix = gpu.upload(`${buffer.label} as read`, values);
     const packed = gpu.storage(`${buffer.label} as packed`, matrixBytes(rows, columns, format));
     const encoder = gpu.device.createCommandEncoder();
-    const packing = packWeight(gpu, { matrix, rows, weight: { ...weight, buffer: packed, rows } });
-    gpu.record(encoder, [packing], { rows, length: rows });
+    const packing = { matrix, rows, weight: { ...weight, buffer: packed, rows } };
+    const sums =
+      this.#told.onPacked && format !== "f32" ? gpu.storage("errors", PACK_ERROR_BYTES) : undefined;
+    const dispatches = [packWeight(gpu, packing), ...(sums ? [packError(gpu, packing, sums)] : [])];
+    gpu.record(encoder, dispatches, { rows, length: rows });
     const rowBytes = matrixBytes(1, columns, format);
     for (let row = 0, count = 0; row < rows; row += count) {
       const to = place(row);
@@ -175,9 +199,14 @@ export class Uploader {
     matrix.destroy();
     packed.destroy();
     this.#queued.bytes += values.byteLength;
-    if (this.#queued.bytes < QUEUED_BYTES) return;
-    await gpu.device.queue.onSubmittedWorkDone();
-    this.#queued.bytes = 0;
+    if (this.#queued.bytes >= QUEUED_BYTES) {
+      await gpu.device.queue.onSubmittedWorkDone();
+      this.#queued.bytes = 0;
+    }
+    if (!sums) return [];
+    const errors = await gpu.readFloats(sums);
+    sums.destroy();
+    return errors;
   }
 }
 
@@ -287,12 +316,13 @@ export async function loadWeights(
   config: NativeConfig,
   tensors: Tensors,
   format: WeightFormat,
-  onProgress: LoadProgress = () => {},
+  { onProgress, onPacked }: LoadTold = {},
 ): Promise<Weights> {
   const expected = nativeTensors(config);
   expectShapes(tensors, expected);
   let done = 0;
-  const uploader = new Uploader(gpu, format, tensors, (name) => onProgress(++done, expected.size, name));
+  const onRead = (name: string) => onProgress?.(++done, expected.size, name);
+  const uploader = new Uploader(gpu, format, tensors, { onRead, onPacked });
   const { shape, vocabulary } = config;
   const embed = await uploader.matrix(shape.size, [{ name: "embed.weight", rows: vocabulary }], "in parts");
   const blocks: BlockWeights[] = [];

@@ -14,7 +14,11 @@ export function infoCommand(): Command {
   return withModel(new Subcommand("info").description("Describe a model."))
     .addOption(jsonOption())
     .action(async (flags: ModelFlags & { json?: boolean }) => {
-      const model = await openModel(flags, { slots: 1 });
+      const errors: { readonly tensor: string; readonly error: number }[] = [];
+      const onPacked = (tensor: string, error: number): void => {
+        errors.push({ tensor, error });
+      };
+      const model = await openModel(flags, { slots: 1, onPacked });
       const info = modelInfo(model);
       const blocks = model.weights.blocks.map(({ constants: c }) => ({
         gamma: c.gamma,
@@ -27,7 +31,7 @@ export function infoCommand(): Command {
         pvm_beta: c.pvm?.beta ?? null,
         pvm_gate: c.pvm?.gate ?? null,
       }));
-      if (flags.json) return printJson({ ...info, blocks });
+      if (flags.json) return printJson({ ...info, blocks, weight_errors: errors });
       const { base, family } = model.config;
       const { cacheBytes } = model.runner.network;
       const { size, taps, inner, lattice } = model.weights.shape;
@@ -68,5 +72,9 @@ export function infoCommand(): Command {
           ]),
         ]),
       );
+      if (errors.length === 0) return;
+      await print("\n");
+      const rows = errors.map(({ tensor, error }) => [tensor, error.toExponential(2)]);
+      await print(table([[`‖W − ${flags.format}(W)‖ / ‖W‖`, ""], ...rows]));
     });
 }

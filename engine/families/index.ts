@@ -8,7 +8,7 @@ import type { Fingerprint } from "../fingerprint.ts";
 import type { Gpu } from "../gpu.ts";
 import { type Network, nativeNetwork } from "../network.ts";
 import { tensorsUnder } from "../tensors.ts";
-import { type LoadProgress, loadWeights } from "../weights.ts";
+import { type LoadTold, loadWeights } from "../weights.ts";
 import { type AttentionMode, decoderNetwork, type Placement } from "./decoder.ts";
 import { checkHeads } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
@@ -54,7 +54,7 @@ export async function loadNetwork(
   format: WeightFormat,
   options: BaseOptions,
   fingerprint: Fingerprint,
-  onProgress?: LoadProgress,
+  told: LoadTold = {},
 ): Promise<LoadedNetwork> {
   const where = `${files.name}: config.json`;
   const family = families[modelType(files.config) ?? ""];
@@ -66,7 +66,7 @@ export async function loadNetwork(
         where: files.adapters.name,
       });
     }
-    const weights = await loadWeights(gpu, config, tensors, format, onProgress);
+    const weights = await loadWeights(gpu, config, tensors, format, told);
     return { network: nativeNetwork(config, weights), identity: config, remarks: [] };
   }
   const config = family.parse(files.config, where);
@@ -84,7 +84,7 @@ export async function loadNetwork(
     format,
     fingerprint,
   );
-  const decoder = await loadDecoder(gpu, family, config, tensors, format, onProgress);
+  const decoder = await loadDecoder(gpu, family, config, tensors, format, told);
   const { embed, norm, head } = decoder;
   const parameters = decoder.parameters + adapters.parameters;
   const weights = { ...adapters.blocks, embed, norm, head, parameters };

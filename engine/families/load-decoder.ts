@@ -2,7 +2,7 @@ import type { Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import type { Matrix, WeightFormat } from "../../kernels/matrix.ts";
 import type { Gpu } from "../gpu.ts";
 import { countParameters, expectShapes, type Tensors } from "../tensors.ts";
-import { concat, type LoadProgress, type Part, Uploader } from "../weights.ts";
+import { concat, type LoadTold, type Part, Uploader } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import type { Family, LayerWeights, Linear } from "./family.ts";
 
@@ -66,13 +66,14 @@ export async function loadDecoder(
   c: DecoderConfig,
   tensors: Tensors,
   format: WeightFormat,
-  onProgress: LoadProgress = () => {},
+  { onProgress, onPacked }: LoadTold = {},
 ): Promise<DecoderWeights> {
   const { names } = family;
   const expected = decoderTensors(family, c);
   expectShapes(tensors, expected, (name) => names.ignored.test(name) || (c.tied && name === names.head));
   let done = 0;
-  const from = new Uploader(gpu, format, tensors, (name) => onProgress(++done, expected.size, name));
+  const onRead = (name: string) => onProgress?.(++done, expected.size, name);
+  const from = new Uploader(gpu, format, tensors, { onRead, onPacked });
   const embed = await from.matrix(c.size, [{ name: names.embed, rows: c.vocabulary }], "in parts");
   const layers: LayerWeights[] = [];
   for (let i = 0; i < c.layers; i++) layers.push(await loadLayer(from.under(names.layer(i)), family, c, i));
