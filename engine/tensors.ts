@@ -4,7 +4,7 @@ import { ResonantError } from "./errors.ts";
 import { type Fingerprint, PieceHash } from "./fingerprint.ts";
 
 /** What is read of a tensor at once, as float32. */
-export const CHUNK_BYTES = 16 * 2 ** 20;
+export const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** Part of a tensor: its elements from the `first` on. */
 export interface Chunk {

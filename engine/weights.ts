@@ -83,7 +83,7 @@ interface UploadTold extends Pick<LoadTold, "onPacked"> {
 }
 
 /** Bytes on their way to the GPU that are waited for: what is queued is held in memory more than once. */
-const QUEUED_BYTES = 32 * 2 ** 20;
+const QUEUED_BYTES = 16 * 2 ** 20;
 
 /** Reads tensors to the GPU one after another, large ones in chunks, so that host memory holds little of them. */
 export class Uploader {
