@@ -249,24 +249,30 @@ describe("the environment", () => {
     expect(b.hub.requests.find(({ url }) => url === "/elsewhere")?.authorization).toBeUndefined();
   });
 
-  it.runIf(process.getuid?.() !== 0)(
-    "works from a cache that cannot be written, and says so if it must be",
-    async () => {
-      b.hub.commit("me/readonly", small, { lfs });
-      const folder = await fetchFromHub({ ...b.options, repo: "me/readonly", files });
-      const root = join(folder, "../..");
-      for (const path of [root, join(root, "refs"), join(root, "snapshots"), folder, join(root, "blobs")])
-        await chmod(path, 0o555);
-      try {
-        expect(await fetchFromHub({ ...b.options, repo: "me/readonly", files })).toBe(folder);
-        b.hub.commit("me/readonly", { "config.json": "new" });
-        const error = await failure(fetchFromHub({ ...b.options, repo: "me/readonly", files: names }));
-        expect(error).toMatchObject({ code: "invalid_argument" });
-        expect(error.message).toContain("EACCES");
-      } finally {
-        for (const path of [root, join(root, "refs"), join(root, "snapshots"), folder, join(root, "blobs")])
-          await chmod(path, 0o755);
-      }
-    },
-  );
+  it("works from a cache that cannot be written, and says so if it must be", async () => {
+    b.hub.commit("me/readonly", small, { lfs });
+    const folder = await fetchFromHub({ ...b.options, repo: "me/readonly", files });
+    const root = join(folder, "../..");
+    const folders = [root, join(root, "refs"), join(root, "snapshots"), folder, join(root, "blobs")];
+    for (const path of folders) await chmod(path, 0o555);
+    await chmod(b.folder, 0o755);
+    const back = asAnyone();
+    try {
+      expect(await fetchFromHub({ ...b.options, repo: "me/readonly", files })).toBe(folder);
+      b.hub.commit("me/readonly", { "config.json": "new" });
+      const error = await failure(fetchFromHub({ ...b.options, repo: "me/readonly", files: names }));
+      expect(error).toMatchObject({ code: "invalid_argument" });
+      expect(error.message).toContain("EACCES");
+    } finally {
+      back();
+      for (const path of folders) await chmod(path, 0o755);
+    }
+  });
 });
+
+/** Root may write anything: from here on this process is nobody, until what is returned is called. */
+function asAnyone(): () => void {
+  if (process.getuid?.() !== 0) return () => undefined;
+  process.seteuid?.(65534);
+  return () => process.seteuid?.(0);
+}
