@@ -45,7 +45,31 @@ export const decoderFields = {
   max_position_embeddings: count(1, 2 ** 22),
   bos_token_id: v.nullish(tokenId, null),
   eos_token_id: v.nullish(v.union([tokenId, v.array(tokenId)]), null),
+  tie_word_embeddings: v.optional(v.boolean(), false),
 };
+
+const common = v.object(decoderFields);
+
+/** What {@link decoderFields} say of any family. */
+export function commonOf(
+  c: v.InferOutput<typeof common>,
+): Pick<
+  DecoderConfig,
+  "size" | "layers" | "vocabulary" | "positions" | "heads" | "inner" | "tied" | "bosId" | "eosIds"
+> {
+  const eos = c.eos_token_id;
+  return {
+    size: c.hidden_size,
+    layers: c.num_hidden_layers,
+    vocabulary: c.vocab_size,
+    positions: c.max_position_embeddings,
+    heads: c.num_attention_heads,
+    inner: c.intermediate_size,
+    tied: c.tie_word_embeddings,
+    bosId: c.bos_token_id,
+    eosIds: eos === null ? [] : typeof eos === "number" ? [eos] : eos,
+  };
+}
 
 /** Parses `value`, naming the field at fault. */
 export function parseFields<T extends v.GenericSchema>(
@@ -99,6 +123,3 @@ export function activationOf(name: string, where: string): Epilogue {
     fix: `Known are ${Object.keys(activations).join(", ")}`,
   });
 }
-
-export const idsOf = (ids: number | readonly number[] | null): readonly number[] =>
-  ids === null ? [] : typeof ids === "number" ? [ids] : ids;

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import {
   activationOf,
+  commonOf,
   type DecoderConfig,
   decoderFields,
   headSizeOf,
-  idsOf,
   parseFields,
 } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
@@ -19,7 +19,6 @@ const schema = v.object({
   rotary_emb_base: v.optional(v.number(), 10000),
   use_parallel_residual: v.optional(v.boolean(), true),
   attention_bias: v.optional(v.boolean(), true),
-  tie_word_embeddings: v.optional(v.boolean(), false),
 });
 
 /** GPT-NeoX (Black et al. 2022), such as Pythia. */
@@ -34,24 +33,16 @@ export const gptNeox: Family = {
       positions: c.max_position_embeddings,
     };
     return {
+      ...commonOf(c),
       family: "gpt_neox",
-      size: c.hidden_size,
-      layers: c.num_hidden_layers,
-      vocabulary: c.vocab_size,
-      positions: c.max_position_embeddings,
-      heads: c.num_attention_heads,
       kvHeads: c.num_attention_heads,
       headSize,
-      inner: c.intermediate_size,
       rope: readRope(c, rope, `${name}: rope_scaling`),
       eps: c.layer_norm_eps,
       parallel: c.use_parallel_residual,
       activation: activationOf(c.hidden_act, name),
       attentionBias: c.attention_bias,
       mlpBias: true,
-      tied: c.tie_word_embeddings,
-      bosId: c.bos_token_id,
-      eosIds: idsOf(c.eos_token_id),
     };
   },
 

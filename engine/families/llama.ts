@@ -1,11 +1,11 @@
 import * as v from "valibot";
 import { ResonantError } from "../errors.ts";
 import {
+  commonOf,
   count,
   type DecoderConfig,
   decoderFields,
   headSizeOf,
-  idsOf,
   parseFields,
 } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
@@ -20,7 +20,6 @@ const schema = v.object({
   rms_norm_eps: v.optional(v.pipe(v.number(), v.minValue(0)), 1e-6),
   attention_bias: v.optional(v.boolean(), false),
   mlp_bias: v.optional(v.boolean(), false),
-  tie_word_embeddings: v.optional(v.boolean(), false),
 });
 
 /** Llama (Touvron et al. 2023), such as TinyLlama. */
@@ -37,24 +36,16 @@ export const llama: Family = {
     const headSize = c.head_dim ?? headSizeOf(c.hidden_size, heads, name);
     const rope = { headSize, theta: 10000, partial: 1, positions: c.max_position_embeddings };
     return {
+      ...commonOf(c),
       family: "llama",
-      size: c.hidden_size,
-      layers: c.num_hidden_layers,
-      vocabulary: c.vocab_size,
-      positions: c.max_position_embeddings,
-      heads,
       kvHeads,
       headSize,
-      inner: c.intermediate_size,
       rope: readRope(c, rope, `${name}: rope_scaling`),
       eps: c.rms_norm_eps,
       parallel: false,
       activation: "swiglu",
       attentionBias: c.attention_bias,
       mlpBias: c.mlp_bias,
-      tied: c.tie_word_embeddings,
-      bosId: c.bos_token_id,
-      eosIds: idsOf(c.eos_token_id),
     };
   },
 
