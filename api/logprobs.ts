@@ -3,6 +3,7 @@ import { Utf8Decoder } from "../engine/text/utf8-decoder.ts";
 import type { ScoredToken } from "./continuations.ts";
 import type { ChatLogprobs } from "./schemas/chat.ts";
 import type { Logprobs } from "./schemas/completions.ts";
+import { characters } from "./schemas/fields.ts";
 
 /** A token's text, or `bytes:\xe2\x82` where its bytes are no whole text. */
 function nameOf(bytes: Uint8Array): string {
@@ -36,7 +37,7 @@ export class LogprobsWriter {
       ),
       text_offset: tokens.map(({ token }) => {
         const offset = this.#offset;
-        this.#offset += Array.from(this.#decoder.push(this.#model.tokenBytes(token))).length;
+        this.#offset += characters(this.#decoder.push(this.#model.tokenBytes(token)));
         return offset;
       }),
     };

@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { AttentionMode, Placement } from "../engine/families/index.ts";
 import type { DeviceChoice } from "../engine/platform/node/device.ts";
@@ -11,6 +10,7 @@ import {
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
+import { isFolder } from "../weights/node-file.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
 
 /** A number within bounds, for `argParser`. */
@@ -121,12 +121,6 @@ export async function openModel(
     reading.stop();
   }
 }
-
-const isFolder = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
 
 /** A device without a model, and its adapter's name. */
 export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {

@@ -1,3 +1,4 @@
+import { concatBytes } from "../weights/concat-bytes.ts";
 import type { Dtype } from "../weights/dtype.ts";
 
 /** SHA-256 as lower-case hexadecimal. Works in Node and in a page (secure contexts). */
@@ -34,7 +35,7 @@ export class PieceHash {
     const pieces = [...this.#pending, last].filter(({ length }) => length > 0);
     this.#pending = [];
     this.#size = 0;
-    this.#digests.push(await sha256(joined(pieces)));
+    this.#digests.push(await sha256(concatBytes(pieces)));
   }
 
   /** Of all bytes; nothing can be added after. */
@@ -43,17 +44,6 @@ export class PieceHash {
     const [first = "", ...more] = this.#digests;
     return more.length === 0 ? first : sha256(new TextEncoder().encode(this.#digests.join("\n")));
   }
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
-  const out = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    out.set(piece, at);
-    at += piece.length;
-  }
-  return out;
 }
 
 /** A model's identity: a hash of its configuration and of its source weights, whatever format they run in. */

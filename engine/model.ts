@@ -62,14 +62,7 @@ export class Model {
         : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
     const chatTemplate = tokenizer && chatTemplateOf(files, options);
     const fingerprint = new Fingerprint();
-    const { network, identity, remarks } = await loadNetwork(
-      gpu,
-      files,
-      format,
-      options,
-      fingerprint,
-      options,
-    );
+    const { network, identity, remarks } = await loadNetwork(gpu, files, format, options, fingerprint);
     for (const remark of remarks) options.onRemark?.(remark);
     const runner = new Runner(gpu, network, options);
     await gpu.settle();

@@ -88,9 +88,14 @@ export class Runner {
     this.#stepLists = { plain: this.#makeStepLists(false), measured: this.#makeStepLists(true) };
   }
 
+  /** Whether a stream is its recurrent state alone, which can be saved and forked. */
+  get portable(): boolean {
+    return this.network.cacheBytes === 0;
+  }
+
   /** @throws ResonantError `unsupported` where attention's cache is part of a stream: only recurrent state is portable */
   assertPortable(what: string): void {
-    if (this.network.cacheBytes === 0) return;
+    if (this.portable) return;
     throw new ResonantError("unsupported", `${what} under attention`, {
       fix: "Bypass attention, or take a native model",
     });

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { bytesSource } from "../weights/byte-source.ts";
+import { concatBytes } from "../weights/concat-bytes.ts";
 import { printable } from "../weights/refuse.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
@@ -96,12 +97,7 @@ export async function encodeState(owner: StateOwner, s: StreamState): Promise<Ui
     bytes: async () => new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   }));
   for await (const chunk of writeSafetensors(records, metadata)) chunks.push(chunk);
-  const file = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    file.set(chunk, at);
-    at += chunk.length;
-  }
+  const file = concatBytes(chunks);
   file.set(new TextEncoder().encode(await sha256(file)), findDigest(file, NO_DIGEST));
   return file;
 }

@@ -169,3 +169,10 @@ function isMissing(cause: unknown): boolean {
 function errorCode(cause: unknown): string {
   return cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
 }
+
+/** Whether there is a folder at `path`. */
+export const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );

@@ -1,5 +1,6 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ResonantError } from "../engine/errors.ts";
+import { concatBytes } from "./concat-bytes.ts";
 import { tokenText } from "./token-text.ts";
 
 export interface EncodeOptions {
@@ -92,7 +93,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
       );
     },
     decode(idList) {
-      if (!toText.decode) return decodeUtf8(concat(idList.map(bytes)));
+      if (!toText.decode) return decodeUtf8(concatBytes(idList.map(bytes)));
       return toText.decode(idList.flatMap((id) => (specialIds.has(id) ? [] : (vocabulary.get(id) ?? []))));
     },
   };
@@ -199,16 +200,6 @@ function contentOf(value: unknown): string | undefined {
 
 function decodeUtf8(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 function isObject(value: unknown): value is Json {

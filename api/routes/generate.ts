@@ -55,7 +55,7 @@ export const generateOperation = post({
 
 /** @throws ApiError `validation_error` naming the field that a model with attention cannot serve */
 function refuseStates(model: Model, request: GenerateRequest): void {
-  if (model.runner.network.cacheBytes === 0) return;
+  if (model.runner.portable) return;
   for (const field of ["return_state", "state"] as const) {
     if (!request[field]) continue;
     throw new ApiError(

@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { flag, integer, list, object, picklist, text } from "./fields.ts";
+import { flag, integer, list, object, picklist, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
-import { answerOf, finishReason, generationFields, nothing, whole } from "./openai.ts";
+import { answerOf, finishReason, generationFields, nothing } from "./openai.ts";
 
 const MESSAGES = 256;
 const PARTS = 256;

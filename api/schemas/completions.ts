@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { flag, integer, list, object, text } from "./fields.ts";
+import { flag, integer, list, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
-import { answerOf, finishReason, generationFields, only, whole } from "./openai.ts";
+import { answerOf, finishReason, generationFields, only } from "./openai.ts";
 
 const PROMPTS = 16;
 

@@ -28,6 +28,9 @@ export function number(least: number, most: number, description: string) {
   );
 }
 
+/** Any whole number, in an answer. */
+export const whole = v.pipe(v.number(), v.integer());
+
 export const flag = (description: string) => v.pipe(v.boolean("true or false"), v.description(description));
 
 /** Unicode code points, as JSON Schema and the contract count characters. */

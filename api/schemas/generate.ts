@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { flag, integer, list, number, object, text } from "./fields.ts";
+import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 
 /** The stop strings of a request. */
@@ -94,16 +94,16 @@ export const generateResponse = v.pipe(
   v.object({
     text: v.pipe(v.string(), v.description("The continuation, without the prompt")),
     prompt: v.string(),
-    tokens_generated: v.pipe(v.number(), v.integer()),
+    tokens_generated: whole,
     finish_reason: finishReason,
     timing_ms: v.pipe(v.number(), v.description("Without the time in the queue")),
-    seed: v.pipe(v.number(), v.integer(), v.description("Gives the same text again")),
+    seed: v.pipe(whole, v.description("Gives the same text again")),
     phase_metrics: v.nullable(phaseMetrics),
     memory_stats: v.nullable(memoryStats),
     model_info: v.object({
       model_name: v.string(),
-      num_afrb_layers: v.pipe(v.number(), v.integer()),
-      hidden_size: v.pipe(v.number(), v.integer()),
+      num_afrb_layers: whole,
+      hidden_size: whole,
     }),
     state: v.optional(v.pipe(v.string(), v.description("Where `return_state` asked for it"))),
   }),

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { flag, integer, number, object } from "./fields.ts";
+import { flag, integer, number, object, whole } from "./fields.ts";
 import { seedField, stopString, stopStrings } from "./generate.ts";
 import { type Limits, modelNames } from "./limits.ts";
 
@@ -49,8 +49,6 @@ export const generationFields = (limits: Limits) => ({
 
 type Generation = v.ObjectSchema<ReturnType<typeof generationFields>, string>;
 export type GenerationRequest = v.InferOutput<Generation>;
-
-export const whole = v.pipe(v.number(), v.integer());
 
 export const finishReason = v.nullable(v.picklist(["stop", "length"]));
 export type FinishReason = v.InferOutput<typeof finishReason>;

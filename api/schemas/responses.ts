@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { errorKinds } from "../errors.ts";
-
-const whole = v.pipe(v.number(), v.integer());
+import { whole } from "./fields.ts";
 
 /** Every error but those of OpenAI's endpoints. */
 export const errorResponse = v.pipe(

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { flag, integer, object, picklist, text } from "./fields.ts";
+import { flag, integer, object, picklist, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 
 /** Body of `POST /v1/retrieve`, as the contract has it. */
@@ -28,9 +28,9 @@ export const retrieveResponse = v.pipe(
     matches: v.array(
       v.object({
         text: v.string(),
-        position: v.optional(v.pipe(v.number(), v.integer(), v.description("First token of the match"))),
-        start: v.optional(v.pipe(v.number(), v.integer(), v.description("First character (UTF-16)"))),
-        end: v.optional(v.pipe(v.number(), v.integer(), v.description("One past its last character"))),
+        position: v.optional(v.pipe(whole, v.description("First token of the match"))),
+        start: v.optional(v.pipe(whole, v.description("First character (UTF-16)"))),
+        end: v.optional(v.pipe(whole, v.description("One past its last character"))),
         similarity: v.optional(v.pipe(v.number(), v.description("Cosine, 1 for equal tokens"))),
         confidence: v.pipe(v.number(), v.description("How far it stands out of this context, 0 to 1")),
       }),

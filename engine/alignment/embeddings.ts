@@ -1,7 +1,7 @@
 import { embed } from "../../kernels/embed/embed.ts";
 import type { Gpu } from "../gpu.ts";
+import { Scratch } from "../scratch.ts";
 import type { Weights } from "../weights.ts";
-import { Scratch } from "./scratch.ts";
 
 /** Tokens that go through the GPU at once. */
 const ROWS = 256;
@@ -43,7 +43,7 @@ export async function readEmbeddings(
   const ids = [...new Set(tokens)];
   const size = table.columns;
   const rows = new Map<number, Float32Array>();
-  const scratch = new Scratch(gpu);
+  const scratch = new Scratch(gpu, "alignment");
   try {
     const run = scratch.host.uniform("run of embeddings", new Uint32Array(4));
     const fed = scratch.words("tokens", ROWS);

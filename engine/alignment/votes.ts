@@ -2,8 +2,8 @@ import { linear } from "../../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { ResonantError } from "../errors.ts";
 import type { Gpu } from "../gpu.ts";
+import { Scratch } from "../scratch.ts";
 import type { Weights } from "../weights.ts";
-import { Scratch } from "./scratch.ts";
 
 /** Vectors that go through the GPU at once: so many, or as many as have this room for their votes. */
 const MOST_ROWS = 512;
@@ -27,7 +27,7 @@ export class Votes {
     this.#rows = Math.max(1, Math.min(MOST_ROWS, Math.floor(VOTE_BYTES / (4 * vocabulary))));
     this.#size = size;
     this.#gpu = gpu;
-    const scratch = new Scratch(gpu);
+    const scratch = new Scratch(gpu, "alignment");
     this.#scratch = scratch;
     this.#run = scratch.host.uniform("run of votes", new Uint32Array(4));
     this.#vectors = scratch.words("vectors", this.#rows * size);

@@ -52,9 +52,8 @@ export async function loadNetwork(
   gpu: Gpu,
   files: NetworkFiles,
   format: WeightFormat,
-  options: BaseOptions,
+  options: BaseOptions & LoadTold,
   fingerprint: Fingerprint,
-  told: LoadTold = {},
 ): Promise<LoadedNetwork> {
   const where = `${files.name}: config.json`;
   const family = families[modelType(files.config) ?? ""];
@@ -66,7 +65,7 @@ export async function loadNetwork(
         where: files.adapters.name,
       });
     }
-    const weights = await loadWeights(gpu, config, tensors, format, told);
+    const weights = await loadWeights(gpu, config, tensors, format, options);
     return { network: nativeNetwork(config, weights), identity: config, remarks: [] };
   }
   const config = family.parse(files.config, where);
@@ -84,7 +83,7 @@ export async function loadNetwork(
     format,
     fingerprint,
   );
-  const decoder = await loadDecoder(gpu, family, config, tensors, format, told);
+  const decoder = await loadDecoder(gpu, family, config, tensors, format, options);
   const { embed, norm, head } = decoder;
   const parameters = decoder.parameters + adapters.parameters;
   const weights = { ...adapters.blocks, embed, norm, head, parameters };

@@ -1,10 +1,10 @@
 import { embed } from "../../kernels/embed/embed.ts";
-import type { KernelHost } from "../../kernels/kernel.ts";
 import { layerNorm } from "../../kernels/layer-norm/layer-norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { shortConv } from "../../kernels/short-conv/short-conv.ts";
 import { ResonantError } from "../errors.ts";
 import type { Gpu } from "../gpu.ts";
+import { Scratch } from "../scratch.ts";
 import type { Weights } from "../weights.ts";
 
 /** What drives the retrieval memory: a vector u `[D]` for each token, whatever surrounds it. */
@@ -59,7 +59,7 @@ export async function tokenFeatures(
 /** The first block up to u, in buffers of its own. */
 class FeaturePass {
   readonly #gpu: Gpu;
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #scratch: Scratch;
   readonly #tokens: GPUBuffer;
   /** x and u: `[ROWS, 2, D]`. */
   readonly #mixed: GPUBuffer;
@@ -73,32 +73,22 @@ class FeaturePass {
     const { size, taps } = shape;
     const block = weights.blocks[0];
     if (!block) throw new ResonantError("unsupported", "a model without blocks has no features");
-    const keep = (buffer: GPUBuffer): GPUBuffer => {
-      this.#buffers.push(buffer);
-      return buffer;
-    };
-    const floats = (label: string, count: number): GPUBuffer =>
-      keep(gpu.storage(`retrieval ${label}`, 4 * count));
-    const host: KernelHost = {
-      device: gpu.device,
-      products: gpu.products,
-      bindingBytes: gpu.bindingBytes,
-      pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
-      uniform: (label, data) => keep(gpu.uniform(label, data)),
-    };
+    const scratch = new Scratch(gpu, "retrieval");
+    const { host } = scratch;
+    this.#scratch = scratch;
     this.#gpu = gpu;
     this.#size = size;
-    this.#tokens = floats("tokens", ROWS);
-    this.#mixed = floats("mixed", ROWS * 2 * size);
+    this.#tokens = scratch.words("tokens", ROWS);
+    this.#mixed = scratch.words("mixed", ROWS * 2 * size);
     // To the embedding the rows are one stream, which needs counts for one; to the block each is a stream of length 1.
     this.#together = host.uniform("retrieval run", new Uint32Array(4));
     this.#apart = host.uniform("retrieval run", new Uint32Array(4));
-    const schedule = floats("schedule", 8);
-    const counts = floats("counts", table.rows);
-    const h = floats("h", ROWS * size);
-    const normed = floats("normed", ROWS * size);
+    const schedule = scratch.words("schedule", 8);
+    const counts = scratch.words("counts", table.rows);
+    const h = scratch.words("h", ROWS * size);
+    const normed = scratch.words("normed", ROWS * size);
     // One zero tail serves every stream: slots have no stride.
-    const state = floats("state", Math.max(1, taps - 1) * size);
+    const state = scratch.words("state", Math.max(1, taps - 1) * size);
     const layout = { slotStride: 0, layerStride: 0, tail: Math.max(0, taps - 1), pvm: false, plm: false };
     const run = this.#apart;
     this.#dispatches = [
@@ -137,6 +127,6 @@ class FeaturePass {
   }
 
   destroy(): void {
-    for (const buffer of this.#buffers) buffer.destroy();
+    this.#scratch.destroy();
   }
 }

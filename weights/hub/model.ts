@@ -1,5 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { ResonantError } from "../../engine/errors.ts";
+import { isFolder } from "../node-file.ts";
 import { invalidFile, printable } from "../refuse.ts";
 import { shardsOf } from "../sharded.ts";
 import { type HubOptions, Snapshot } from "./fetch.ts";
@@ -27,11 +28,7 @@ export async function resolveModel(
   name: string,
   options: Omit<HubOptions, "repo" | "revision"> = {},
 ): Promise<string> {
-  const isFolder = await stat(name).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder) return name;
+  if (await isFolder(name)) return name;
   const at = name.indexOf("@");
   const repo = at < 0 ? name : name.slice(0, at);
   if (repo.includes("/") && isRepo(repo))

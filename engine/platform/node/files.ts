@@ -1,7 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type FileSource, openFile } from "../../../weights/node-file.ts";
+import { type FileSource, isFolder, openFile } from "../../../weights/node-file.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import { joinTensorFiles, shardsOf } from "../../../weights/sharded.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
@@ -64,12 +64,6 @@ export async function openModelFolder(folder: string, adapters?: string): Promis
     throw error;
   }
 }
-
-const isFolder = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
 
 async function readText(path: string, missing?: "optional"): Promise<string | null> {
   try {

@@ -1,14 +1,17 @@
-import type { KernelHost } from "../../kernels/kernel.ts";
-import type { Gpu } from "../gpu.ts";
+import type { KernelHost } from "../kernels/kernel.ts";
+import type { Gpu } from "./gpu.ts";
 
 /** Buffers that are gone with what they were made for, and the host of kernels that make some of their own. */
 export class Scratch {
   readonly host: KernelHost;
   readonly #gpu: Gpu;
+  readonly #purpose: string;
   readonly #buffers: GPUBuffer[] = [];
 
-  constructor(gpu: Gpu) {
+  /** @param purpose what its buffers' labels begin with */
+  constructor(gpu: Gpu, purpose: string) {
     this.#gpu = gpu;
+    this.#purpose = purpose;
     this.host = {
       device: gpu.device,
       products: gpu.products,
@@ -20,7 +23,7 @@ export class Scratch {
 
   /** A storage buffer of `words` zeroed 32-bit words. */
   words(label: string, words: number): GPUBuffer {
-    return this.#keep(this.#gpu.storage(`alignment ${label}`, 4 * words));
+    return this.#keep(this.#gpu.storage(`${this.#purpose} ${label}`, 4 * words));
   }
 
   #keep(buffer: GPUBuffer): GPUBuffer {
