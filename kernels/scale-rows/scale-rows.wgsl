@@ -1,0 +1,14 @@
+// out[row] = scales[row] · x[row], over the D values of one row. One workgroup a row.
+override D: u32;
+override STRIDE: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, STRIDE], the first D of each
+@group(0) @binding(1) var<storage, read> scales: array<f32>; // [rows]
+@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [rows, D]
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  for (var d = lane; d < D; d += 64u) {
+    out[group.x * D + d] = scales[group.x] * x[group.x * STRIDE + d];
+  }
+}
