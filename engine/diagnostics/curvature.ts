@@ -1,0 +1,145 @@
+import { ResonantError } from "../errors.ts";
+
+/**
+ * What a trajectory's curvature says of a needle and of a later retrieval, by the names of the reference's diagnostics.
+ * Indices are of c, which has two elements fewer than the trajectory has tokens: c[i] bends at token i + 1.
+ */
+export interface CurvatureMetrics {
+  /** Largest normalised curvature within 4 of the needle, in [0, 1]. */
+  readonly curv_peak_at_needle: number | null;
+  /** Largest normalised curvature before the retrieval, in [0, 1]; 0 where nothing is before it. */
+  readonly curv_peak_before_needle: number | null;
+  /** Tokens. */
+  readonly curv_traj_len: number;
+  /** Where the curvature is largest: the first such index. */
+  readonly curv_peak_idx: number | null;
+  /** That, less the retrieval's index. */
+  readonly curv_peak_offset_from_retrieval: number | null;
+  /** 1 where it is within 4 of the needle, else 0. */
+  readonly curv_peak_at_needle_binary: 0 | 1 | null;
+  /** Share of the curvature's sum that is before the retrieval. */
+  readonly curv_pre_peak_fraction: number | null;
+  /** Entropy of the curvature over its sum, as a share of a constant one's. */
+  readonly curv_entropy: number | null;
+}
+
+export interface CurvatureOptions {
+  /** D. */
+  readonly size: number;
+  /** Token where the needle begins. */
+  readonly needle: number;
+  /** Token where the retrieval begins. */
+  readonly retrieval: number;
+}
+
+/** Indices to either side of the needle that count as at it. */
+const REACH = 4;
+const EPSILON = 1e-8;
+
+/**
+ * Phase curvature c[i] = ‖z[i+2] − 2z[i+1] + z[i]‖ of a memory's trajectory z `[T, D]`, the discrete second difference,
+ * taken in as its rows come and in f64: it keeps the last two rows, the last five curvatures, and sums and extremes. T
+ * need not be known: a token p has the index clamp(p, 1, T − 2) − 1, and what falls to the last one is settled at the end.
+ */
+export class Curvature {
+  readonly #needle: number;
+  readonly #retrieval: number;
+  #earlier: Float64Array;
+  #last: Float64Array;
+  #tokens = 0;
+  /** The last curvatures, the newest at the end. */
+  #recent: number[] = [];
+  #least = Number.POSITIVE_INFINITY;
+  #most = Number.NEGATIVE_INFINITY;
+  #peak = 0;
+  #sum = 0;
+  /** Σ c ln c. */
+  #information = 0;
+  #atNeedle = Number.NEGATIVE_INFINITY;
+  #before = Number.NEGATIVE_INFINITY;
+  #sumBefore = 0;
+
+  constructor({ size, needle, retrieval }: CurvatureOptions) {
+    this.#needle = Math.max(1, needle) - 1;
+    this.#retrieval = Math.max(1, retrieval) - 1;
+    this.#earlier = new Float64Array(size);
+    this.#last = new Float64Array(size);
+  }
+
+  /** Takes the next rows, `[n, D]`. @throws ResonantError `model` where they are not finite */
+  add(rows: Float32Array | Float64Array): void {
+    const size = this.#last.length;
+    for (let first = 0; first < rows.length; first += size) this.push(rows.subarray(first, first + size));
+  }
+
+  /** Takes the next row, `[D]`. @throws ResonantError `model` where it is not finite */
+  push(row: Float32Array | Float64Array): void {
+    const [earlier, last] = [this.#earlier, this.#last];
+    let square = 0;
+    for (let d = 0; d < last.length; d++) square += (row[d]! - 2 * last[d]! + earlier[d]!) ** 2;
+    if (!Number.isFinite(square)) throw new ResonantError("model", "the memory's trajectory is not finite");
+    if (this.#tokens >= 2) this.#curve(this.#tokens - 2, Math.sqrt(square));
+    earlier.set(row);
+    [this.#earlier, this.#last] = [last, earlier];
+    this.#tokens++;
+  }
+
+  /** Null is what so short, or so straight, a trajectory leaves undefined. */
+  metrics(): CurvatureMetrics {
+    const end = this.#tokens - 3;
+    if (end < 0) {
+      return {
+        curv_peak_at_needle: null,
+        curv_peak_before_needle: null,
+        curv_traj_len: this.#tokens,
+        curv_peak_idx: null,
+        curv_peak_offset_from_retrieval: null,
+        curv_peak_at_needle_binary: null,
+        curv_pre_peak_fraction: null,
+        curv_entropy: null,
+      };
+    }
+    const needle = Math.min(this.#needle, end);
+    const retrieval = Math.min(this.#retrieval, end);
+    const atNeedle = this.#needle > end ? Math.max(...this.#recent) : this.#atNeedle;
+    const sum = this.#sum;
+    const entropy = (Math.log(sum) - this.#information / sum) / Math.log(end + 1);
+    return {
+      curv_peak_at_needle: this.#normalised(atNeedle) / (this.#normalised(this.#most) + EPSILON),
+      curv_peak_before_needle: retrieval > 0 ? this.#normalised(this.#before) : 0,
+      curv_traj_len: this.#tokens,
+      curv_peak_idx: this.#peak,
+      curv_peak_offset_from_retrieval: this.#peak - retrieval,
+      curv_peak_at_needle_binary: Math.abs(this.#peak - needle) <= REACH ? 1 : 0,
+      curv_pre_peak_fraction: sum > 0 ? this.#sumBefore / sum : null,
+      curv_entropy: sum > 0 && end > 0 ? entropy : null,
+    };
+  }
+
+  #curve(i: number, c: number): void {
+    // The last index is never before the retrieval, wherever that is: so each counts only once another follows.
+    const previous = this.#recent.at(-1);
+    if (previous !== undefined && i - 1 < this.#retrieval) {
+      this.#before = Math.max(this.#before, previous);
+      this.#sumBefore += previous;
+    }
+    this.#recent.push(c);
+    if (this.#recent.length > REACH + 1) this.#recent.shift();
+    if (Math.abs(i - this.#needle) <= REACH) this.#atNeedle = Math.max(this.#atNeedle, c);
+    if (c > this.#most) [this.#most, this.#peak] = [c, i];
+    this.#least = Math.min(this.#least, c);
+    this.#sum += c;
+    if (c > 0) this.#information += c * Math.log(c);
+  }
+
+  #normalised(c: number): number {
+    return (c - this.#least) / (this.#most - this.#least + EPSILON);
+  }
+}
+
+/** {@link Curvature} of a trajectory that is there as a whole. `z [T, D]` @throws ResonantError `model` if not finite */
+export function phaseCurvature(z: Float32Array | Float64Array, options: CurvatureOptions): CurvatureMetrics {
+  const curvature = new Curvature(options);
+  curvature.add(z);
+  return curvature.metrics();
+}
