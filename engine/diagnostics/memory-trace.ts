@@ -1,0 +1,118 @@
+import type { Dispatch } from "../../kernels/kernel.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { CHUNK, memoryScan } from "../../kernels/memory-scan/memory-scan.ts";
+import { ResonantError } from "../errors.ts";
+import type { Gpu } from "../gpu.ts";
+import { Scratch } from "../scratch.ts";
+import type { Weights } from "../weights.ts";
+
+/** Bytes of a `[rows, 2, D]` of one block of tokens. */
+const BLOCK_BYTES = 4 * 2 ** 20;
+
+/**
+ * The first block's memories (SPEC §1) over vectors u of any number, from empty, as kernels compute them: in blocks of
+ * constant size, the state carried from one to the next on the GPU. The buffers are its own; destroy it.
+ */
+export class MemoryTrace {
+  /** Most vectors in a block. All but the last must be full for the result not to depend, in rounding, on how they are cut. */
+  readonly rows: number;
+  readonly #gpu: Gpu;
+  readonly #size: number;
+  readonly #scratch: Scratch;
+  readonly #run: GPUBuffer;
+  /** `[rows, 2, D]`, u second. */
+  readonly #mixed: GPUBuffer;
+  readonly #memory: GPUBuffer;
+  readonly #gates: GPUBuffer;
+  /** m and z, `[2, D]`. */
+  readonly #state: GPUBuffer;
+  readonly #staged: Float32Array<ArrayBuffer>;
+  readonly #scan: readonly Dispatch[];
+  readonly #gate: readonly Dispatch[];
+
+  /**
+   * @param most vectors there will be in all, which blocks need not be larger than
+   * @throws ResonantError `unsupported` for a model without blocks
+   */
+  constructor(gpu: Gpu, weights: Weights, most: number) {
+    const { size, gated } = weights.shape;
+    const first = weights.blocks[0];
+    if (!first) throw new ResonantError("unsupported", "a model without blocks has no memory");
+    const chunks = Math.min(Math.floor(BLOCK_BYTES / (8 * size * CHUNK)), Math.ceil(most / CHUNK));
+    const rows = CHUNK * Math.max(1, chunks);
+    const scratch = new Scratch(gpu, "diagnostics");
+    const { host } = scratch;
+    this.rows = rows;
+    this.#gpu = gpu;
+    this.#size = size;
+    this.#scratch = scratch;
+    this.#run = host.uniform("diagnostics run", new Uint32Array(4));
+    this.#mixed = scratch.words("mixed", rows * 2 * size);
+    this.#memory = scratch.words("memory", rows * 2 * size);
+    this.#gates = scratch.words("gates", rows * size);
+    this.#state = scratch.words("state", 2 * size);
+    this.#staged = new Float32Array(rows * 2 * size);
+    const buffers = {
+      run: this.#run,
+      schedule: scratch.words("schedule", 8),
+      block: first.block,
+      mixed: this.#mixed,
+      decay: first.decay,
+      state: this.#state,
+      ends: scratch.words("ends", (rows / CHUNK) * Math.ceil(size / 2) * 4),
+      memory: this.#memory,
+    };
+    // A memory that the model lacks runs along, on whatever its decay is, and is not looked at.
+    const layout = { slotStride: 2 * size, layerStride: 2 * size, tail: 0, pvm: true, plm: true };
+    this.#scan = memoryScan(host, size, layout, buffers);
+    this.#gate = linear(host, this.#run, {
+      ...first.memory,
+      rows: [0, size],
+      columns: gated ? size : 0,
+      input: { buffer: this.#mixed, stride: 2 * size, offset: size },
+      output: { buffer: this.#gates, stride: size },
+      epilogue: "sigmoid",
+    });
+  }
+
+  /** m and z after each of the next vectors, `[n, 2, D]`; the vectors `[D]` each, at most {@link rows} of them. */
+  advance(us: readonly Float32Array[]): Promise<Float32Array> {
+    const size = this.#size;
+    const state = 4 * 2 * size;
+    this.#submit(us, this.#scan, (encoder) =>
+      encoder.copyBufferToBuffer(this.#memory, (us.length - 1) * state, this.#state, 0, state),
+    );
+    return this.#gpu.readFloats(this.#memory, 0, us.length * 2 * size);
+  }
+
+  /**
+   * The vector memory's gate for each of at most {@link rows} vectors, `[n, D]`. It depends on u alone; the memories stay as
+   * they are.
+   */
+  gates(us: readonly Float32Array[]): Promise<Float32Array> {
+    this.#submit(us, this.#gate);
+    return this.#gpu.readFloats(this.#gates, 0, us.length * this.#size);
+  }
+
+  #submit(
+    us: readonly Float32Array[],
+    dispatches: readonly Dispatch[],
+    then?: (encoder: GPUCommandEncoder) => void,
+  ): void {
+    const { device } = this.#gpu;
+    const run = { rows: us.length, length: us.length };
+    us.forEach((u, row) => {
+      this.#staged.set(u, (2 * row + 1) * this.#size);
+    });
+    device.queue.writeBuffer(this.#mixed, 0, this.#staged, 0, us.length * 2 * this.#size);
+    device.queue.writeBuffer(this.#run, 0, Uint32Array.of(run.rows, run.length, 0));
+    const encoder = device.createCommandEncoder();
+    this.#gpu.record(encoder, dispatches, run);
+    then?.(encoder);
+    device.queue.submit([encoder.finish()]);
+  }
+
+  destroy(): void {
+    this.#scratch.destroy();
+  }
+}

@@ -1,0 +1,148 @@
+import { ResonantError } from "../errors.ts";
+import type { Model } from "../model.ts";
+import { tokenFeatures } from "../retrieval/features.ts";
+import { LatticeCoherence, orderParameter } from "./coherence.ts";
+import { Curvature, type CurvatureMetrics } from "./curvature.ts";
+import { MemoryTrace } from "./memory-trace.ts";
+
+export interface RetrievalDiagnosticsOptions {
+  /** The context's. */
+  readonly tokens: readonly number[];
+  /** The needle's or query's, fed after the context's. */
+  readonly cue: readonly number[];
+  /** First token of the best match, an index into `tokens`. */
+  readonly position: number;
+  /** Whose trajectory the curvature is taken of: `pvm` and `hybrid` the vector memory's, `plm` the lattice's. */
+  readonly mode: "pvm" | "plm" | "hybrid";
+  /** What the retrieval worked in, where it is known. */
+  readonly memoryBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** SPEC §4's measures of the first block's memories over a retrieval; null is what the model lacks. */
+export interface RetrievalDiagnostics {
+  readonly phase_metrics: {
+    /** R_t of m_t, the mean over all tokens. */
+    readonly phase_coherence: number | null;
+    /** The lattice's coherence, the mean over all tokens. */
+    readonly plm_coherence: number | null;
+    readonly curvature: CurvatureMetrics;
+  };
+  readonly memory_stats: {
+    /** Mean |m[d]| after the last token. */
+    readonly pvm_mem_norm: number | null;
+    /** The mean over all tokens of the gate that u_t sets. */
+    readonly pvm_gate_strength: number | null;
+    readonly plm_coherence: number | null;
+    readonly total_memory_kb?: number;
+  };
+}
+
+/**
+ * What the first block's memories do while a context is read and its cue after it. They are the ones that retrieval
+ * compares windows of, driven by the same token-local u (SPEC §5), but as they are: empty at the start, nothing taken off.
+ * Needs the same memory whatever the context's length.
+ * @throws ResonantError `invalid_argument` naming `tokens`, `cue` or `position` if it is empty or out of range, or
+ * `mode` if the model lacks that memory; `model` where memories are not finite; the signal's reason
+ */
+export async function retrievalDiagnostics(
+  { gpu, weights }: Pick<Model, "gpu" | "weights">,
+  options: RetrievalDiagnosticsOptions,
+): Promise<RetrievalDiagnostics> {
+  const { tokens, cue, position, mode, memoryBytes, signal } = options;
+  const { size, pvm, lattice } = weights.shape;
+  expectArguments(options, mode === "plm" ? lattice !== undefined : pvm);
+  const counts = countTokens(tokens, cue);
+  const features = await tokenFeatures(gpu, weights, counts.keys(), signal);
+  const feature = (token: number): Float32Array => features.get(token)!;
+  const total = tokens.length + cue.length;
+  const token = (t: number): number => (t < tokens.length ? tokens[t] : cue[t - tokens.length])!;
+
+  const curvature = new Curvature({ size, needle: position, retrieval: tokens.length });
+  const cells = lattice && new LatticeCoherence(lattice.grid);
+  let [phase, plm, norm, gate] = [0, 0, 0, 0];
+  const trace = new MemoryTrace(gpu, weights, total);
+  try {
+    for (let start = 0; start < total; start += trace.rows) {
+      signal?.throwIfAborted();
+      const rows = Math.min(trace.rows, total - start);
+      const us = Array.from({ length: rows }, (_, row) => feature(token(start + row)));
+      const memory = await trace.advance(us);
+      for (let first = 0; first < memory.length; first += 2 * size) {
+        const m = memory.subarray(first, first + size);
+        const z = memory.subarray(first + size, first + 2 * size);
+        curvature.push(mode === "plm" ? z : m);
+        phase += orderParameter(m);
+        if (cells) plm += cells.of(z);
+        norm = meanModulus(m);
+      }
+    }
+    if (pvm) gate = await sumOfGates(trace, counts, feature);
+  } finally {
+    trace.destroy();
+  }
+
+  const plmCoherence = lattice ? plm / total : null;
+  return {
+    phase_metrics: {
+      phase_coherence: pvm ? phase / total : null,
+      plm_coherence: plmCoherence,
+      curvature: curvature.metrics(),
+    },
+    memory_stats: {
+      pvm_mem_norm: pvm ? norm : null,
+      pvm_gate_strength: pvm ? gate / total : null,
+      plm_coherence: plmCoherence,
+      ...(memoryBytes === undefined ? {} : { total_memory_kb: memoryBytes / 1024 }),
+    },
+  };
+}
+
+function expectArguments(
+  { tokens, cue, position, mode }: RetrievalDiagnosticsOptions,
+  hasMemory: boolean,
+): void {
+  const refuse = (where: string, message: string): never => {
+    throw new ResonantError("invalid_argument", message, { where });
+  };
+  if (tokens.length === 0) refuse("tokens", "is empty");
+  if (cue.length === 0) refuse("cue", "is empty");
+  if (!(Number.isInteger(position) && position >= 0 && position < tokens.length)) {
+    refuse("position", `${position} is none of ${tokens.length} tokens`);
+  }
+  if (!hasMemory) refuse("mode", `the model has no memory for ${JSON.stringify(mode)}`);
+}
+
+/** The gate's mean over its elements, summed over all tokens: it is taken once for each that occurs. */
+async function sumOfGates(
+  trace: MemoryTrace,
+  counts: ReadonlyMap<number, number>,
+  feature: (token: number) => Float32Array,
+): Promise<number> {
+  const distinct = [...counts.keys()];
+  let sum = 0;
+  for (let start = 0; start < distinct.length; start += trace.rows) {
+    const part = distinct.slice(start, start + trace.rows);
+    const gates = await trace.gates(part.map(feature));
+    const size = gates.length / part.length;
+    part.forEach((token, row) => {
+      sum += counts.get(token)! * meanModulus(gates.subarray(row * size, (row + 1) * size));
+    });
+  }
+  return sum;
+}
+
+function meanModulus(values: Float32Array): number {
+  let sum = 0;
+  for (let d = 0; d < values.length; d++) sum += Math.abs(values[d]!);
+  return sum / values.length;
+}
+
+/** How often each token occurs. */
+function countTokens(...lists: readonly (readonly number[])[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const list of lists) {
+    for (const token of list) counts.set(token, (counts.get(token) ?? 0) + 1);
+  }
+  return counts;
+}
