@@ -1,6 +1,6 @@
 import { crossEntropy } from "../kernels/cross-entropy/cross-entropy.ts";
 import { ResonantError } from "./errors.ts";
-import { checkTokens } from "./generate.ts";
+import { checkOptions, checkTokens } from "./generate.ts";
 import type { Runner } from "./runner.ts";
 
 export interface EvaluateOptions {
@@ -9,6 +9,8 @@ export interface EvaluateOptions {
    * undefined: one uninterrupted stream.
    */
   readonly window?: number | undefined;
+  /** λ of the calibrated readout's votes, as for `generate`. Default 0. */
+  readonly readoutScale?: number | undefined;
   /** Told of the tokens done and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -25,13 +27,16 @@ export interface Evaluation {
 
 /**
  * Mean −ln p of each token given what came before it.
- * @throws ResonantError `invalid_argument` for a bad window or token, or not one target, `model` if the loss is not finite
+ * @throws ResonantError `invalid_argument` for a bad window, scale or token, or not one target, `model` if the loss is not
+ * finite
  */
 export async function evaluate(
   runner: Runner,
   tokens: ArrayLike<number>,
-  { window, onProgress, signal }: EvaluateOptions,
+  { window, readoutScale, onProgress, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
+  checkOptions({ readoutScale });
+  runner.votes(readoutScale);
   if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
     throw new ResonantError("invalid_argument", `${window} is no whole number above 0`, { where: "window" });
   }
@@ -63,7 +68,7 @@ export async function evaluate(
       rows = each * (each === length ? Math.min(streams, (total - start) / length) : 1);
       if (into === 0) runner.pool.clear(slot, streams);
       gpu.device.queue.writeBuffer(targetIds, 0, ids.slice(start + 1, start + rows + 1));
-      runner.pass(slot, into, ids.subarray(start, start + rows), each, { after });
+      runner.pass(slot, into, ids.subarray(start, start + rows), each, { after, readoutScale });
       for (const value of await gpu.readFloats(loss, 0, rows)) sum += value;
       onProgress?.(start + rows, total);
     }

@@ -2,13 +2,15 @@ import { combine } from "../kernels/combine/combine.ts";
 import { embed } from "../kernels/embed/embed.ts";
 import type { Dispatch, KernelHost, StateShape } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm/layer-norm.ts";
-import { linear, linearRow } from "../kernels/linear/linear.ts";
+import { linear, linearRow, type Product } from "../kernels/linear/linear.ts";
 import { memoryScan } from "../kernels/memory-scan/memory-scan.ts";
 import { memoryStep } from "../kernels/memory-step/memory-step.ts";
 import { metrics } from "../kernels/metrics/metrics.ts";
 import { mixerStep } from "../kernels/mixer-step/mixer-step.ts";
+import { scaleRows } from "../kernels/scale-rows/scale-rows.ts";
 import { shortConv } from "../kernels/short-conv/short-conv.ts";
 import type { Activations } from "./activations.ts";
+import type { VoteBuffers } from "./alignment/vote-buffers.ts";
 import type { Blocks, BlockWeights, Weights } from "./weights.ts";
 
 /** What a forward pass reads and writes besides weights. */
@@ -21,6 +23,8 @@ export interface Workspace {
   readonly counts: GPUBuffer;
   /** Whether to measure SPEC §4's metrics of every row. */
   readonly measure: boolean;
+  /** Where the first block's memory votes on the logits. */
+  readonly votes?: VoteBuffers | undefined;
 }
 
 /** One token of each stream, from tokens to logits: few dispatches, since recording them is what limits small models. */
@@ -34,10 +38,14 @@ export function tokenStep(w: Weights, on: Workspace): Dispatch[] {
 }
 
 /** The norm and head for few rows of h. */
-export function headStep(w: Weights, { host, a }: Workspace): Dispatch[] {
+export function headStep(w: Weights, on: Workspace): Dispatch[] {
+  const { host, a } = on;
   const input = { buffer: a.h, stride: w.shape.size };
   const output = { buffer: a.logits, stride: w.head.rows };
-  return linearRow(host, { weight: w.head, input, output, epilogue: "store" }, w.norm);
+  return [
+    ...linearRow(host, { weight: w.head, input, output, epilogue: "store" }, w.norm),
+    ...voted(w, on, (product) => linearRow(host, product)),
+  ];
 }
 
 /** Many tokens of each stream, from tokens to h after the last block. */
@@ -49,13 +57,15 @@ export function promptPass(w: Weights, on: Workspace): Dispatch[] {
 }
 
 /** The norm and head for many rows of h. */
-export function headPass(w: Weights, { host, a }: Workspace): Dispatch[] {
+export function headPass(w: Weights, on: Workspace): Dispatch[] {
+  const { host, a } = on;
   const size = w.shape.size;
   const input = { buffer: a.normed, stride: size };
   const output = { buffer: a.logits, stride: w.head.rows };
   return [
     layerNorm(host, size, { h: a.h, norm: w.norm, out: a.normed }),
     ...linear(host, a.run, { weight: w.head, input, output, epilogue: "store" }),
+    ...voted(w, on, (product) => linear(host, a.run, product)),
   ];
 }
 
@@ -69,6 +79,7 @@ export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
     memoryStep(host, size, state, gated, { ...shared, decay: b.decay, ...b.memory }),
     combine(host, size, a.layers, state, { ...shared, weights: b.combine }),
     ...measured(w, b, on),
+    ...readOut(w, b, on),
     ...(b.mlp
       ? [
           ...linearRow(
@@ -128,6 +139,7 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
       : []),
     combine(host, size, a.layers, state, { ...shared, weights: b.combine }),
     ...measured(w, b, on),
+    ...readOut(w, b, on),
     ...(b.mlp
       ? [
           layerNorm(host, size, { h: a.h, norm: b.mlp.norm, out: a.normed }),
@@ -152,4 +164,25 @@ function measured(w: Blocks, b: BlockWeights, { host, a, measure }: Workspace): 
   if (!measure) return [];
   const { size, pvm, lattice } = w.shape;
   return [metrics(host, size, a.layers, pvm, lattice, { ...a, block: b.block, lattice: w.lattice })];
+}
+
+/** λ m of the first block, before the next one's memory takes its place. */
+function readOut(w: Blocks, b: BlockWeights, { host, a, votes }: Workspace): Dispatch[] {
+  if (!votes || b !== w.blocks[0]) return [];
+  const { size } = w.shape;
+  const buffers = { x: a.memory, scales: votes.scales, out: votes.readouts };
+  return [scaleRows(host, size, buffers, 2 * size)];
+}
+
+/** logits += λ m W Eᵀ, in the room of a norm that has been used. */
+function voted(w: Weights, { a, votes }: Workspace, product: (p: Product) => Dispatch[]): Dispatch[] {
+  if (!votes) return [];
+  const { size } = w.shape;
+  const readouts = { buffer: votes.readouts, stride: size };
+  const aligned = { buffer: a.normed, stride: size };
+  const logits = { buffer: a.logits, stride: w.head.rows };
+  return [
+    ...product({ weight: votes.weight, input: readouts, output: aligned, epilogue: "store" }),
+    ...product({ weight: w.embed, input: aligned, output: logits, epilogue: "add" }),
+  ];
 }

@@ -20,6 +20,11 @@ export interface GenerateOptions {
   readonly repetitionPenalty?: number;
   /** λ ≥ 0 of phase-aware sampling. Default 0. */
   readonly phaseTemperature?: number;
+  /**
+   * λ, 0 to 100, of the calibrated readout's votes: logits += λ m W Eᵀ (SPEC §5), before all else. Above 0 the model needs
+   * an alignment. Default 0.
+   */
+  readonly readoutScale?: number | undefined;
   /** Default: the stream's own if it has generated before, else a random one. */
   readonly seed?: number;
   readonly choice?: number;
@@ -29,8 +34,8 @@ export interface GenerateOptions {
   /** Measure SPEC §4's metrics. Default false. */
   readonly metrics?: boolean;
   /**
-   * Tell each token's log-probability, in nats and by the model's own logits (no penalty, no temperature), and as many of
-   * the most likely tokens: 0 to 5. Default: none.
+   * Tell each token's log-probability, in nats and by the model's own logits (a readout's votes among them; no penalty, no
+   * temperature), and as many of the most likely tokens: 0 to 5. Default: none.
    */
   readonly logprobs?: number | undefined;
   /** Keep held-back text and undecoded bytes in the stream, to be continued, instead of releasing them at the end. */
@@ -75,6 +80,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void, undefined> {
   const o = checkOptions(options);
+  model.runner.votes(o.readoutScale);
   const tokens = promptTokens(model, stream, prompt);
   const fresh = stream.position === 0 && stream.pending === undefined;
   const seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
@@ -97,8 +103,8 @@ export async function* generate(
   let reason: FinishReason = "max_tokens";
   let stop: string | undefined;
   const maxTokens = Math.min(o.maxTokens ?? 100, roomFor(model, stream, tokens));
-  const { logprobs, runAhead = 8, signal } = o;
-  const settings = { sampling, measure, logprobs, maxTokens, runAhead, signal };
+  const { logprobs, readoutScale, runAhead = 8, signal } = o;
+  const settings = { sampling, measure, logprobs, readoutScale, maxTokens, runAhead, signal };
   for await (const step of decode(model.runner, stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
@@ -197,6 +203,9 @@ export function checkTokens(
 /** A seed for those who give none; 32 bits, so that it is easily written down. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
+/** Largest λ of a readout's votes. */
+export const MOST_READOUT_SCALE = 100;
+
 const ranges = {
   maxTokens: [1, Number.MAX_SAFE_INTEGER, true],
   temperature: [0, 2, false],
@@ -204,6 +213,7 @@ const ranges = {
   topP: [0, 1, false],
   repetitionPenalty: [1, 2, false],
   phaseTemperature: [0, 100, false],
+  readoutScale: [0, MOST_READOUT_SCALE, false],
   seed: [0, Number.MAX_SAFE_INTEGER, true],
   choice: [0, 2 ** 32 - 1, true],
   logprobs: [0, TOP_LOGPROBS, true],

@@ -3,6 +3,7 @@ import type { WeightFormat } from "../kernels/matrix.ts";
 import { type ChatTemplate, loadChatTemplate } from "../weights/chat-template.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
+import { type Alignment, readAlignment } from "./alignment/alignment-file.ts";
 import { ResonantError } from "./errors.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
@@ -25,6 +26,8 @@ export interface ModelFiles {
   readonly tensors: TensorFile;
   /** A checkpoint of adapters, on a base model. */
   readonly adapters?: TensorFile | undefined;
+  /** What `resonant calibrate` made of this model, so that its memory can vote on the next token. */
+  readonly alignment?: TensorFile | undefined;
   /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
   readonly tokenizer: unknown;
   readonly tokenizerConfig: unknown;
@@ -39,6 +42,9 @@ export interface LoadOptions extends RunnerOptions, BaseOptions, LoadTold {
   readonly onRemark?: (remark: string) => void;
 }
 
+/** An alignment without its weights. */
+export type AlignmentFit = Omit<Alignment, "weights">;
+
 /** A native resonant model on a GPU: text in, text out, and the streams that remember. */
 export class Model {
   readonly name: string;
@@ -52,6 +58,7 @@ export class Model {
   /** SHA-256 of its configuration and source weights. */
   readonly fingerprint: string;
   readonly format: WeightFormat;
+  #alignment: AlignmentFit | undefined;
 
   /** @throws ResonantError naming the file, field, tensor, kernel or buffer at fault */
   static async load(gpu: Gpu, files: ModelFiles, options: LoadOptions = {}): Promise<Model> {
@@ -67,7 +74,10 @@ export class Model {
     const runner = new Runner(gpu, network, options);
     await gpu.settle();
     const digest = await fingerprint.digest(identity);
-    return new Model(files.name, gpu, runner, tokenizer, chatTemplate, digest, format);
+    const model = new Model(files.name, gpu, runner, tokenizer, chatTemplate, digest, format);
+    if (files.alignment) model.align(await readAlignment(files.alignment, model));
+    await gpu.settle();
+    return model;
   }
 
   private constructor(
@@ -103,6 +113,20 @@ export class Model {
   #text(): TextTokenizer {
     if (this.tokenizer) return this.tokenizer;
     throw new ResonantError("invalid_file", "the model has no tokenizer.json", { where: this.name });
+  }
+
+  /** How the alignment that votes was fitted; undefined: there is none. */
+  get alignment(): AlignmentFit | undefined {
+    return this.#alignment;
+  }
+
+  /**
+   * Takes an alignment of this model into use, in the place of one before it: it votes where `readoutScale` asks for it.
+   * @throws ResonantError `unsupported` where the model has no phase-vector memory, `invalid_argument` for another size
+   */
+  align({ weights, lambda, tokens, residual }: Alignment): void {
+    this.runner.align(weights);
+    this.#alignment = { lambda, tokens, residual };
   }
 
   /** An empty stream, at position 0. Close it to give its slot back. */

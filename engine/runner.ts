@@ -1,8 +1,11 @@
 import type { Dispatch, StateShape } from "../kernels/kernel.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
+import type { Matrix } from "../kernels/matrix.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
 import { Activations } from "./activations.ts";
+import { assertMemory } from "./alignment/readouts.ts";
+import { alignmentMatrix, packAlignment, type VoteBuffers } from "./alignment/vote-buffers.ts";
 import { ResonantError } from "./errors.ts";
 import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
@@ -24,6 +27,8 @@ export interface RunSettings {
   readonly measure: boolean;
   /** How many of the most likely tokens to tell beside each token's log-probability, 0 to 5; undefined: none of it. */
   readonly logprobs?: number | undefined;
+  /** λ of the calibrated readout's votes on the logits (SPEC §5); 0, or undefined: it has none. */
+  readonly readoutScale?: number | undefined;
 }
 
 /** Steps that have been submitted; their tokens come when the GPU is done. */
@@ -58,9 +63,11 @@ export class Runner {
   readonly #shape: StateShape;
   readonly #passes: Passes;
   readonly #step: Activations;
-  readonly #stepLists: { readonly plain: StepLists; readonly measured: StepLists };
+  readonly #stepLists = new Map<string, StepLists>();
   #stepLogprobs: Dispatch | undefined;
   #prompt: PromptLists | undefined;
+  #alignment: Matrix | undefined;
+  readonly #votes = new Map<Activations, VoteBuffers>();
   readonly #staging: GPUBuffer[] = [];
 
   constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
@@ -85,7 +92,36 @@ export class Runner {
       vocabulary,
       logitRows: 1,
     });
-    this.#stepLists = { plain: this.#makeStepLists(false), measured: this.#makeStepLists(true) };
+    for (const measure of [false, true]) this.#stepListsOf({ measure, vote: false });
+  }
+
+  /**
+   * Lets the first block's memory vote from now on, where a run asks for it; anew if it did before.
+   * @param weights W of an alignment, `[D, D]`
+   * @throws ResonantError `unsupported` where the model has no such memory, `invalid_argument` for a W of another size
+   */
+  align(weights: Float32Array): void {
+    assertMemory(this);
+    const { size } = this.weights.shape;
+    if (weights.length !== size * size) {
+      const message = `${weights.length} numbers are no [${size}, ${size}]`;
+      throw new ResonantError("invalid_argument", message, { where: "alignment" });
+    }
+    this.#alignment ??= alignmentMatrix(this.gpu, size);
+    packAlignment(this.gpu, weights, this.#alignment);
+  }
+
+  /**
+   * Whether a readout votes at this scale.
+   * @throws ResonantError `invalid_argument` if it would, and there is no alignment (where: `readoutScale`)
+   */
+  votes(scale = 0): boolean {
+    if (scale === 0) return false;
+    if (this.#alignment) return true;
+    throw new ResonantError("invalid_argument", `${scale}, but the model has no alignment`, {
+      where: "readoutScale",
+      fix: "Load it with one that `resonant calibrate` made, or leave the scale at 0",
+    });
   }
 
   /** Whether a stream is its recurrent state alone, which can be saved and forked. */
@@ -108,27 +144,47 @@ export class Runner {
 
   /** Dispatches that one decoded token takes. */
   get dispatchesPerToken(): number {
-    return this.#stepLists.plain.step.length;
+    return this.#stepListsOf({ measure: false, vote: false }).step.length;
   }
 
-  #workspace(a: Activations, measure: boolean): Workspace {
+  #workspace(a: Activations, { measure, vote }: Extras): Workspace {
     const { state, counts } = this.pool;
-    return { host: this.gpu, a, shape: this.#shape, state, counts, measure };
+    const votes = vote ? this.#votesOf(a) : undefined;
+    return { host: this.gpu, a, shape: this.#shape, state, counts, measure, votes };
   }
 
-  #makeStepLists(measure: boolean): StepLists {
-    const on = this.#workspace(this.#step, measure);
-    const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
-      ...this.#step,
-      counts: this.pool.counts,
+  /** What votes on the logits of `a` are made of; without an alignment there is nobody to ask. */
+  #votesOf(a: Activations): VoteBuffers {
+    const { gpu } = this;
+    const votes = this.#votes.get(a) ?? {
+      weight: this.#alignment!,
+      scales: gpu.storage("scales of readouts", 4 * a.rows),
+      readouts: gpu.storage("readouts", 4 * a.rows * this.weights.shape.size),
+    };
+    this.#votes.set(a, votes);
+    return votes;
+  }
+
+  #setScales(a: Activations, rows: number, scale: number): void {
+    const scales = new Float32Array(rows).fill(scale);
+    this.gpu.device.queue.writeBuffer(this.#votesOf(a).scales, 0, scales);
+  }
+
+  #stepListsOf(extras: Extras): StepLists {
+    return made(this.#stepLists, extras, () => {
+      const on = this.#workspace(this.#step, extras);
+      const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
+        ...this.#step,
+        counts: this.pool.counts,
+      });
+      return { step: [...this.#passes.tokenStep(on), draw], head: [...this.#passes.headStep(on), draw] };
     });
-    return { step: [...this.#passes.tokenStep(on), draw], head: [...this.#passes.headStep(on), draw] };
   }
 
   /** The step's lists for `settings`; the kernel of log-probabilities is made when the first run asks for it. */
-  #listsFor(settings: RunSettings): StepLists {
-    const lists = settings.measure ? this.#stepLists.measured : this.#stepLists.plain;
-    if (settings.logprobs === undefined) return lists;
+  #listsFor({ measure, logprobs: asked, readoutScale }: RunSettings): StepLists {
+    const lists = this.#stepListsOf({ measure, vote: this.votes(readoutScale) });
+    if (asked === undefined) return lists;
     this.#stepLogprobs ??= logprobs(this.gpu, this.network.config.vocabulary, this.#step);
     return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
   }
@@ -145,13 +201,15 @@ export class Runner {
         vocabulary,
         logitRows,
       });
-      const on = this.#workspace(a, false);
+      const [passes, heads] = [new Map<string, Dispatch[]>(), new Map<string, Dispatch[]>()];
       this.#prompt = {
         a,
         logitRows,
-        plain: this.#passes.promptPass(on),
-        measured: this.#passes.promptPass({ ...on, measure: true }),
-        head: this.#passes.headPass(on),
+        pass: (extras) => made(passes, extras, () => this.#passes.promptPass(this.#workspace(a, extras))),
+        head: (vote) => {
+          const extras = { measure: false, vote };
+          return made(heads, extras, () => this.#passes.headPass(this.#workspace(a, extras)));
+        },
       };
     }
     return this.#prompt;
@@ -169,13 +227,14 @@ export class Runner {
 
   /** Feeds the slot's pending token and draws the next, `steps` times; `snapshot` is taken first. */
   steps(slot: number, position: number, steps: number, settings: RunSettings, snapshot?: number): Run {
+    const { step } = this.#listsFor(settings);
     const encoder = this.gpu.device.createCommandEncoder();
     const a = this.#step;
     a.prepare(this.weights.blocks, { rows: 1, length: 1, slot }, position, steps);
     this.gpu.device.queue.writeBuffer(a.sampling, 0, encodeSampling(settings.sampling));
+    if (settings.readoutScale) this.#setScales(a, 1, settings.readoutScale);
     if (snapshot !== undefined) this.pool.copy(encoder, slot, this.snapshots, snapshot);
     encoder.copyBufferToBuffer(this.pool.pending, slot * 4, a.tokens, 0, 4);
-    const { step } = this.#listsFor(settings);
     this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), { rows: 1, length: 1 });
     return this.#finish(encoder, slot, position, steps, settings);
   }
@@ -193,21 +252,19 @@ export class Runner {
       queue.writeBuffer(this.pool.pending, slot * 4, Uint32Array.from(tokens));
       return this.steps(slot, position, 1, settings, snapshot);
     }
+    const { measure, readoutScale = 0 } = settings;
+    const vote = this.votes(readoutScale);
+    const head = this.#listsFor(settings).head;
     if (snapshot !== undefined)
       this.#submit((encoder) => this.pool.copy(encoder, slot, this.snapshots, snapshot));
-    const { a, ...lists } = this.#promptLists();
+    const { a, pass } = this.#promptLists();
     let rows = 0;
     let fed = 0;
     for (; fed < tokens.length; fed += rows) {
       const part = tokens.slice(fed, fed + this.promptRows);
       rows = part.length;
-      this.#feed(
-        a,
-        settings.measure ? lists.measured : lists.plain,
-        part,
-        { rows, length: rows, slot },
-        position + fed,
-      );
+      const run = { rows, length: rows, slot };
+      this.#feed(a, pass({ measure, vote }), part, run, position + fed, readoutScale);
     }
     const last = position + tokens.length - 1;
     const step = this.#step;
@@ -216,41 +273,52 @@ export class Runner {
     const encoder = this.gpu.device.createCommandEncoder();
     const rowBytes = 4 * this.weights.shape.size;
     encoder.copyBufferToBuffer(a.h, (rows - 1) * rowBytes, step.h, 0, rowBytes);
+    if (vote) {
+      const [from, to] = [this.#votesOf(a).readouts, this.#votesOf(step).readouts];
+      encoder.copyBufferToBuffer(from, (rows - 1) * rowBytes, to, 0, rowBytes);
+    }
     const measureBytes = 16 * step.layers;
-    if (settings.measure) {
+    if (measure) {
       encoder.copyBufferToBuffer(a.metrics, (rows - 1) * measureBytes, step.metrics, 0, measureBytes);
     }
-    this.gpu.record(encoder, this.#listsFor(settings).head, { rows: 1, length: 1 });
+    this.gpu.record(encoder, head, { rows: 1, length: 1 });
     return this.#finish(encoder, slot, last, 1, settings);
   }
 
   /**
    * Feeds `tokens` as streams of `length` tokens from `slot` on, each at `position`, and leaves logits and metrics of
-   * every row in the returned activations. At most {@link logitRows} tokens.
+   * every row in the returned activations, a readout's votes among them where it has any. At most {@link logitRows} tokens.
    */
   pass(
     slot: number,
     position: number,
     tokens: ArrayLike<number>,
     length: number,
-    options: { measure?: boolean; after?: readonly Dispatch[] } = {},
+    options: {
+      measure?: boolean;
+      after?: readonly Dispatch[];
+      readoutScale?: number | undefined;
+    } = {},
   ): Activations {
-    const { a, plain, measured, head, logitRows } = this.#promptLists();
+    const { a, pass, head, logitRows } = this.#promptLists();
     if (tokens.length > logitRows) {
       throw new ResonantError(
         "invalid_argument",
         `${tokens.length} tokens, but a pass gives ${logitRows} rows of logits`,
       );
     }
-    const list = [...(options.measure ? measured : plain), ...head, ...(options.after ?? [])];
-    this.#feed(a, list, tokens, { rows: tokens.length, length, slot }, position);
+    const { measure = false, after = [], readoutScale } = options;
+    const vote = this.votes(readoutScale);
+    const list = [...pass({ measure, vote }), ...head(vote), ...after];
+    this.#feed(a, list, tokens, { rows: tokens.length, length, slot }, position, readoutScale);
     return a;
   }
 
   /** Feeds one given token and draws none: its logits `[V]` and metrics are left in the returned activations. */
-  step(slot: number, position: number, token: number, measure = false): Activations {
-    const { step } = measure ? this.#stepLists.measured : this.#stepLists.plain;
-    this.#feed(this.#step, step.slice(0, -1), [token], { rows: 1, length: 1, slot }, position);
+  step(slot: number, position: number, token: number, measure = false, readoutScale = 0): Activations {
+    const { step } = this.#stepListsOf({ measure, vote: this.votes(readoutScale) });
+    const run = { rows: 1, length: 1, slot };
+    this.#feed(this.#step, step.slice(0, -1), [token], run, position, readoutScale);
     return this.#step;
   }
 
@@ -265,6 +333,7 @@ export class Runner {
     tokens: ArrayLike<number>,
     run: { rows: number; length: number; slot: number },
     position: number,
+    readoutScale = 0,
   ): void {
     const { positions } = this.network.config;
     if (positions !== null && position + run.length > positions) {
@@ -275,6 +344,7 @@ export class Runner {
     }
     a.prepare(this.weights.blocks, run, position);
     a.setTokens(tokens);
+    if (readoutScale) this.#setScales(a, run.rows, readoutScale);
     this.#submit((encoder) => this.gpu.record(encoder, list, run));
   }
 
@@ -373,6 +443,20 @@ export const notFinite = (): ResonantError =>
     fix: "The weights, or a state that was imported, are damaged",
   });
 
+/** What a pass does beside giving logits. */
+interface Extras {
+  readonly measure: boolean;
+  readonly vote: boolean;
+}
+
+/** Of `lists` the one for `extras`, made when it is first asked for. */
+function made<T>(lists: Map<string, T>, { measure, vote }: Extras, make: () => T): T {
+  const key = `${measure} ${vote}`;
+  const list = lists.get(key) ?? make();
+  lists.set(key, list);
+  return list;
+}
+
 interface StepLists {
   /** Token to next token. */
   readonly step: readonly Dispatch[];
@@ -383,7 +467,6 @@ interface StepLists {
 interface PromptLists {
   readonly a: Activations;
   readonly logitRows: number;
-  readonly plain: readonly Dispatch[];
-  readonly measured: readonly Dispatch[];
-  readonly head: readonly Dispatch[];
+  readonly pass: (extras: Extras) => readonly Dispatch[];
+  readonly head: (vote: boolean) => readonly Dispatch[];
 }

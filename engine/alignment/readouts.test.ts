@@ -1,27 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { firstDifference, randomIntegers, relativeError, testGpu } from "../../test/gpu.ts";
-import { fixturePath, loadDefault, loadTiny } from "../../test/models.ts";
-import { type LoadOptions, Model } from "../model.ts";
-import { openModelFolder } from "../platform/node/files.ts";
+import { loadDefault, loadTiny } from "../../test/models.ts";
 import type { Runner } from "../runner.ts";
 import { calibrate } from "./calibrate.ts";
 import { readEmbeddings } from "./embeddings.ts";
 import { readouts } from "./readouts.ts";
+import { loadBase } from "./testing/base-model.ts";
 
 const gpu = await testGpu();
-
-/** Three adapters with a vector memory on a small base model of 400 positions. */
-async function loadBase(options: LoadOptions, adapters = true): Promise<Model> {
-  const files = await openModelFolder(
-    fixturePath("base-models/neox-parallel"),
-    adapters ? fixturePath("checkpoints/adapters_d32_zip.pt") : undefined,
-  );
-  try {
-    return await Model.load(gpu, { ...files, name: "base" }, { slots: 2, promptRows: 128, ...options });
-  } finally {
-    await files.close();
-  }
-}
 
 /** All readouts, `[tokens, D]`, and where their blocks start. */
 async function all(runner: Runner, tokens: Uint32Array): Promise<{ z: Float32Array; starts: number[] }> {

@@ -27,9 +27,14 @@ export type OpenModelFiles = ModelFiles & { close(): Promise<void> };
  * Opens a model's folder: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
  * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
  * @param adapters a checkpoint of adapters, for a base model
+ * @param alignment a file of `resonant calibrate`
  * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
  */
-export async function openModelFolder(folder: string, adapters?: string): Promise<OpenModelFiles> {
+export async function openModelFolder(
+  folder: string,
+  adapters?: string,
+  alignment?: string,
+): Promise<OpenModelFiles> {
   if (!(await isFolder(folder))) {
     throw new ResonantError("invalid_argument", "there is no such folder", {
       where: folder,
@@ -57,8 +62,9 @@ export async function openModelFolder(folder: string, adapters?: string): Promis
     for (const name of names) shards.push(await open(join(folder, name)));
     const tensors = shards.length === 1 ? shards[0]! : joinTensorFiles(folder, shards);
     const checkpoint = adapters === undefined ? undefined : await open(adapters);
+    const aligned = alignment === undefined ? undefined : await open(alignment);
     const text = { tokenizer, tokenizerConfig, chatTemplate };
-    return { name: folder, config, tensors, adapters: checkpoint, ...text, close };
+    return { name: folder, config, tensors, adapters: checkpoint, alignment: aligned, ...text, close };
   } catch (error) {
     await close();
     throw error;

@@ -24,6 +24,8 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
   readonly model?: string | undefined;
   /** A checkpoint of adapters (.pt or safetensors), for a base model. */
   readonly adapters?: string | undefined;
+  /** A file that `resonant calibrate` made of this model; generations use it where `readoutScale` asks for it. */
+  readonly alignment?: string | undefined;
   /** What the model calls itself; what `model` says by default. */
   readonly name?: string | undefined;
   /** Told of what is fetched from a hub. */
@@ -35,14 +37,14 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
  * @throws ResonantError naming what is missing or wrong, and the fix
  */
 export async function loadModel(options: OpenOptions = {}): Promise<Model> {
-  const { model, adapters, name, device, onDownload, onFetch, dawn, ...load } = options;
+  const { model, adapters, alignment, name, device, onDownload, onFetch, dawn, ...load } = options;
   const onFallback = (reason: ResonantError) =>
     load.onRemark?.(`${reason.message}: what was fetched before is used`);
   const folder =
     model === undefined
       ? await defaultModelFolder()
       : await resolveModel(model, { onProgress: onFetch, onFallback });
-  const files = await openModelFolder(folder, adapters);
+  const files = await openModelFolder(folder, adapters, alignment);
   try {
     const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
     const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);
