@@ -9,17 +9,15 @@ const PHRASE = 8;
  * taken, and where there is none, a stretch as long as the token's bytes.
  */
 export class TokenSpans {
-  readonly #text: string;
-  /** Where each token starts, and the text's end; a start within a character is before it, and after it. */
-  readonly #floor: Uint32Array;
-  readonly #ceil: Uint32Array;
+  /** Where each token starts, and the text's end, `[tokens + 1]`; within a character: before it, and after it. */
+  readonly floor: Uint32Array;
+  readonly ceil: Uint32Array;
 
   /** @param bytesOf a token's bytes; none for one that stands for no text, which lasts until the next that does */
   constructor(text: string, tokens: readonly number[], bytesOf: (token: number) => Uint8Array) {
     const bytes = new TextEncoder().encode(text);
-    this.#text = text;
-    this.#floor = new Uint32Array(tokens.length + 1);
-    this.#ceil = new Uint32Array(tokens.length + 1);
+    this.floor = new Uint32Array(tokens.length + 1);
+    this.ceil = new Uint32Array(tokens.length + 1);
     let [cursor, character, unit] = [0, 0, 0];
     const mark = (index: number): void => {
       while (character < cursor && character + widthOf(bytes[character]!) <= cursor) {
@@ -27,8 +25,8 @@ export class TokenSpans {
         character += width;
         unit += unitsOf(width);
       }
-      this.#floor[index] = unit;
-      this.#ceil[index] = character < cursor ? unit + unitsOf(widthOf(bytes[character]!)) : unit;
+      this.floor[index] = unit;
+      this.ceil[index] = character < cursor ? unit + unitsOf(widthOf(bytes[character]!)) : unit;
     };
     tokens.forEach((token, index) => {
       const piece = bytesOf(token);
@@ -46,8 +44,8 @@ export class TokenSpans {
 
   /** `[start, end)` of `length` tokens from `first` on, widened to whole characters. */
   span(first: number, length: number): [start: number, end: number] {
-    const start = this.#floor[first] ?? this.#text.length;
-    return [start, Math.max(start, this.#ceil[first + length] ?? this.#text.length)];
+    const start = this.floor[first]!;
+    return [start, Math.max(start, this.ceil[first + length]!)];
   }
 }
 

@@ -1,0 +1,260 @@
+import type { Model } from "../model.ts";
+import { type TextSource, TextWindow } from "./text-source.ts";
+import { TokenSpans } from "./token-spans.ts";
+
+/** Tokens that follow one another, and their text. */
+export interface TokenBlock {
+  /** `[n]`, n ≥ 1. */
+  readonly tokens: Uint32Array;
+  /** UTF-16 offsets in the whole text, widened to whole characters, `[n]` each: see {@link TokenSpans}. */
+  readonly starts: Float64Array;
+  readonly ends: Float64Array;
+  /** From where the block before ends to where this one does. */
+  readonly text: string;
+  /** UTF-16 offset of `text`. */
+  readonly offset: number;
+}
+
+export interface TokenStreamOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Characters encoded at once, and those encoded once more with the next; other than the defaults for tests. */
+  readonly piece?: number;
+  readonly overlap?: number;
+}
+
+/** What of a model it needs. */
+type Encoder = Pick<Model, "encode" | "tokenBytes">;
+
+/** A part of the text, encoded. */
+interface Piece {
+  readonly tokens: readonly number[];
+  readonly spans: TokenSpans;
+}
+
+/** Of an overlap, the part over which two pieces must agree. */
+const AGREEMENT = 1 / 8;
+/** An overlap that shows no agreement is made so much longer. */
+const WIDER = 8;
+/** Pieces that show none become one, of at most so many. */
+const LONGEST = 16;
+/** Characters that show what a tokenizer puts around a text. */
+const SAMPLE = 256;
+
+/**
+ * The tokens of a text of any length, the same as of the whole text encoded at once, in memory that does not depend on
+ * its length.
+ *
+ * How far a tokenizer looks around a place, none tells. So pieces of the text overlap, and are joined in the midst of
+ * the longest stretch where both have the same tokens in the same places: what lies before the one and after the other
+ * makes no difference there. Where there is none (one character over and over, merged into long tokens that are counted
+ * from the first), the overlap is widened, and in the end the two are encoded as one, of up to 16 pieces. A text that
+ * shows none within 1 Mi characters is cut there, as if it ended and began anew.
+ */
+export class TokenStream {
+  readonly #model: Encoder;
+  readonly #window: TextWindow;
+  readonly #signal: AbortSignal | undefined;
+  readonly #piece: number;
+  readonly #overlap: number;
+  #around: { readonly before: readonly number[]; readonly after: readonly number[] } | undefined;
+  /** Where the last block ended. */
+  #told = 0;
+  #bytes = 0;
+
+  constructor(model: Encoder, text: TextSource, options: TokenStreamOptions = {}) {
+    const { signal, piece = 65_536, overlap = 512 } = options;
+    this.#model = model;
+    this.#window = new TextWindow(text, signal);
+    this.#signal = signal;
+    this.#piece = piece;
+    this.#overlap = overlap;
+  }
+
+  /** The most that it has kept at a time, in bytes: text, tokens, places. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * The tokens, once. The event loop turns between pieces.
+   * @throws the signal's reason; what the text's iterator and the tokenizer throw
+   */
+  async *blocks(): AsyncGenerator<TokenBlock, void, undefined> {
+    const window = this.#window;
+    try {
+      await window.fill(0);
+      if (window.text === "") return;
+      let end = await this.#reach(this.#piece);
+      let held = await this.#encode(0, end);
+      let done = 0;
+      while (await window.fill(end)) {
+        const next = await this.#continue(held, done, end);
+        if (next.held > done) yield this.#block(held, done, next.held);
+        window.drop(next.start);
+        end = next.end - next.start;
+        held = next.piece;
+        done = next.done;
+      }
+      if (held.tokens.length > done) yield this.#block(held, done, held.tokens.length);
+    } finally {
+      window.close();
+    }
+  }
+
+  /** The piece `[start, end)` after `held`, to be taken from its token `done` on after the first `held` of that. */
+  async #continue(
+    held: Piece,
+    done: number,
+    heldEnd: number,
+  ): Promise<{ piece: Piece; start: number; end: number; held: number; done: number }> {
+    const told = held.spans.floor[done] ?? heldEnd;
+    for (let overlap = this.#overlap; overlap <= this.#piece / 2; overlap *= WIDER) {
+      const start = this.#afterSpaces(heldEnd - overlap);
+      if (start <= told) break;
+      if (start > heldEnd - overlap / 2) continue;
+      const end = await this.#reach(start + this.#piece);
+      const piece = await this.#encode(start, end, held);
+      const join = findJoin(held.tokens, held.spans, piece.tokens, piece.spans, start, overlap * AGREEMENT);
+      if (join) return { piece, start, end, held: join[0], done: join[1] };
+    }
+    const longest = LONGEST * this.#piece;
+    if (heldEnd >= longest) {
+      const end = await this.#reach(heldEnd + this.#piece);
+      const piece = await this.#encode(heldEnd, end, held);
+      return { piece, start: heldEnd, end, held: held.tokens.length, done: 0 };
+    }
+    const end = await this.#reach(Math.min(longest, 2 * heldEnd));
+    const piece = await this.#encode(0, end, held);
+    return { piece, start: 0, end, held: done, done: done === 0 ? 0 : lowerBound(piece.spans.floor, told) };
+  }
+
+  /** Where a piece that shall start at `index` does: a space put before it must not pass for one of its own. */
+  #afterSpaces(index: number): number {
+    let at = this.#window.cut(index);
+    while (this.#window.text[at] === " ") at++;
+    return at;
+  }
+
+  /** Where a piece that shall end at `index` does. */
+  async #reach(index: number): Promise<number> {
+    await this.#window.fill(index);
+    return this.#window.cut(index);
+  }
+
+  /** The tokens of `[start, end)` in the text's midst, or at its start or end; `beside`: what else is kept meanwhile. */
+  async #encode(start: number, end: number, beside?: Piece): Promise<Piece> {
+    const { text, offset } = this.#window;
+    const part = text.slice(start, end);
+    const [first, last] = [offset + start === 0, end === text.length];
+    let tokens: readonly number[];
+    if (first && last) tokens = this.#model.encode(part);
+    else {
+      this.#around ??= aroundText(this.#model, text.slice(0, this.#window.cut(SAMPLE)));
+      const { before, after } = this.#around;
+      tokens = this.#model.encode(part, { special: false });
+      if (first && before.length > 0) tokens = [...before, ...tokens];
+      if (last && after.length > 0) tokens = [...tokens, ...after];
+    }
+    const piece = { tokens, spans: new TokenSpans(part, tokens, (token) => this.#model.tokenBytes(token)) };
+    this.#bytes = Math.max(this.#bytes, 2 * text.length + bytesOf(piece) + (beside ? bytesOf(beside) : 0));
+    await macrotask();
+    this.#signal?.throwIfAborted();
+    return piece;
+  }
+
+  /** Tokens `[from, to)` of the piece that starts where the window does. */
+  #block({ tokens, spans }: Piece, from: number, to: number): TokenBlock {
+    const { text, offset } = this.#window;
+    const { floor, ceil } = spans;
+    const start = this.#told;
+    this.#told = offset + ceil[to]!;
+    return {
+      tokens: Uint32Array.from(tokens.slice(from, to)),
+      starts: Float64Array.from({ length: to - from }, (_, i) => offset + floor[from + i]!),
+      ends: Float64Array.from(
+        { length: to - from },
+        (_, i) => offset + Math.max(floor[from + i]!, ceil[from + i + 1]!),
+      ),
+      text: text.slice(start - offset, this.#told - offset),
+      offset: start,
+    };
+  }
+}
+
+/** The special tokens that a tokenizer puts before and after a text. */
+function aroundText(
+  model: Encoder,
+  sample: string,
+): { readonly before: readonly number[]; readonly after: readonly number[] } {
+  const [full, bare] = [model.encode(sample), model.encode(sample, { special: false })];
+  const before = full.findIndex((_, at) => bare.every((token, i) => full[at + i] === token));
+  if (before < 0) return { before: [], after: [] };
+  return { before: full.slice(0, before), after: full.slice(before + bare.length) };
+}
+
+/**
+ * Where two encodings of overlapping texts are one: the index of a token in the one and in the other, in the middle of
+ * the longest run of equal tokens in equal places.
+ * @param shift where the second text starts in the first
+ * @param least characters that the run must span
+ */
+function findJoin(
+  a: readonly number[],
+  inA: TokenSpans,
+  b: readonly number[],
+  inB: TokenSpans,
+  shift: number,
+  least: number,
+): [inA: number, inB: number] | undefined {
+  // Only places between characters count: those within one look alike.
+  const place = ({ floor, ceil }: TokenSpans, i: number): number | undefined =>
+    floor[i] === ceil[i] ? floor[i] : undefined;
+  let best: { i: number; j: number; length: number; span: number } | undefined;
+  let [i, j] = [lowerBound(inA.floor, shift), 0];
+  while (i < a.length && j < b.length) {
+    const [p, q] = [place(inA, i), place(inB, j)];
+    if (p === undefined) i++;
+    else if (q === undefined) j++;
+    else if (p < q + shift) i++;
+    else if (p > q + shift) j++;
+    else {
+      let length = 0;
+      while (
+        i + length < a.length &&
+        a[i + length] === b[j + length] &&
+        inA.floor[i + length + 1] === inB.floor[j + length + 1]! + shift
+      ) {
+        length++;
+      }
+      const span = inA.floor[i + length]! - p;
+      if (length > 0 && span > (best?.span ?? 0)) best = { i, j, length, span };
+      i += length + 1;
+      j += length + 1;
+    }
+  }
+  if (!best || best.span < least) return undefined;
+  const middle = inA.floor[best.i]! + best.span / 2;
+  for (let k = lowerBound(inA.floor, middle) - best.i; k < best.length; k++) {
+    const at = best.i + k;
+    // The first token in its place: one without text may stand before it.
+    if (place(inA, at) !== undefined && inA.floor[at]! > (inA.floor[at - 1] ?? -1)) return [at, best.j + k];
+  }
+  return undefined;
+}
+
+/** The first index of a sorted array whose value is at least `value`. */
+function lowerBound(sorted: Uint32Array, value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const bytesOf = ({ tokens, spans }: Piece): number =>
+  8 * tokens.length + spans.floor.byteLength + spans.ceil.byteLength;
+
+/** Lets the event loop turn. */
+const macrotask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
