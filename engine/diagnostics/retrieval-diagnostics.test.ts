@@ -154,6 +154,30 @@ describe("a retrieval's diagnostics", () => {
     });
   });
 
+  it("are those of the context alone where there is no cue", async () => {
+    const { size } = tiny.weights.shape;
+    const { m } = await memories(tiny, tokens);
+    const { phase_metrics, memory_stats } = await retrievalDiagnostics(tiny, {
+      ...options,
+      tokens: Uint32Array.from(tokens),
+      cue: [],
+      mode: "hybrid",
+    });
+    expectNear(phase_metrics.curvature, phaseCurvature(m, { size, needle: 120, retrieval: 200 }));
+    expect(memory_stats.pvm_mem_norm).toBeCloseTo(mean(m.slice(-size).map(Math.abs)), 5);
+  });
+
+  it("are an error where a memory is not finite", async () => {
+    const [token = 0] = tokens;
+    const u = (await tokenFeatures(gpu, tiny.weights, [token])).get(token)!;
+    const kept = u.slice();
+    u.fill(Number.NaN);
+    await expect(retrievalDiagnostics(tiny, { ...options, mode: "plm" })).rejects.toMatchObject({
+      code: "model",
+    });
+    u.set(kept);
+  });
+
   it("leave no buffer behind, also when they are aborted", async () => {
     await retrievalDiagnostics(tiny, { ...options, mode: "pvm" });
     const before = gpu.bytes;
@@ -170,7 +194,6 @@ describe("a retrieval's diagnostics", () => {
         where,
       ).rejects.toMatchObject({ code: "invalid_argument", where });
     await refused(tiny, { tokens: [] }, "tokens");
-    await refused(tiny, { cue: [] }, "cue");
     for (const position of [-1, 200, 0.5]) await refused(tiny, { position }, "position");
     await refused(base, { mode: "plm" }, "mode");
     await refused(await loadBase(undefined), {}, "mode");

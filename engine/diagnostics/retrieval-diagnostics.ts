@@ -5,11 +5,13 @@ import { LatticeCoherence, orderParameter } from "./coherence.ts";
 import { Curvature, type CurvatureMetrics } from "./curvature.ts";
 import { MemoryTrace } from "./memory-trace.ts";
 
+type Tokens = ArrayLike<number> & Iterable<number>;
+
 export interface RetrievalDiagnosticsOptions {
   /** The context's. */
-  readonly tokens: readonly number[];
-  /** The needle's or query's, fed after the context's. */
-  readonly cue: readonly number[];
+  readonly tokens: Tokens;
+  /** The needle's or query's, fed after the context's; may be none. */
+  readonly cue: Tokens;
   /** First token of the best match, an index into `tokens`. */
   readonly position: number;
   /** Whose trajectory the curvature is taken of: `pvm` and `hybrid` the vector memory's, `plm` the lattice's. */
@@ -42,8 +44,8 @@ export interface RetrievalDiagnostics {
  * What the first block's memories do while a context is read and its cue after it. They are the ones that retrieval
  * compares windows of, driven by the same token-local u (SPEC §5), but as they are: empty at the start, nothing taken off.
  * Needs the same memory whatever the context's length.
- * @throws ResonantError `invalid_argument` naming `tokens`, `cue` or `position` if it is empty or out of range, or
- * `mode` if the model lacks that memory; `model` where memories are not finite; the signal's reason
+ * @throws ResonantError `invalid_argument` naming `tokens` or `position` if it is empty or out of range, or `mode` if the
+ * model lacks that memory; `model` where memories are not finite; the signal's reason
  */
 export async function retrievalDiagnostics(
   { gpu, weights }: Pick<Model, "gpu" | "weights">,
@@ -74,9 +76,11 @@ export async function retrievalDiagnostics(
         curvature.push(mode === "plm" ? z : m);
         phase += orderParameter(m);
         if (cells) plm += cells.of(z);
-        norm = meanModulus(m);
       }
+      norm = meanModulus(memory.subarray(-2 * size, -size));
     }
+    // What is not finite stays so, whichever memory the curvature looks at.
+    if (!Number.isFinite(phase + plm + norm)) throw new ResonantError("model", "the memories are not finite");
     if (pvm) gate = await sumOfGates(trace, counts, feature);
   } finally {
     trace.destroy();
@@ -98,15 +102,11 @@ export async function retrievalDiagnostics(
   };
 }
 
-function expectArguments(
-  { tokens, cue, position, mode }: RetrievalDiagnosticsOptions,
-  hasMemory: boolean,
-): void {
+function expectArguments({ tokens, position, mode }: RetrievalDiagnosticsOptions, hasMemory: boolean): void {
   const refuse = (where: string, message: string): never => {
     throw new ResonantError("invalid_argument", message, { where });
   };
   if (tokens.length === 0) refuse("tokens", "is empty");
-  if (cue.length === 0) refuse("cue", "is empty");
   if (!(Number.isInteger(position) && position >= 0 && position < tokens.length)) {
     refuse("position", `${position} is none of ${tokens.length} tokens`);
   }
@@ -139,7 +139,7 @@ function meanModulus(values: Float32Array): number {
 }
 
 /** How often each token occurs. */
-function countTokens(...lists: readonly (readonly number[])[]): Map<number, number> {
+function countTokens(...lists: readonly Tokens[]): Map<number, number> {
   const counts = new Map<number, number>();
   for (const list of lists) {
     for (const token of list) counts.set(token, (counts.get(token) ?? 0) + 1);
