@@ -193,6 +193,8 @@ describe("the contract's parameters", () => {
       top_k: 5,
       return_positions: true,
       return_similarity_scores: true,
+      return_phase_metrics: false,
+      return_memory_stats: false,
     });
   });
 

@@ -1,3 +1,7 @@
+import {
+  type RetrievalDiagnostics,
+  retrievalDiagnostics,
+} from "../../engine/diagnostics/retrieval-diagnostics.ts";
 import { retrieve } from "../../engine/retrieval/retrieval.ts";
 import { post } from "../operation.ts";
 import { type RetrieveResponse, retrieveRequest, retrieveResponse } from "../schemas/retrieve.ts";
@@ -19,14 +23,30 @@ export const retrieveOperation = post({
     try {
       await place!.turn(signal);
       const start = performance.now();
+      const { context, needle, query } = request;
+      const mode = request.retrieval_mode as "pvm" | "plm" | "hybrid";
       const { matches } = await retrieve(model, {
-        context: request.context,
-        needle: request.needle,
-        ...(typeof request.query === "string" ? { query: request.query } : {}),
-        mode: request.retrieval_mode as "pvm" | "plm" | "hybrid",
+        context,
+        needle,
+        ...(typeof query === "string" ? { query } : {}),
+        mode,
         topK: request.top_k,
         signal,
       });
+      let diagnostics: Partial<RetrievalDiagnostics> = {};
+      if (request.return_phase_metrics || request.return_memory_stats) {
+        const { phase_metrics, memory_stats } = await retrievalDiagnostics(model, {
+          tokens: model.encode(context),
+          cue: model.encode(query ?? needle, { special: false }),
+          position: matches[0]!.position,
+          mode,
+          signal,
+        });
+        diagnostics = {
+          ...(request.return_phase_metrics ? { phase_metrics } : {}),
+          ...(request.return_memory_stats ? { memory_stats } : {}),
+        };
+      }
       const answer: RetrieveResponse = {
         matches: matches.map(({ text, position, start, end, similarity, confidence }) => ({
           text,
@@ -34,9 +54,10 @@ export const retrieveOperation = post({
           ...(request.return_similarity_scores ? { similarity } : {}),
           confidence,
         })),
-        needle: request.needle,
-        retrieval_mode: request.retrieval_mode,
+        needle,
+        retrieval_mode: mode,
         timing_ms: performance.now() - start,
+        ...diagnostics,
       };
       return c.json(answer);
     } finally {

@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import { flag, integer, object, picklist, text, whole } from "./fields.ts";
+import { memoryStats, phaseMetrics } from "./generate.ts";
 import type { Limits } from "./limits.ts";
 
-/** Body of `POST /v1/retrieve`, as the contract has it. */
+/** Body of `POST /v1/retrieve`. Fields, defaults and ranges are the contract's; the last two are ours. */
 export const retrieveRequest = (limits: Limits) =>
   v.pipe(
     object(
@@ -17,11 +18,38 @@ export const retrieveRequest = (limits: Limits) =>
         top_k: v.optional(integer(1, 100, "Most matches to return"), 5),
         return_positions: v.optional(flag("Give each match's position"), true),
         return_similarity_scores: v.optional(flag("Give each match's similarity"), true),
+        return_phase_metrics: v.optional(
+          flag("Measure the phases of the memory that reads the context"),
+          false,
+        ),
+        return_memory_stats: v.optional(flag("Measure the memories that read the context"), false),
       },
       "a JSON object",
     ),
     v.title("RetrieveRequest"),
   );
+
+const defined = (what: string) =>
+  v.pipe(v.nullable(v.number()), v.description(`${what}; null where nothing bends`));
+
+/** Of a trajectory z of tokens: c[i] = ‖z[i+2] − 2z[i+1] + z[i]‖. */
+const curvature = v.pipe(
+  v.object({
+    curv_peak_at_needle: defined(
+      "Largest curvature within 4 of the best match's first token, normalised to 0…1",
+    ),
+    curv_peak_before_needle: defined("Largest before the cue, normalised to 0…1"),
+    curv_traj_len: v.pipe(whole, v.description("Tokens of context and cue")),
+    curv_peak_idx: defined("Index i where c is largest"),
+    curv_peak_offset_from_retrieval: defined("That, less where the cue begins"),
+    curv_peak_at_needle_binary: defined("1 if that is within 4 of the best match's first token, else 0"),
+    curv_pre_peak_fraction: defined("Share of the curvature's sum that is before the cue"),
+    curv_entropy: defined("Entropy of the curvature over its sum, 0 to 1"),
+  }),
+  v.title("PhaseCurvature"),
+);
+
+const { pvm_mem_norm, pvm_gate_strength, plm_coherence } = memoryStats.entries;
 
 export const retrieveResponse = v.pipe(
   v.object({
@@ -38,6 +66,23 @@ export const retrieveResponse = v.pipe(
     needle: v.string(),
     retrieval_mode: v.string(),
     timing_ms: v.number(),
+    phase_metrics: v.optional(
+      v.pipe(
+        v.object({ phase_coherence: phaseMetrics.entries.phase_coherence, plm_coherence, curvature }),
+        v.title("RetrievalPhaseMetrics"),
+      ),
+    ),
+    memory_stats: v.optional(
+      v.pipe(
+        v.object({
+          pvm_mem_norm,
+          pvm_gate_strength,
+          plm_coherence,
+          total_memory_kb: v.optional(v.pipe(v.number(), v.description("What the search worked in"))),
+        }),
+        v.title("RetrievalMemoryStats"),
+      ),
+    ),
   }),
   v.title("RetrieveResponse"),
 );

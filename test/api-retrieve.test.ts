@@ -1,0 +1,103 @@
+import * as v from "valibot";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { retrieveResponse } from "../api/schemas/retrieve.ts";
+import { retrievalDiagnostics } from "../engine/diagnostics/retrieval-diagnostics.ts";
+import { Model } from "../engine/model.ts";
+import { openModelFolder } from "../engine/platform/node/files.ts";
+import { testGpu } from "./gpu.ts";
+import { byteTokenizer, fixturePath, loadTiny } from "./models.ts";
+import { post, startServer, type TestServer } from "./server.ts";
+
+const BODY = {
+  context: "the oscillators drift; the lattice hums; the oscillators agree",
+  needle: "lattice hums",
+} as const;
+const WANTED = { return_phase_metrics: true, return_memory_stats: true } as const;
+
+let model: Model;
+let server: TestServer;
+
+beforeAll(async () => {
+  model = await loadTiny(await testGpu(), { slots: 4 });
+  server = await startServer(model);
+});
+afterAll(() => server.stop());
+
+const retrieve = (body: object, url = server.url) => post(`${url}/v1/retrieve`, { ...BODY, ...body });
+
+describe("/v1/retrieve", () => {
+  it("tells of phases and memories only where it is asked to", async () => {
+    const plain = await retrieve({});
+    const names = ["matches", "needle", "retrieval_mode", "timing_ms"];
+    expect(Object.keys(plain.body)).toEqual(names);
+    const phases = await retrieve({ return_phase_metrics: true });
+    expect(Object.keys(phases.body)).toEqual([...names, "phase_metrics"]);
+    const memories = await retrieve({ return_memory_stats: true });
+    expect(Object.keys(memories.body)).toEqual([...names, "memory_stats"]);
+    const both = await retrieve(WANTED);
+    expect(both.body).toEqual({
+      ...plain.body,
+      ...phases.body,
+      ...memories.body,
+      timing_ms: expect.any(Number),
+    });
+  });
+
+  it.each(["pvm", "plm", "hybrid"] as const)(
+    "measures the memory that it searched with: %s",
+    async (mode) => {
+      const { status, body } = await retrieve({ ...WANTED, retrieval_mode: mode });
+      expect(status).toBe(200);
+      const { phase_metrics, memory_stats } = v.parse(retrieveResponse, body);
+      const expected = await retrievalDiagnostics(model, {
+        tokens: model.encode(BODY.context),
+        cue: model.encode(BODY.needle),
+        position: BODY.context.indexOf(BODY.needle),
+        mode,
+      });
+      expect({ phase_metrics, memory_stats }).toEqual(expected);
+      expect(phase_metrics!.curvature.curv_traj_len).toBe(BODY.context.length + BODY.needle.length);
+      for (const share of [phase_metrics!.phase_coherence, phase_metrics!.plm_coherence]) {
+        expect(share).toBeGreaterThan(0);
+        expect(share).toBeLessThan(1);
+      }
+    },
+  );
+
+  it("measures with the query for a cue where there is one", async () => {
+    const other = await retrieve({ ...WANTED, needle: "nothing", query: BODY.needle });
+    const { phase_metrics, memory_stats } = (await retrieve(WANTED)).body;
+    expect(other.body).toMatchObject({ phase_metrics, memory_stats });
+  });
+
+  it("refuses and names flags that are none", async () => {
+    for (const field of Object.keys(WANTED)) {
+      const { status, body } = await retrieve({ [field]: 1 });
+      expect([status, body.details.field]).toEqual([400, field]);
+    }
+  });
+
+  it("gives null for the lattice that a model lacks", async () => {
+    const files = await openModelFolder(
+      fixturePath("base-models/neox-parallel"),
+      fixturePath("checkpoints/adapters_d32_zip.pt"),
+    );
+    const adapted = await Model.load(
+      await testGpu(),
+      { ...files, ...byteTokenizer(), name: "base" },
+      { slots: 1, promptRows: 64 },
+    );
+    await files.close();
+    const base = await startServer(adapted);
+    try {
+      const { status, body } = await retrieve(WANTED, base.url);
+      expect([status, body.error]).toEqual([200, undefined]);
+      expect(v.parse(retrieveResponse, body)).toMatchObject({
+        phase_metrics: { phase_coherence: expect.any(Number), plm_coherence: null },
+        memory_stats: { pvm_gate_strength: expect.any(Number), plm_coherence: null },
+      });
+    } finally {
+      await base.stop();
+    }
+  });
+});
