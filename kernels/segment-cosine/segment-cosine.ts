@@ -1,0 +1,44 @@
+import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import source from "./segment-cosine.wgsl";
+
+const kernel = { name: "segment-cosine", code: source };
+
+export interface SegmentCosineBuffers {
+  /** Uniform: rows, and the place in the ring of the first. */
+  readonly rows: GPUBuffer;
+  /** `[rows, 3 · segments]`: products with the vector memory's segments, then with each of the lattice's two rows. */
+  readonly products: GPUBuffer;
+  /** `[ring, segments, 2]`, as many rows of it written: PVM's, PLM's. */
+  readonly cosines: GPUBuffer;
+}
+
+/** Cosines of windows and segments, both of length 1, from their products; of the lattice the complex one's modulus. */
+export function segmentCosine(
+  host: KernelHost,
+  segments: number,
+  ring: number,
+  buffers: SegmentCosineBuffers,
+): Dispatch {
+  return dispatch(
+    host,
+    kernel,
+    { SEGMENTS: segments, RING: ring },
+    [buffers.rows, buffers.products, buffers.cosines],
+    ({ rows }) => [ceilDivide(segments, 64), rows],
+  );
+}
+
+/**
+ * The two rows whose products with a window z are the real and the imaginary part of `Σ z_j · conj(s_j)`, s a segment's
+ * windowed state read as pairs: `[s_re; s_im]` and `[−s_im; s_re]`. `segment [D]`, D even; the result `[2, D]`.
+ */
+export function latticeRows(segment: Float32Array): Float32Array {
+  const half = segment.length / 2;
+  const rows = new Float32Array(2 * segment.length);
+  rows.set(segment);
+  for (let j = 0; j < half; j++) {
+    rows[segment.length + j] = -segment[j + half]!;
+    rows[segment.length + j + half] = segment[j]!;
+  }
+  return rows;
+}
