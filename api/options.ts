@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ResonantError } from "../engine/errors.ts";
 import type { AttentionMode, Placement } from "../engine/families/index.ts";
+import { MOST_READOUT_SCALE } from "../engine/generate.ts";
 import type { DeviceChoice } from "../engine/platform/node/device.ts";
 import {
   describeAdapter,
@@ -40,6 +42,7 @@ export interface ModelFlags extends DeviceFlags {
   readonly checkpoint?: string;
   readonly adapterPlacement?: Placement;
   readonly attention?: AttentionMode;
+  readonly alignment?: string;
   readonly format: WeightFormat;
 }
 
@@ -80,9 +83,39 @@ export function withModel(command: Command): Command {
     .addOption(deviceOption());
 }
 
+export const alignmentOption = (): Option =>
+  new Option(
+    "--alignment <file>",
+    "what calibrate made of this model, so that its memory can vote on the next token",
+  ).env("ALIGNMENT");
+
+export interface ReadoutFlags extends ModelFlags {
+  readonly readoutScale: number;
+}
+
+/** Adds an alignment, and the weight of its votes. */
+export function withReadout(command: Command): Command {
+  return command
+    .addOption(alignmentOption())
+    .addOption(
+      new Option("--readout-scale <λ>", "weight of its votes on the logits, 0: none")
+        .argParser(numberIn(0, MOST_READOUT_SCALE))
+        .default(0),
+    );
+}
+
+/** @throws ResonantError `invalid_argument` for votes without an alignment, before a model is loaded */
+export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
+  if (readoutScale === 0 || alignment !== undefined) return;
+  throw new ResonantError("invalid_argument", `${readoutScale}, but there is no alignment`, {
+    where: "--readout-scale",
+    fix: "Give a file of `resonant calibrate` with --alignment",
+  });
+}
+
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel(
-  { model, checkpoint, adapterPlacement, attention, format, device }: ModelFlags,
+  { model, checkpoint, adapterPlacement, attention, alignment, format, device }: ModelFlags,
   more: Pick<OpenOptions, "slots" | "onPacked"> = {},
 ): Promise<Model> {
   const download = downloadProgress();
@@ -103,6 +136,7 @@ export async function openModel(
       adapters: native ? undefined : checkpoint,
       placement: adapterPlacement,
       attention,
+      alignment,
       format,
       ...more,
       ...(device ? { device } : {}),

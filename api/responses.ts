@@ -50,5 +50,6 @@ export function modelInfo(model: Model) {
     gpu_bytes: model.gpu.bytes,
     dispatches_per_token: model.runner.dispatchesPerToken,
     fingerprint: model.fingerprint,
+    alignment: model.alignment ?? null,
   };
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type ModelFlags, numberIn, withModel } from "./options.ts";
+import { alignmentOption, type ModelFlags, numberIn, withModel } from "./options.ts";
 
 /** How a server behaves: each a flag of `resonant serve`, and an environment variable. */
 export interface Settings extends ModelFlags {
@@ -129,6 +129,7 @@ export const settingNames: readonly string[] = [
   "MODEL_CHECKPOINT",
   "ADAPTER_PLACEMENT",
   "ATTENTION",
+  "ALIGNMENT",
   "DEVICE",
   "WEIGHT_FORMAT",
 ];
@@ -141,5 +142,5 @@ export function withSettings(command: Command): Command {
     command.addOption(value === undefined ? option : option.default(value, shown));
   }
   for (const option of choices) command.addOption(option);
-  return withModel(command);
+  return withModel(command).addOption(alignmentOption());
 }

@@ -1,11 +1,19 @@
 import { type Command, Option, Command as Subcommand } from "commander";
 import type { Evaluation } from "../../engine/evaluate.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
-import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import {
+  checkReadout,
+  jsonOption,
+  numberIn,
+  openModel,
+  type ReadoutFlags,
+  withModel,
+  withReadout,
+} from "../options.ts";
 import { readText } from "../read-text.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 
-interface Flags extends ModelFlags {
+interface Flags extends ReadoutFlags {
   readonly data: string;
   readonly window: number;
   readonly stream?: boolean;
@@ -15,7 +23,7 @@ interface Flags extends ModelFlags {
 
 /** `resonant eval`. */
 export function evalCommand(): Command {
-  return withModel(new Subcommand("eval").description("Measure a model's loss on a text."))
+  return withReadout(withModel(new Subcommand("eval").description("Measure a model's loss on a text.")))
     .requiredOption("--data <file>", "UTF-8 text")
     .addOption(
       new Option("--window <n>", "tokens of a window, each from an empty state")
@@ -31,14 +39,17 @@ export function evalCommand(): Command {
     )
     .addOption(jsonOption())
     .action(async (flags: Flags) => {
+      checkReadout(flags);
       const text = await readText(flags.data);
-      const { against } = flags;
+      const { against, readoutScale } = flags;
       const other = against && (await measure({ ...flags, format: against }, text));
       const { tokens, window, speed, device, loss } = await measure(flags, text);
       const change = other && { against, against_loss: other.loss, change: loss / other.loss - 1 };
-      if (flags.json) return printJson({ loss, tokens, window, ...change });
+      const votes = readoutScale > 0 && { readout_scale: readoutScale };
+      if (flags.json) return printJson({ loss, tokens, window, ...votes, ...change });
       const how = window ? `in windows of ${window}` : "as one stream";
       await print(`loss ${loss.toFixed(6)} nats per token, perplexity ${Math.exp(loss).toFixed(4)}\n`);
+      if (votes) await print(`with the readout's votes at a scale of ${readoutScale}\n`);
       if (change) {
         const percent = `${change.change < 0 ? "" : "+"}${(100 * change.change).toFixed(3)} %`;
         await print(`${percent} against ${other.loss.toFixed(6)} with ${against} weights\n`);
@@ -61,6 +72,7 @@ async function measure(flags: Flags, text: string): Promise<Measured> {
   try {
     const result = await model.evaluate(model.encode(text), {
       window: flags.stream ? undefined : flags.window,
+      readoutScale: flags.readoutScale,
       onProgress: (done, total) => progress.update(done, total),
     });
     const speed = (1000 * result.tokens) / (performance.now() - start);

@@ -4,11 +4,19 @@ import { type Command, Option, Command as Subcommand } from "commander";
 import { ResonantError } from "../../engine/errors.ts";
 import { collect, type Piece } from "../../engine/generate.ts";
 import { writeFileAtomically } from "../../weights/node-file.ts";
-import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
+import {
+  checkReadout,
+  jsonOption,
+  numberIn,
+  openModel,
+  type ReadoutFlags,
+  withModel,
+  withReadout,
+} from "../options.ts";
 import { generateResponse } from "../responses.ts";
 import { print, printJson, remark } from "../terminal.ts";
 
-interface Flags extends ModelFlags {
+interface Flags extends ReadoutFlags {
   readonly maxTokens: number;
   readonly temperature: number;
   readonly topK: number;
@@ -35,7 +43,7 @@ export function generateCommand(): Command {
     const made = new Option(flags, description).argParser(parse);
     return value === undefined ? made : made.default(value);
   };
-  return withModel(new Subcommand("generate").description("Continue a text."))
+  return withReadout(withModel(new Subcommand("generate").description("Continue a text.")))
     .argument("[prompt]", "text to continue; - reads it from standard input; optional with --state", "")
     .addOption(option("-n, --max-tokens <n>", "most tokens", numberIn(1, 2 ** 40, true), 100))
     .addOption(option("-t, --temperature <t>", "0 (the likeliest token) to 2", numberIn(0, 2), 0.7))
@@ -63,6 +71,7 @@ async function run(prompt: string, flags: Flags): Promise<void> {
       fix: "Give a text, or --state",
     });
   }
+  checkReadout(flags);
   const saved = state === undefined ? undefined : await readState(state);
   const model = await openModel(flags, { slots: 1 });
   const stream = saved ? await model.restore(saved, state) : model.open();

@@ -1,6 +1,6 @@
 import { type Command, Command as Subcommand } from "commander";
 import type { BaseModel } from "../../engine/network.ts";
-import { jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
+import { alignmentOption, jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
 import { modelInfo } from "../responses.ts";
 import { print, printJson, table } from "../terminal.ts";
 
@@ -12,6 +12,7 @@ const heads = ({ heads, kvHeads }: BaseModel): string =>
 /** `resonant info`. */
 export function infoCommand(): Command {
   return withModel(new Subcommand("info").description("Describe a model."))
+    .addOption(alignmentOption())
     .addOption(jsonOption())
     .action(async (flags: ModelFlags & { json?: boolean }) => {
       const errors: { readonly tensor: string; readonly error: number }[] = [];
@@ -57,6 +58,14 @@ export function infoCommand(): Command {
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
           ...(cacheBytes > 0 ? [["cache", `${(cacheBytes / 1024).toFixed(1)} kB a token`]] : []),
           ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
+          ...(info.alignment
+            ? [
+                [
+                  "alignment",
+                  `of ${info.alignment.tokens} tokens, relative residual ${info.alignment.residual.toFixed(4)}`,
+                ],
+              ]
+            : []),
           ["a token takes", `${info.dispatches_per_token} dispatches`],
           ["device", `${info.device}, ${info.adapter}`],
           ["fingerprint", info.fingerprint.slice(0, 16)],

@@ -48,8 +48,11 @@ async function load(settings: Settings, service: Service, log: Logger): Promise<
 }
 
 async function warmUp(model: Model): Promise<void> {
-  for (const metrics of [false, true]) {
-    await collect(model.generate([0, 0], { maxTokens: 2, temperature: 0, metrics }));
+  const scales = model.alignment ? [0, 1] : [0];
+  for (const readoutScale of scales) {
+    for (const metrics of [false, true]) {
+      await collect(model.generate([0, 0], { maxTokens: 2, temperature: 0, metrics, readoutScale }));
+    }
   }
 }
 

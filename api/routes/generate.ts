@@ -36,6 +36,7 @@ export const generateOperation = post({
     const { model } = service;
     const signal = c.get("signal");
     refuseStates(model, request);
+    refuseVotes(model, request);
     const job = toJob(request, service);
     const [place] = service.admission.admit();
     const pieces = service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal));
@@ -68,6 +69,14 @@ function refuseStates(model: Model, request: GenerateRequest): void {
   }
 }
 
+/** @throws ApiError `validation_error` naming the scale of votes that nobody has */
+function refuseVotes(model: Model, { readout_scale: value }: GenerateRequest): void {
+  if (value === 0 || model.alignment) return;
+  throw new ApiError("validation_error", "readout_scale must be 0: the server has no alignment", {
+    details: { field: "readout_scale", value, allowed: "0" },
+  });
+}
+
 type Last = JobPiece & { readonly finish: Finish };
 
 const isLast = (piece: JobPiece): piece is Last => piece.finish !== undefined;
@@ -85,6 +94,7 @@ function toJob(request: GenerateRequest, service: Service): Job {
       topP: request.top_p,
       repetitionPenalty: request.repetition_penalty,
       phaseTemperature: request.phase_temperature,
+      readoutScale: request.readout_scale,
       stopSequences: request.stop_sequences ?? [],
       metrics: request.return_phase_metrics || request.return_memory_stats,
       ...(typeof seed === "number" ? { seed } : {}),

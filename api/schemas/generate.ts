@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { MOST_READOUT_SCALE } from "../../engine/generate.ts";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 
@@ -13,7 +14,7 @@ export const seedField = () =>
     "The same seed gives the same text; without one, a random seed is drawn",
   );
 
-/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last four are ours. */
+/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last five are ours. */
 export const generateRequest = (limits: Limits) =>
   v.pipe(
     object(
@@ -40,6 +41,14 @@ export const generateRequest = (limits: Limits) =>
         ),
         phase_temperature: v.optional(
           number(0, 100, "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence"),
+          0,
+        ),
+        readout_scale: v.optional(
+          number(
+            0,
+            MOST_READOUT_SCALE,
+            "Weight of the calibrated memory's votes on the logits; above 0 the server needs an alignment",
+          ),
           0,
         ),
       },
