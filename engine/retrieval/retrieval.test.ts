@@ -39,7 +39,7 @@ function prose(seed: number, length: number): string {
 
 async function find(
   model: RetrievalModel,
-  options: Pick<RetrieveOptions, "context" | "needle"> & Partial<RetrieveOptions>,
+  options: Pick<RetrieveOptions, "needle"> & Partial<RetrieveOptions> & { readonly context: string },
 ): Promise<readonly Match[]> {
   const { matches } = await retrieve(model, { mode: "hybrid", topK: 5, ...options });
   for (const { text, start, end, similarity, confidence } of matches) {
@@ -240,6 +240,93 @@ describe("retrieval", () => {
     expect(match).toMatchObject({ text: needle, position: 20_000, similarity: 1, confidence: 1 });
   });
 
+  describe("of a context that comes in chunks", () => {
+    const text = prose(1, 140_000);
+    const needle = "the needle 🌊 that is there";
+    // The first at the start, some around where pieces of 65,536 characters are joined, the last at the end.
+    const starts = [
+      0,
+      40,
+      ...Array.from({ length: 12 }, (_, i) => 64_900 + 60 * i),
+      130_560,
+      139_900,
+      140_000 - needle.length,
+    ];
+    const whole = starts.reduce((all, at) => all.slice(0, at) + needle + all.slice(at + needle.length), text);
+    async function* chunks(): AsyncGenerator<string> {
+      const next = mulberry32(1);
+      for (let at = 0; at < whole.length; ) {
+        const length = Math.floor(next() * 5000);
+        yield whole.slice(at, at + length);
+        at += length;
+      }
+    }
+
+    it("finds what it finds in the whole, and tells the texts around it and how far it is", async () => {
+      const told: [number, number][] = [];
+      const options = { needle, mode: "hybrid", topK: starts.length + 3, around: 30 } as const;
+      const found = await retrieve(tiny, {
+        ...options,
+        context: chunks(),
+        onProgress: (...progress) => told.push(progress),
+      });
+      const { matches, tokens } = await retrieve(tiny, { ...options, context: whole });
+      expect({ matches, tokens }).toEqual({ matches: found.matches, tokens: found.tokens });
+      const exact = found.matches.slice(0, starts.length);
+      expect(exact.map(({ start }) => start)).toEqual(starts);
+      for (const { text, position, start, end, similarity, surroundings } of exact) {
+        expect(text).toBe(needle);
+        expect(similarity).toBe(1);
+        expect(whole.slice(start, end)).toBe(needle);
+        expect(position).toBe(bytesIn(whole.slice(0, start)));
+        expect(surroundings).toEqual({
+          before: whole.slice(Math.max(0, start - 30), start),
+          after: whole.slice(end, end + 30),
+          line: 1,
+        });
+      }
+      expect(told.length).toBeGreaterThan(2);
+      expect(told.at(-1)).toEqual([found.tokens, whole.length]);
+      expect(found.tokens).toBe(bytesIn(whole));
+    });
+  });
+
+  it("works in the same memory however long the context is", async () => {
+    const context = (count: number) => Array.from({ length: count }, (_, seed) => prose(seed, 10_000));
+    const bytes = async (count: number): Promise<number> => {
+      const options = { context: context(count), needle: "a needle", mode: "pvm", topK: 5 } as const;
+      return (await retrieve(tiny, options)).workingBytes;
+    };
+    const [some, more] = [await bytes(15), await bytes(45)];
+    expect(more).toBeLessThan(1.02 * some);
+    expect(more).toBeLessThan(8 * 2 ** 20);
+  });
+
+  it("tells the line that a match begins in", async () => {
+    const context = "one\ntwo\nthree\n\nfour";
+    for (const [needle, line] of [
+      ["one", 1],
+      ["three", 3],
+      ["four", 5],
+    ] as const) {
+      const [match] = await find(tiny, { context, needle, around: 2 });
+      expect(match!.surroundings).toMatchObject({ line });
+    }
+    const [match] = await find(tiny, { context, needle: "two" });
+    expect(match).not.toHaveProperty("surroundings");
+  });
+
+  it("passes on what goes wrong with the context, and refuses one that turns out empty", async () => {
+    const options = { needle: "x", mode: "pvm", topK: 1 } as const;
+    const failing = (async function* () {
+      yield "some text";
+      throw new Error("torn");
+    })();
+    await expect(retrieve(tiny, { ...options, context: failing })).rejects.toThrow("torn");
+    const error = await refusal(retrieve(tiny, { ...options, context: ["", ""] }));
+    expect(error).toMatchObject({ code: "invalid_argument", where: "context" });
+  });
+
   it.each([
     [{ context: "" }, "context"],
     [{ needle: "" }, "needle"],
@@ -318,7 +405,7 @@ const withWeights = (model: Model, weights: Model["weights"]): RetrievalModel =>
   gpu: model.gpu,
   weights,
   tokenizer: model.tokenizer,
-  encode: (text) => model.encode(text),
+  encode: (text, options) => model.encode(text, options),
   tokenBytes: (token) => model.tokenBytes(token),
 });
 
@@ -336,7 +423,7 @@ function merging(model: Model, merges: readonly string[]): RetrievalModel {
   return {
     ...withWeights(model, model.weights),
     tokenizer,
-    encode: (text) => tokenizer.encode(text),
+    encode: tokenizer.encode,
     tokenBytes: (token) => tokenizer.bytes(token),
   };
 }

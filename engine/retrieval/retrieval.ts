@@ -1,20 +1,21 @@
 import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import type { Weights } from "../weights.ts";
-import { tokenFeatures } from "./features.ts";
-import { Matcher, type RetrievalMode } from "./matcher.ts";
-import { readDecay } from "./memory-window.ts";
-import { byRank, type Peak } from "./peaks.ts";
-import { TokenSpans } from "./token-spans.ts";
+import type { RetrievalMode } from "./matcher.ts";
+import { type Place, Places } from "./places.ts";
+import { openSearch, type Search } from "./search.ts";
+import type { TextSource } from "./text-source.ts";
+import { TokenStream } from "./token-stream.ts";
 
 export type { RetrievalMode } from "./matcher.ts";
+export type { Surroundings } from "./places.ts";
+export type { TextSource } from "./text-source.ts";
 
 /** What of a model retrieval needs. */
 export type RetrievalModel = Pick<Model, "gpu" | "weights" | "tokenizer" | "encode" | "tokenBytes">;
 
 export interface RetrieveOptions {
-  /** The text that is searched, of any length. */
-  readonly context: string;
+  /** The text that is searched, of any length, whole or as it comes. */
+  readonly context: TextSource;
   /** What is looked for. */
   readonly needle: string;
   /** Looked for in the needle's place. */
@@ -22,18 +23,15 @@ export interface RetrieveOptions {
   readonly mode: RetrievalMode;
   /** Most matches that come back. */
   readonly topK: number;
+  /** UTF-16 units of what stands before and after each match, to be told with it; default 0: nothing is told. */
+  readonly around?: number | undefined;
+  /** Told of the tokens and UTF-16 units searched so far. */
+  readonly onProgress?: ((tokens: number, characters: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A place in the context. */
-export interface Match {
-  /** `context.slice(start, end)`. */
-  readonly text: string;
-  /** Index of its first token. */
-  readonly position: number;
-  /** UTF-16 offsets in the context; never within a character. */
-  readonly start: number;
-  readonly end: number;
+/** A place in the context, and how it compares. */
+export interface Match extends Place {
   /** Cosine with the cue's signature: 1 for equal tokens, at least −1 (`plm`: 0). */
   readonly similarity: number;
   /** How far that stands out of this context's background, in [0, 1]: see `Background`. */
@@ -45,10 +43,12 @@ export interface Retrieval {
   readonly matches: readonly Match[];
   /** Tokens of the context. */
   readonly tokens: number;
+  /** The most bytes that it worked in at a time: numbers and text, but for what the model keeps (features of tokens). */
+  readonly workingBytes: number;
 }
 
-/** Tokens between two looks at the event loop and the signal. */
-const STRETCH = 4096;
+/** Peaks kept for each match that comes back: one of one cue may hide some of another's that were better before. */
+const SPARE = 4;
 
 /** A cue may also stand at a word's start: tokenizers that merge write it otherwise there. */
 interface Cue {
@@ -60,75 +60,73 @@ interface Cue {
 /**
  * Finds where a context resembles a needle (SPEC §5). Features of single tokens drive the first block's memories; the
  * state that the last k tokens alone leave there is compared, at every token, with the state that the k tokens of the
- * needle leave. Besides the context and its tokens it keeps O(k·D) numbers, and each token's feature once.
+ * needle leave. The context goes by: what is kept does not depend on its length.
  * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query` or `top_k` if it is empty or out of range,
- * or `retrieval_mode` if the model lacks that memory; the signal's reason
+ * or `retrieval_mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
  */
 export async function retrieve(model: RetrievalModel, options: RetrieveOptions): Promise<Retrieval> {
   const { context, needle, query, mode, topK, signal } = options;
   signal?.throwIfAborted();
-  const { gpu, weights } = model;
-  expectMemory(weights, mode);
   if (!(Number.isInteger(topK) && topK > 0)) {
     throw new ResonantError("invalid_argument", `${topK} is no whole number above 0`, { where: "top_k" });
   }
-  const tokens = encode(model, context, "context");
+  if (context === "") throw nothing("context", "is empty");
   const cues = encodeCues(model, needle, "needle");
   const used = query === undefined ? cues : encodeCues(model, query, "query");
-
-  const features = await tokenFeatures(
-    gpu,
-    weights,
-    [tokens, ...used.map((cue) => cue.tokens)].flat(),
+  const search = await openSearch(model, {
+    cues: used.map(({ tokens }) => tokens),
+    mode,
+    capacity: SPARE * topK,
     signal,
-  );
-  const decay = await readDecay(gpu, weights);
-  // A match of one cue hides at most a few of the other's.
-  const matchers = used.map(
-    (cue) =>
-      new Matcher(
-        decay,
-        mode,
-        cue.tokens.map((token) => features.get(token)!),
-        4 * topK,
-      ),
-  );
-  for (let t = 0; t < tokens.length; t++) {
-    if (t % STRETCH === STRETCH - 1) {
-      await macrotask();
-      signal?.throwIfAborted();
-    }
-    const u = features.get(tokens[t]!)!;
-    for (const matcher of matchers) matcher.push(u);
+  });
+  try {
+    return await scan(model, search, used, options);
+  } finally {
+    search.close();
   }
+}
 
-  const spans = new TokenSpans(context, tokens, (token) => model.tokenBytes(token));
-  const matches = best(
-    matchers.map((matcher) => matcher.finish()),
-    topK,
-  ).map(({ peak, cue }): Match => {
+async function scan(
+  model: RetrievalModel,
+  search: Search,
+  cues: readonly Cue[],
+  { context, topK, around = 0, onProgress, signal }: RetrieveOptions,
+): Promise<Retrieval> {
+  const stream = new TokenStream(model, context, { signal });
+  const places = new Places(search.reach, around);
+  const ranked = () => search.peaks().map((hit) => ({ ...hit, spaced: cues[hit.cue]!.spaced }));
+  let [tokens, characters, most] = [0, 0, 0];
+  for await (const block of stream.blocks()) {
+    places.push(block);
+    await search.push(block.tokens);
+    places.note(ranked());
+    tokens += block.tokens.length;
+    characters = block.offset + block.text.length;
+    most = Math.max(most, search.bytes + places.bytes);
+    onProgress?.(tokens, characters);
+  }
+  if (tokens === 0) throw nothing("context", stream.bytes === 0 ? "is empty" : NO_TOKENS);
+  await search.finish();
+  const hits = ranked();
+  places.note(hits);
+  const matches = hits.flatMap(({ peak, cue, spaced }): Match[] => {
+    const place = places.at(peak, spaced);
     const { similarity } = peak;
-    const place = placeOf(context, spans, peak, used[cue]!.spaced);
-    return { ...place, similarity, confidence: matchers[cue]!.confidence(similarity) };
+    return place ? [{ ...place, similarity, confidence: search.confidence(similarity, cue) }] : [];
   });
-  return { matches, tokens: tokens.length };
+  return { matches: matches.slice(0, topK), tokens, workingBytes: most + stream.bytes };
 }
 
-function expectMemory({ shape }: Weights, mode: RetrievalMode): void {
-  const lacks = (mode !== "plm" && !shape.pvm) || (mode !== "pvm" && !shape.lattice);
-  if (!lacks) return;
-  const has = [...(shape.pvm ? ["pvm"] : []), ...(shape.lattice ? ["plm"] : [])];
-  throw new ResonantError("invalid_argument", `the model has no memory for ${JSON.stringify(mode)}`, {
-    where: "retrieval_mode",
-    fix: has.length > 0 ? `Use ${has.join(", ")}` : "Use a model with a memory",
-  });
-}
+const NO_TOKENS = "holds nothing this tokenizer has a token for";
+
+const nothing = (where: string, message: string): ResonantError =>
+  new ResonantError("invalid_argument", message, { where });
 
 function encode(model: RetrievalModel, text: string, where: string): number[] {
-  if (text === "") throw new ResonantError("invalid_argument", "is empty", { where });
+  if (text === "") throw nothing(where, "is empty");
   const tokens = model.encode(text);
   if (tokens.length > 0) return tokens;
-  throw new ResonantError("invalid_argument", "holds nothing this tokenizer has a token for", { where });
+  throw nothing(where, NO_TOKENS);
 }
 
 /** The text as it is, and with a space before it (without, if it has one), where that makes a difference. */
@@ -146,42 +144,3 @@ function encodeCues(model: RetrievalModel, text: string, where: string): Cue[] {
   if (tokens.length === 0 || `${tokens}` === `${plain.tokens}`) return [plain];
   return [plain, { tokens, spaced }];
 }
-
-/** The best peaks of all cues that overlap no better one; of equals the first cue's. */
-function best(peaks: readonly (readonly Peak[])[], topK: number): { peak: Peak; cue: number }[] {
-  const ranked = peaks
-    .flatMap((list, cue) => list.map((peak) => ({ peak, cue })))
-    .sort((a, b) => b.peak.similarity - a.peak.similarity || a.cue - b.cue || byRank(a.peak, b.peak));
-  const taken: typeof ranked = [];
-  for (const candidate of ranked) {
-    const { position, length } = candidate.peak;
-    const free = taken.every(
-      ({ peak }) => position >= peak.position + peak.length || peak.position >= position + length,
-    );
-    if (free) taken.push(candidate);
-    if (taken.length === topK) break;
-  }
-  return taken;
-}
-
-function placeOf(
-  context: string,
-  spans: TokenSpans,
-  { position, length }: Peak,
-  spaced: boolean,
-): Pick<Match, "text" | "position" | "start" | "end"> {
-  const [start, end] = spans.span(position, length);
-  if (!spaced || context[start] !== " " || start + 1 >= end) {
-    return { text: context.slice(start, end), position, start, end };
-  }
-  const onlySpace = spans.span(position, 1)[1] === start + 1;
-  return {
-    text: context.slice(start + 1, end),
-    position: position + Number(onlySpace),
-    start: start + 1,
-    end,
-  };
-}
-
-/** Lets the event loop turn. */
-const macrotask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
