@@ -10,6 +10,7 @@ import { generateCommand } from "./commands/generate.ts";
 import { goldensCommand } from "./commands/goldens.ts";
 import { infoCommand } from "./commands/info.ts";
 import { randomModelCommand } from "./commands/random-model.ts";
+import { retrieveCommand } from "./commands/retrieve.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { fail } from "./terminal.ts";
 
@@ -21,6 +22,7 @@ const program = new Command("resonant")
   .showHelpAfterError("(run it with --help for its arguments)");
 for (const command of [
   generateCommand(),
+  retrieveCommand(),
   serveCommand(),
   infoCommand(),
   evalCommand(),

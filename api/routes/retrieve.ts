@@ -4,7 +4,8 @@ import {
 } from "../../engine/diagnostics/retrieval-diagnostics.ts";
 import { retrieve } from "../../engine/retrieval/retrieval.ts";
 import { post } from "../operation.ts";
-import { type RetrieveResponse, retrieveRequest, retrieveResponse } from "../schemas/retrieve.ts";
+import { retrieveAnswer } from "../retrieve-response.ts";
+import { retrieveRequest, retrieveResponse } from "../schemas/retrieve.ts";
 
 /** `POST /v1/retrieve`. */
 export const retrieveOperation = post({
@@ -47,19 +48,8 @@ export const retrieveOperation = post({
           ...(request.return_memory_stats ? { memory_stats } : {}),
         };
       }
-      const answer: RetrieveResponse = {
-        matches: matches.map(({ text, position, start, end, similarity, confidence }) => ({
-          text,
-          ...(request.return_positions ? { position, start, end } : {}),
-          ...(request.return_similarity_scores ? { similarity } : {}),
-          confidence,
-        })),
-        needle,
-        retrieval_mode: mode,
-        timing_ms: performance.now() - start,
-        ...diagnostics,
-      };
-      return c.json(answer);
+      const answer = retrieveAnswer(request, matches, performance.now() - start);
+      return c.json({ ...answer, ...diagnostics });
     } finally {
       place!.leave();
     }

@@ -1,0 +1,170 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Model } from "../engine/model.ts";
+import { openModelFolder } from "../engine/platform/node/files.ts";
+import { testGpu } from "./gpu.ts";
+import { writeModel } from "./models.ts";
+import { post, startServer } from "./server.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const cli = join(root, "dist/cli.js");
+
+// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
+const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `resonant retrieve` to its end, its standard input being `input`. */
+async function retrieve(
+  args: readonly string[],
+  input: Iterable<string | Uint8Array> = [],
+  node: readonly string[] = [],
+): Promise<Ended> {
+  const { DEVICE: _device, MODEL_NAME: _model, ...env } = process.env;
+  const child = spawn(process.execPath, [...node, cli, "retrieve", ...args], { cwd: root, env });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  // A command that refuses its arguments reads nothing.
+  await pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch(() => undefined);
+  const code = await ended;
+  const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
+  return { code, out: Buffer.concat(out).toString(), err: said };
+}
+
+const NEEDLE = "the code is X7Z9";
+const TEXT = `A first line, and\na second. Then: ${NEEDLE}\u001b[2J, naïve 🌊\nand a third line.\n`;
+
+let folder: string;
+let tiny: string;
+const at = (name: string): string => join(folder, name);
+beforeAll(async () => {
+  await stat(cli);
+  folder = await mkdtemp(join(tmpdir(), "resonant-cli-retrieve-"));
+  tiny = at("tiny");
+  await writeModel(tiny);
+  await writeFile(at("text"), TEXT);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe("resonant retrieve", () => {
+  it("answers as the API does, from a file, standard input and an argument alike", async () => {
+    const files = await openModelFolder(tiny);
+    const model = await Model.load(await testGpu(), files);
+    const server = await startServer(model);
+    const request = { context: TEXT, needle: NEEDLE, retrieval_mode: "hybrid", top_k: 3 };
+    const { body } = await post(`${server.url}/v1/retrieve`, request);
+    await server.stop();
+    await files.close();
+    expect(body.matches[0]).toMatchObject({ text: NEEDLE, similarity: 1, confidence: 1 });
+
+    const args = ["-m", tiny, NEEDLE, "--mode", "hybrid", "--top-k", "3", "--json"];
+    const bytes = new TextEncoder().encode(TEXT);
+    for (const ended of [
+      await retrieve([...args, "--file", at("text")]),
+      await retrieve(
+        args,
+        Array.from(bytes, (byte) => Uint8Array.of(byte)),
+      ),
+      await retrieve([...args, "--context", TEXT]),
+    ]) {
+      expect(ended).toMatchObject({ code: 0, err: "" });
+      expect(JSON.parse(ended.out)).toEqual({ ...body, timing_ms: expect.any(Number) });
+    }
+  });
+
+  it("shows people each match within its line's text, and nothing that moves a cursor", async () => {
+    const { code, out, err } = await retrieve(["-m", tiny, NEEDLE, "--top-k", "2"], [TEXT]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const lines = out.split("\n");
+    expect(lines[0]).toMatch(/^ +similarity +confidence +position +line$/);
+    expect(lines[1]).toMatch(/^1 +1\.0000 +1\.000 +34 +2$/);
+    expect(lines[2]).toBe(
+      `   A first line, and⏎a second. Then: [${NEEDLE}]\ufffd[2J, naïve 🌊⏎and a third line.⏎`,
+    );
+    expect(lines[3]).toMatch(/^2 +0\.\d{4} +0\.\d{3} +\d+ +\d$/);
+    expect(lines[5]).toMatch(/^\d+ tokens searched, \d+ a second, .+$/);
+    expect(lines.slice(6)).toEqual([""]);
+  });
+
+  it("looks for a query in the needle's place, and says in words where nothing is likely to be it", async () => {
+    const args = ["-m", tiny, "no such words", "--context", TEXT, "--top-k", "1"];
+    expect((await retrieve(args)).out).toMatch(
+      /^probably not there: the best match has a confidence of 0\.\d+$/m,
+    );
+    const found = await retrieve([...args, "--query", NEEDLE]);
+    expect(found.out).toContain(`[${NEEDLE}]`);
+    expect(found.out).not.toContain("probably");
+  });
+
+  it("searches standard input of any length in the same memory", async () => {
+    const filler = "words of no meaning at all, over and over, ".repeat(400);
+    const megabytes = function* (count: number): Generator<string> {
+      const chunks = Math.ceil((count * 1e6) / filler.length);
+      for (let i = 0; i < chunks; i++) yield i === chunks - 2 ? `${filler}${NEEDLE} ` : filler;
+    };
+    // All its tokens at once would take more than the heap has.
+    const ended = await retrieve(["-m", tiny, NEEDLE, "--top-k", "1", "--json"], megabytes(5), [
+      "--max-old-space-size=40",
+      "--max-semi-space-size=4",
+    ]);
+    expect(ended).toMatchObject({ code: 0, err: "" });
+    expect(JSON.parse(ended.out).matches).toMatchObject([{ text: NEEDLE, similarity: 1 }]);
+  });
+
+  it.each([
+    ["no needle", [], "missing required argument 'needle'"],
+    ["an empty needle", ["", "--context", "x"], "needle: it is empty"],
+    ["an empty query", ["x", "--context", "x", "--query", ""], "--query: it is empty"],
+    ["an empty context", ["x", "--context", ""], "--context: it is empty"],
+    ["empty standard input", ["x"], "context: is empty"],
+    ["two contexts", ["x", "--context", "x", "--file", "x"], "cannot be used with"],
+    ["no matches", ["x", "--context", "x", "--top-k", "0"], "from 1 to 100"],
+    ["too many", ["x", "--context", "x", "--top-k", "101"], "from 1 to 100"],
+    [
+      "a mode that is none",
+      ["x", "--context", "x", "--mode", "both"],
+      "Allowed choices are pvm, plm, hybrid",
+    ],
+    ["a file that is not there", ["x", "--file", "/no/such"], "--file /no/such: it cannot be read (ENOENT"],
+    ["a folder", ["x", "--file", "."], "--file .: it cannot be read (it is a folder)"],
+  ])("refuses %s", async (_, args, message) => {
+    const ended = await retrieve(["-m", tiny, ...args]);
+    expect(ended).toMatchObject({ code: 2, out: "" });
+    expect(ended.err).toContain(`error: ${message.startsWith("missing") ? message : ""}`);
+    expect(ended.err).toContain(message);
+  });
+
+  it.each([
+    ["a byte that begins nothing", 4, [0xff]],
+    ["a character cut short", 4, [0xe2, 0x82, 0x78]],
+    ["one cut short by the end", 4, [0xf0, 0x9f, 0x8c]],
+    ["one far into it", 300_000, [0xc3, 0x28]],
+  ])("tells where a text is no UTF-8: %s", async (_, before, wrong) => {
+    const bytes = Buffer.from([...Buffer.from("é".repeat(before / 2)), ...wrong]);
+    await writeFile(at("wrong"), bytes);
+    const where = `--file ${at("wrong")}`;
+    expect(await retrieve(["-m", tiny, "x", "--file", at("wrong")])).toEqual({
+      code: 2,
+      out: "",
+      err: expect.stringContaining(`error: ${where}: it is no UTF-8 text: see byte ${before}`),
+    });
+    const piped = await retrieve(["-m", tiny, "x"], [bytes.subarray(0, 2), bytes.subarray(2)]);
+    expect(piped.err).toContain(`error: standard input: it is no UTF-8 text: see byte ${before}`);
+  });
+});
