@@ -26,6 +26,16 @@ export class Scratch {
     return this.#keep(this.#gpu.storage(`${this.#purpose} ${label}`, 4 * words));
   }
 
+  /** A storage buffer holding `data`. */
+  upload(label: string, data: ArrayBufferView<ArrayBuffer>): GPUBuffer {
+    return this.#keep(this.#gpu.upload(`${this.#purpose} ${label}`, data));
+  }
+
+  /** Bytes of all of them. */
+  get bytes(): number {
+    return this.#buffers.reduce((sum, { size }) => sum + size, 0);
+  }
+
   #keep(buffer: GPUBuffer): GPUBuffer {
     this.#buffers.push(buffer);
     return buffer;

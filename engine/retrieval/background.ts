@@ -4,9 +4,8 @@ const EXACT = 1 - 1e-5;
 /** Fisher's transform of a cosine: it has room above 0.9, and a spread that depends little on the mean. */
 const fisher = (similarity: number): number => Math.atanh(Math.min(EXACT, Math.max(-EXACT, similarity)));
 
-const MOST = fisher(1);
-const WIDTH = 0.005;
-const BINS = Math.ceil((2 * MOST) / WIDTH);
+/** Bins of equal width for similarities from −1 to 1. */
+const BINS = 4096;
 
 /** What a context too short to show its middle is taken to have, as if this many windows had shown it. */
 const PRIOR = { windows: 32, median: 0.5 } as const;
@@ -48,7 +47,7 @@ export class Background {
     this.#windows++;
     if (similarity >= EXACT) return;
     this.#shown++;
-    this.#bins[Math.min(BINS - 1, Math.floor((fisher(similarity) + MOST) / WIDTH))]!++;
+    this.#bins[Math.floor(((similarity + 1) / 2) * BINS)]!++;
   }
 
   /** How sure it is that a window of this similarity is not background, in [0, 1]. */
@@ -76,6 +75,6 @@ export class Background {
     let above = this.#shown * (1 - level);
     let bin = BINS;
     while (bin > 0 && above >= 0) above -= this.#bins[--bin]!;
-    return (bin + 0.5) * WIDTH - MOST;
+    return fisher(((bin + 0.5) / BINS) * 2 - 1);
   }
 }

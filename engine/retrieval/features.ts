@@ -13,11 +13,9 @@ export type Features = ReadonlyMap<number, Float32Array>;
 /** Tokens that go through the GPU at once. */
 const ROWS = 64;
 
-const known = new WeakMap<Weights, Map<number, Float32Array>>();
-
 /**
- * The first block's u (SPEC §1) of each token on its own, its conv tail zero. Kept with the weights, so that a later
- * call computes only tokens that are new; what it works in on the GPU is its own, and gone when it returns.
+ * The first block's u (SPEC §1) of each token on its own, its conv tail zero. What it works in on the GPU is its own, and
+ * gone when it returns.
  * @throws ResonantError `invalid_argument` for a token the model lacks, `model` where u is not finite
  */
 export async function tokenFeatures(
@@ -26,21 +24,19 @@ export async function tokenFeatures(
   tokens: Iterable<number>,
   signal?: AbortSignal,
 ): Promise<Features> {
-  const features = known.get(weights) ?? new Map<number, Float32Array>();
-  known.set(weights, features);
-  const missing = [...new Set(tokens)].filter((token) => !features.has(token));
+  const features = new Map<number, Float32Array>();
+  const distinct = [...new Set(tokens)];
   const vocabulary = weights.embed.rows;
-  const bad = missing.find((token) => !(token < vocabulary));
+  const bad = distinct.find((token) => !(token < vocabulary));
   if (bad !== undefined) {
     throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`);
   }
-  if (missing.length === 0) return features;
   const size = weights.shape.size;
   const pass = new FeaturePass(gpu, weights);
   try {
-    for (let start = 0; start < missing.length; start += ROWS) {
+    for (let start = 0; start < distinct.length; start += ROWS) {
       signal?.throwIfAborted();
-      const batch = missing.slice(start, start + ROWS);
+      const batch = distinct.slice(start, start + ROWS);
       const rows = await pass.run(batch);
       batch.forEach((token, row) => {
         const u = rows.slice((2 * row + 1) * size, (2 * row + 2) * size);

@@ -61,7 +61,8 @@ export class Matcher {
   /** Best first. A context shorter than the cue is one window. */
   finish(): readonly Peak[] {
     if (this.#seen > 0 && this.#seen < this.#length) this.#compare(this.#seen);
-    return this.#peaks.finish();
+    this.#peaks.finish();
+    return this.#peaks.best;
   }
 
   /** How far a similarity stands out of this context's background: see {@link Background}. */

@@ -40,11 +40,15 @@ export class Peaks {
     this.#last = { position, length, similarity };
   }
 
-  /** Best first. */
-  finish(): readonly Peak[] {
+  /** Those that no later window can better, best first. */
+  get best(): readonly Peak[] {
+    return this.#best;
+  }
+
+  /** No window follows. */
+  finish(): void {
     this.#keep();
     this.#last = undefined;
-    return this.#best;
   }
 
   #keep(): void {

@@ -1,13 +1,13 @@
 import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import type { RetrievalMode } from "./matcher.ts";
 import { type Place, Places } from "./places.ts";
-import { openSearch, type Search } from "./search.ts";
+import type { RetrievalMode } from "./resonance.ts";
+import { Search } from "./search.ts";
 import type { TextSource } from "./text-source.ts";
 import { TokenStream } from "./token-stream.ts";
 
-export type { RetrievalMode } from "./matcher.ts";
 export type { Surroundings } from "./places.ts";
+export type { RetrievalMode } from "./resonance.ts";
 export type { TextSource } from "./text-source.ts";
 
 /** What of a model retrieval needs. */
@@ -73,9 +73,9 @@ export async function retrieve(model: RetrievalModel, options: RetrieveOptions):
   if (context === "") throw nothing("context", "is empty");
   const cues = encodeCues(model, needle, "needle");
   const used = query === undefined ? cues : encodeCues(model, query, "query");
-  const search = await openSearch(model, {
+  const search = await Search.open(model, {
     cues: used.map(({ tokens }) => tokens),
-    mode,
+    modes: [mode],
     capacity: SPARE * topK,
     signal,
   });
@@ -112,7 +112,7 @@ async function scan(
   const matches = hits.flatMap(({ peak, cue, spaced }): Match[] => {
     const place = places.at(peak, spaced);
     const { similarity } = peak;
-    return place ? [{ ...place, similarity, confidence: search.confidence(similarity, cue) }] : [];
+    return place ? [{ ...place, similarity, confidence: search.ranking(cue).confidence(similarity) }] : [];
   });
   return { matches: matches.slice(0, topK), tokens, workingBytes: most + stream.bytes };
 }

@@ -1,0 +1,24 @@
+import type { PairFade } from "../../kernels/memory-window/memory-window.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Weights } from "../weights.ts";
+
+/** Columns of `decayTable`: β, α, Re λe^{iω}, Im λe^{iω}, and others. */
+const COLUMNS = 8;
+
+const known = new WeakMap<Weights, Promise<readonly PairFade[]>>();
+
+/** Reads, once, how the first block's memories fade from token to token, `[⌈D/2⌉]`: the very f32 numbers its kernels use. */
+export function readFades(gpu: Gpu, weights: Weights): Promise<readonly PairFade[]> {
+  const fades = known.get(weights) ?? readTable(gpu, weights);
+  known.set(weights, fades);
+  return fades;
+}
+
+async function readTable(gpu: Gpu, { blocks, shape }: Weights): Promise<PairFade[]> {
+  const pairs = Math.ceil(shape.size / 2);
+  const table = blocks[0] ? await gpu.readFloats(blocks[0].decay, 0, pairs * COLUMNS) : new Float32Array();
+  return Array.from({ length: pairs }, (_, p) => {
+    const [beta = 0, , re = 0, im = 0] = table.subarray(p * COLUMNS, (p + 1) * COLUMNS);
+    return { beta, re, im };
+  });
+}

@@ -1,0 +1,339 @@
+import type { Dispatch } from "../../kernels/kernel.ts";
+import { LAGS, lagAlignment } from "../../kernels/lag-alignment/lag-alignment.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { type Matrix, slicesOf } from "../../kernels/matrix.ts";
+import { fadeTable, memoryWindow } from "../../kernels/memory-window/memory-window.ts";
+import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
+import type { Gpu } from "../gpu.ts";
+import type { Model } from "../model.ts";
+import { Scratch } from "../scratch.ts";
+import { readFades } from "./decay.ts";
+import { type FeatureTable, featuresOf, SILENCE } from "./feature-table.ts";
+import { cutSegments, type Segments } from "./segments.ts";
+
+/** Which memory compares: the vector memory, the lattice, or the mean of the two. */
+export type RetrievalMode = "pvm" | "plm" | "hybrid";
+
+/** What PVM and PLM weigh. */
+const weightsOf: Readonly<Record<RetrievalMode, readonly [number, number]>> = {
+  pvm: [1, 0],
+  plm: [0, 1],
+  hybrid: [0.5, 0.5],
+};
+
+/** Tokens that go through the GPU at once: so many, or as many as have this room, in bytes. */
+const MOST_ROWS = 8192;
+const LEAST_ROWS = 256;
+const ROOM = 32 * 2 ** 20;
+
+/** How successive positions of a context agree with the cues. */
+export interface Scores {
+  /** The first position, in tokens. */
+  readonly first: number;
+  readonly count: number;
+  /** `[cues, modes, count]`: see `readScore`. */
+  readonly scores: Uint32Array;
+}
+
+export interface ResonanceOptions {
+  /** Tokens of each cue, at least one each. */
+  readonly cues: readonly (readonly number[])[];
+  readonly modes: readonly RetrievalMode[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Compares a context, told token by token, with cues, on the GPU: windowed states of both memories after every token,
+ * their cosines with each segment of each cue, and the best alignment of the segments within a few tokens' lag at every
+ * position. Blocks of the context are computed in parallel; between them only the cosines that a cue still needs go
+ * over, on a ring. Its buffers depend on the cues and the model alone.
+ */
+export class Resonance {
+  /** Tokens of the longest cue. */
+  readonly longest: number;
+  readonly #gpu: Gpu;
+  readonly #features: FeatureTable;
+  readonly #signal: AbortSignal | undefined;
+  readonly #scratch: Scratch;
+  readonly #columns: number;
+  readonly #rows: number;
+  readonly #ring: number;
+  readonly #slots: GPUBuffer;
+  readonly #run: GPUBuffer;
+  readonly #ringRows: GPUBuffer;
+  readonly #positions: GPUBuffer;
+  readonly #scores: GPUBuffer;
+  readonly #compare: readonly Dispatch[];
+  readonly #align: Dispatch;
+  /** Slots of the last `span − 1` tokens. */
+  #tail: Uint32Array;
+  #tokens = 0;
+  #compared = 0;
+
+  private constructor(
+    gpu: Gpu,
+    features: FeatureTable,
+    scratch: Scratch,
+    { cues, modes, signal }: ResonanceOptions,
+    segments: Segments,
+    layout: Layout,
+    signatures: Signatures,
+  ) {
+    const { size, rows, ring, windows, slots, run } = layout;
+    const { span, ends } = segments;
+    const count = ends.flat().length;
+    this.#gpu = gpu;
+    this.#features = features;
+    this.#scratch = scratch;
+    this.#signal = signal;
+    this.#columns = cues.length * modes.length;
+    this.#rows = rows;
+    this.#ring = ring;
+    this.#slots = slots;
+    this.#run = run;
+    this.longest = Math.max(...cues.map((cue) => cue.length));
+    this.#tail = new Uint32Array(span - 1).fill(SILENCE);
+    const { host } = scratch;
+    this.#ringRows = host.uniform("retrieval rows", new Uint32Array(4));
+    this.#positions = host.uniform("retrieval positions", new Uint32Array(4));
+    this.#scores = scratch.words("scores", this.#columns * rows);
+    const products = scratch.words("products", rows * 3 * count);
+    const cosines = scratch.words("cosines", ring * count * 2);
+    const product = (weight: Matrix | undefined, from: number, to: number): Dispatch[] =>
+      weight
+        ? linear(host, run, {
+            weight,
+            input: { buffer: windows, stride: 2 * size, offset: from },
+            output: { buffer: products, stride: 3 * count, offset: to },
+            epilogue: "store",
+          })
+        : [];
+    this.#compare = [
+      layout.window,
+      ...product(signatures.pvm, 0, 0),
+      ...product(signatures.plm, size, count),
+      segmentCosine(host, count, ring, { rows: this.#ringRows, products, cosines }),
+    ];
+    const first = ends.map((_, cue) => ends.slice(0, cue).flat().length);
+    this.#align = lagAlignment(
+      host,
+      { cues: cues.length, modes: modes.length, segments: count, ring },
+      {
+        positions: this.#positions,
+        cosines,
+        cues: scratch.upload("cues", Uint32Array.from(ends.flatMap((own, cue) => [first[cue]!, own.length]))),
+        ends: scratch.upload("ends", Uint32Array.from(ends.flat())),
+        modes: scratch.upload("modes", Float32Array.from(modes.flatMap((mode) => weightsOf[mode]))),
+        scores: this.#scores,
+      },
+    );
+  }
+
+  /** @throws ResonantError `invalid_argument` for a token the model lacks, `model` where a feature is not finite */
+  static async open(
+    model: Pick<Model, "gpu" | "weights" | "tokenizer">,
+    options: ResonanceOptions,
+  ): Promise<Resonance> {
+    const { gpu, weights } = model;
+    const { cues, modes } = options;
+    const features = featuresOf(model);
+    const fades = await readFades(gpu, weights);
+    const segments = cutSegments(cues.map((cue) => cue.length));
+    const count = segments.ends.flat().length;
+    const { size } = weights.shape;
+    const columns = cues.length * modes.length;
+    const bytes = 4 * (2 * size + 5 * count + 2 * columns + 1);
+    const rows = Math.min(
+      MOST_ROWS,
+      features.most - segments.span,
+      Math.max(LEAST_ROWS, Math.floor(ROOM / bytes)),
+    );
+    const longest = Math.max(...cues.map((cue) => cue.length));
+    const scratch = new Scratch(gpu, "retrieval");
+    try {
+      const windows = scratch.words("windows", rows * 2 * size);
+      const slots = scratch.words("slots", segments.span - 1 + rows);
+      const layout: Layout = {
+        size,
+        rows,
+        ring: rows + longest + 2 * LAGS,
+        windows,
+        slots,
+        run: scratch.host.uniform("retrieval run", new Uint32Array(4)),
+        window: memoryWindow(scratch.host, size, segments.span, {
+          features: features.buffer,
+          slots,
+          fades: scratch.upload("fades", fadeTable(fades, segments.span)),
+          windows,
+        }),
+      };
+      const signatures = await readSignatures(gpu, features, scratch, layout, segments, options);
+      return new Resonance(gpu, features, scratch, options, segments, layout, signatures);
+    } catch (error) {
+      scratch.destroy();
+      throw error;
+    }
+  }
+
+  /** Bytes that it holds on the GPU at most, the table of features and scores on their way included. */
+  get bytes(): number {
+    return this.#scratch.bytes + this.#features.buffer.size + 2 * this.#scores.size;
+  }
+
+  /** Takes the next tokens of the context; tells the scores of positions as their cues' lengths have gone by. */
+  async push(tokens: Uint32Array, tell: (scores: Scores) => void): Promise<void> {
+    await this.#blocks(tokens.length, tell, (start, end) => {
+      const part = tokens.subarray(start, end);
+      return this.#features.with(part, (slots) => this.#submit(slots), this.#signal);
+    });
+  }
+
+  /** Takes the silence after the context, and tells the scores of all positions that it had left. */
+  async finish(tell: (scores: Scores) => void): Promise<void> {
+    const silence = this.longest - 1 + LAGS;
+    await this.#blocks(silence, tell, (start, end) =>
+      Promise.resolve(this.#submit(new Uint32Array(end - start).fill(SILENCE))),
+    );
+  }
+
+  destroy(): void {
+    this.#scratch.destroy();
+  }
+
+  /** Submits block after block, each before the scores of the one before are awaited. */
+  async #blocks(
+    length: number,
+    tell: (scores: Scores) => void,
+    submit: (start: number, end: number) => Promise<Submitted>,
+  ): Promise<void> {
+    let before: Submitted | undefined;
+    try {
+      for (let start = 0; start < length; start += this.#rows) {
+        this.#signal?.throwIfAborted();
+        const next = await submit(start, Math.min(length, start + this.#rows));
+        const done = before;
+        before = next;
+        if (done) tell(await done.scores);
+      }
+    } finally {
+      // One that is awaited nowhere else must not fail unheard.
+      before?.scores.catch(() => {});
+    }
+    if (before) tell(await before.scores);
+  }
+
+  /** Compares the tokens in `slots`, at most as many as there are rows, and reads the scores that this completes. */
+  #submit(slots: Uint32Array<ArrayBuffer>): Submitted {
+    const gpu = this.#gpu;
+    const { queue } = gpu.device;
+    const rows = slots.length;
+    const all = new Uint32Array(this.#tail.length + rows);
+    all.set(this.#tail);
+    all.set(slots, this.#tail.length);
+    this.#tail = all.slice(all.length - this.#tail.length);
+    queue.writeBuffer(this.#slots, 0, all);
+    queue.writeBuffer(this.#run, 0, Uint32Array.of(rows, rows, 0));
+    queue.writeBuffer(this.#ringRows, 0, Uint32Array.of(rows, this.#tokens % this.#ring));
+    this.#tokens += rows;
+    const first = this.#compared;
+    const count = Math.max(0, this.#tokens - (this.longest - 1 + LAGS) - first);
+    this.#compared += count;
+    const before = Math.min(first, 2 ** 31 - 1);
+    queue.writeBuffer(this.#positions, 0, Uint32Array.of(count, first % this.#ring, before, count));
+    const encoder = gpu.device.createCommandEncoder();
+    gpu.record(encoder, this.#compare, { rows, length: rows });
+    if (count > 0) gpu.record(encoder, [this.#align], { rows: count, length: count });
+    queue.submit([encoder.finish()]);
+    if (count === 0) return { scores: Promise.resolve({ first, count, scores: new Uint32Array() }) };
+    const read = gpu.read(this.#scores, 0, 4 * this.#columns * count);
+    return { scores: read.then((bytes) => ({ first, count, scores: new Uint32Array(bytes) })) };
+  }
+}
+
+interface Submitted {
+  readonly scores: Promise<Scores>;
+}
+
+/** What the windows of cues and contexts have in common. */
+interface Layout {
+  readonly size: number;
+  /** Tokens at once. */
+  readonly rows: number;
+  /** Rows of cosines that are kept. */
+  readonly ring: number;
+  /** `[rows, 2, D]`. */
+  readonly windows: GPUBuffer;
+  readonly slots: GPUBuffer;
+  readonly run: GPUBuffer;
+  readonly window: Dispatch;
+}
+
+/** What windows are multiplied with: `[segments, D]` and `[2 · segments, D]`, where a mode needs it. */
+interface Signatures {
+  readonly pvm: Matrix | undefined;
+  readonly plm: Matrix | undefined;
+}
+
+/** The windows at the segments' ends, each cue after silence. */
+async function readSignatures(
+  gpu: Gpu,
+  features: FeatureTable,
+  scratch: Scratch,
+  { size, rows, windows, slots, window }: Layout,
+  { span, ends }: Segments,
+  { cues, modes, signal }: ResonanceOptions,
+): Promise<Signatures> {
+  const signatures: Float32Array[] = [];
+  for (const [cue, tokens] of cues.entries()) {
+    // A segment's window needs its own tokens alone: as many at once as there are rows.
+    for (let start = 0; start < tokens.length; start += rows) {
+      const from = Math.max(0, start - span + 1);
+      const part = tokens.slice(from, start + rows);
+      const count = Math.min(rows, tokens.length - start);
+      const found = await features.with(
+        part,
+        (own) => {
+          const all = new Uint32Array(span - 1 + count).fill(SILENCE);
+          all.set(own, all.length - own.length);
+          gpu.device.queue.writeBuffer(slots, 0, all);
+          const encoder = gpu.device.createCommandEncoder();
+          gpu.record(encoder, [window], { rows: count, length: count });
+          gpu.device.queue.submit([encoder.finish()]);
+          return { values: gpu.readFloats(windows, 0, count * 2 * size) };
+        },
+        signal,
+      );
+      const values = await found.values;
+      for (const end of ends[cue]!) {
+        if (end < start || end >= start + count) continue;
+        signatures.push(values.slice((end - start) * 2 * size, (end - start + 1) * 2 * size));
+      }
+    }
+  }
+  const matrix = (label: string, parts: readonly Float32Array[]): Matrix => {
+    const columns = slicesOf(size) * 32;
+    const vectors = parts.flatMap((part) =>
+      Array.from({ length: part.length / size }, (_, i) => part.subarray(i * size, (i + 1) * size)),
+    );
+    const padded = new Float32Array(vectors.length * columns);
+    vectors.forEach((vector, row) => {
+      padded.set(vector, row * columns);
+    });
+    return { buffer: scratch.upload(label, padded), rows: vectors.length, columns: size, format: "f32" };
+  };
+  const [pvm, plm] = [modes.some((mode) => mode !== "plm"), modes.some((mode) => mode !== "pvm")];
+  return {
+    pvm: pvm
+      ? matrix(
+          "segments of the vector memory",
+          signatures.map((both) => both.subarray(0, size)),
+        )
+      : undefined,
+    plm: plm
+      ? matrix(
+          "segments of the lattice",
+          signatures.map((both) => latticeRows(both.subarray(size))),
+        )
+      : undefined,
+  };
+}
