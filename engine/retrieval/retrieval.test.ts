@@ -299,7 +299,7 @@ describe("retrieval", () => {
     };
     const [some, more] = [await bytes(15), await bytes(45)];
     expect(more).toBeLessThan(1.02 * some);
-    expect(more).toBeLessThan(8 * 2 ** 20);
+    expect(more).toBeLessThan(16 * 2 ** 20);
   });
 
   it("tells the line that a match begins in", async () => {
