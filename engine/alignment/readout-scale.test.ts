@@ -8,6 +8,7 @@ import { refusal } from "../../weights/testing/fixtures.ts";
 import { collect } from "../generate.ts";
 import { Model } from "../model.ts";
 import { type Alignment, encodeAlignment } from "./alignment-file.ts";
+import { calibrate } from "./calibrate.ts";
 import { readEmbeddings } from "./embeddings.ts";
 import { readouts } from "./readouts.ts";
 import { loadBase } from "./testing/base-model.ts";
@@ -209,6 +210,16 @@ describe("a readout's votes", () => {
       scales.map((readoutScale) => generated(model, PROMPT, { ...OPTIONS, readoutScale })),
     );
     expect(together.map(({ tokens }) => tokens)).toEqual(alone);
+  });
+
+  it("teach a model that knows nothing of a text what comes next in it", async () => {
+    const model = await loadTiny(gpu, { slots: 2 });
+    const tokens = model.encode("abcdefghijklmnopqrst".repeat(30));
+    const { alignment } = await calibrate(model, tokens.slice(0, 300), { lambda: 1e-2 });
+    model.align(alignment);
+    const unseen = tokens.slice(300);
+    expect((await model.evaluate(unseen, {})).loss).toBeGreaterThan(5);
+    expect((await model.evaluate(unseen, { readoutScale: 0.3 })).loss).toBeLessThan(0.1);
   });
 
   it("follow the alignment that was given last", async () => {
