@@ -1,0 +1,172 @@
+import type { Group, Row } from "./benchmark.ts";
+import { grouped, sizeInWords } from "./report.ts";
+
+/** What a column of panels shows of a group. */
+interface Measure {
+  readonly title: string;
+  readonly of: (group: Group) => number;
+  /** A logarithmic scale, from the data; otherwise from the first number to the second. */
+  readonly range: "log" | readonly [number, number];
+  readonly label: (value: number) => string;
+}
+
+const row = (group: Group, condition: Row["condition"]): Row | undefined =>
+  group.rows.find((each) => each.condition === condition);
+const percent = (value: number): string => `${Math.round(100 * value)} %`;
+const fixed = (value: number): string => value.toFixed(2);
+
+const MEASURES: readonly Measure[] = [
+  { title: "hit at 1, clean", of: (g) => row(g, "none")?.hit1 ?? NaN, range: [0, 1], label: percent },
+  { title: "hit at 1, damaged", of: (g) => row(g, "damaged")?.hit1 ?? NaN, range: [0, 1], label: percent },
+  { title: "AUC, clean", of: (g) => row(g, "none")?.auc ?? NaN, range: [0.4, 1], label: fixed },
+  { title: "AUC, damaged", of: (g) => row(g, "damaged")?.auc ?? NaN, range: [0.4, 1], label: fixed },
+  { title: "milliseconds, index included", of: (g) => g.ms + g.indexMs, range: "log", label: power },
+  { title: "working memory, bytes", of: (g) => g.workingBytes, range: "log", label: power },
+];
+
+/** Told apart by shape and dash too, for the colour-blind (colours of Okabe and Ito 2008). */
+const STYLES = [
+  { colour: "#0072b2", dash: "" },
+  { colour: "#56b4e9", dash: "7 3" },
+  { colour: "#009e73", dash: "2 3" },
+  { colour: "#d55e00", dash: "" },
+  { colour: "#e69f00", dash: "7 3" },
+  { colour: "#cc79a7", dash: "2 3" },
+] as const;
+
+const WIDTH = 250;
+const HEIGHT = 150;
+const GAP = { x: 62, y: 62 } as const;
+const TOP = 78;
+
+/** An SVG document: a row of panels for each source and size of needle, a line for each searcher, over the context's length. */
+export function needlePlot(title: string, groups: readonly Group[]): string {
+  const searchers = [...new Set(groups.map(({ searcher }) => searcher))];
+  const lengths = [...new Set(groups.map(({ length }) => length))].sort((a, b) => a - b);
+  const lines = grouped(groups, ({ source, needle }) => `${source} ${needle}`);
+  const measures = MEASURES.filter(({ of }) => groups.some((group) => Number.isFinite(of(group))));
+  const width = measures.length * (WIDTH + GAP.x) + 20;
+  const height = TOP + lines.length * (HEIGHT + GAP.y);
+  const panels = lines.flatMap((line, y) =>
+    measures.map((measure, x) => {
+      const name = `${line[0]!.source === "text" ? "text" : "random tokens"}, ${sizeInWords(line[0]!.needle)}`;
+      const at = `translate(${GAP.x - 4 + x * (WIDTH + GAP.x)},${TOP + y * (HEIGHT + GAP.y)})`;
+      return `<g transform="${at}">${panel(`${name}: ${measure.title}`, measure, line, searchers, lengths)}</g>`;
+    }),
+  );
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
+    `font-family="system-ui, sans-serif" font-size="11">\n` +
+    `<title>${escaped(title)}</title>\n<rect width="100%" height="100%" fill="#fff"/>\n` +
+    `<text x="${GAP.x - 4}" y="22" font-size="15">${escaped(title)}</text>\n` +
+    `${searchers.map((name, i) => key(name, i)).join("\n")}\n${panels.join("\n")}\n</svg>\n`
+  );
+}
+
+function key(name: string, index: number): string {
+  const x = GAP.x - 4 + index * 90;
+  return (
+    `<g transform="translate(${x},40)">${stroke(index, "M0 0H28")}${marker(index, 14, 0)}` +
+    `<text x="34" y="4">${escaped(name)}</text></g>`
+  );
+}
+
+function panel(
+  title: string,
+  { of, range, label }: Measure,
+  groups: readonly Group[],
+  searchers: readonly string[],
+  lengths: readonly number[],
+): string {
+  const values = groups.map(of).filter((value) => Number.isFinite(value) && (range !== "log" || value > 0));
+  const [low, high] = range === "log" ? decades(values) : range;
+  const scale = (value: number): number => (range === "log" ? Math.log10(value) : value);
+  const y = (value: number): number =>
+    round(HEIGHT * (1 - (scale(value) - scale(low)) / (scale(high) - scale(low))));
+  const [first, last] = [lengths[0]!, lengths.at(-1)!];
+  const x = (length: number): number =>
+    round(first === last ? WIDTH / 2 : (WIDTH * Math.log(length / first)) / Math.log(last / first));
+  const ticks =
+    range === "log" ? powers(low, high) : [0, 1, 2, 3, 4].map((i) => low + (i * (high - low)) / 4);
+  const grid = ticks.map(
+    (tick) =>
+      `<path d="M0 ${y(tick)}H${WIDTH}" stroke="#ddd"/>` +
+      `<text x="-6" y="${y(tick) + 4}" text-anchor="end" fill="#555">${label(tick)}</text>`,
+  );
+  const labelled = lengths.filter((_, i) => i % Math.ceil(lengths.length / 6) === 0);
+  const foot = labelled.map(
+    (length) =>
+      `<text x="${x(length)}" y="${HEIGHT + 16}" text-anchor="middle" fill="#555">${short(length)}</text>`,
+  );
+  const drawn = searchers.map((searcher, index) => {
+    const points = groups
+      .filter((group) => group.searcher === searcher)
+      .sort((a, b) => a.length - b.length)
+      .map((group) => ({ length: group.length, value: of(group) }))
+      .filter(({ value }) => Number.isFinite(value) && (range !== "log" || value > 0))
+      .map(({ length, value }) => [x(length), y(Math.max(low, Math.min(high, value)))] as const);
+    if (points.length === 0) return "";
+    const path = points.map(([px, py], i) => `${i === 0 ? "M" : "L"}${px} ${py}`).join("");
+    return stroke(index, path) + points.map(([px, py]) => marker(index, px, py)).join("");
+  });
+  return (
+    `<text x="0" y="-8">${escaped(title)}</text>${grid.join("")}${foot.join("")}` +
+    `<text x="${WIDTH}" y="${HEIGHT + 30}" text-anchor="end" fill="#555">tokens</text>` +
+    `<path d="M0 0V${HEIGHT}H${WIDTH}" fill="none" stroke="#555"/>${drawn.join("")}`
+  );
+}
+
+const style = (index: number) => STYLES[index % STYLES.length]!;
+
+function stroke(index: number, path: string): string {
+  const { colour, dash } = style(index);
+  const dashes = dash && ` stroke-dasharray="${dash}"`;
+  return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"${dashes}/>`;
+}
+
+/** A ring, a square or a triangle, hollow, so that those beneath are seen; sizes differ for the same reason. */
+function marker(index: number, x: number, y: number): string {
+  const look = `fill="none" stroke="${style(index).colour}" stroke-width="1.4"`;
+  const r = 2.5 + (index % STYLES.length) * 0.5;
+  if (index % 3 === 0) return `<circle cx="${x}" cy="${y}" r="${r}" ${look}/>`;
+  if (index % 3 === 1) {
+    return `<rect x="${round(x - r)}" y="${round(y - r)}" width="${2 * r}" height="${2 * r}" ${look}/>`;
+  }
+  return `<path d="M${x} ${round(y - r)}L${round(x + r)} ${round(y + r)}H${round(x - r)}Z" ${look}/>`;
+}
+
+/** Powers of ten around the values, two at the least. */
+function decades(values: readonly number[]): [number, number] {
+  const low = Math.floor(Math.log10(Math.min(...values)));
+  const high = Math.ceil(Math.log10(Math.max(...values)));
+  return [10 ** low, 10 ** Math.max(high, low + 1)];
+}
+
+/** At most six of the powers of ten. */
+function powers(low: number, high: number): number[] {
+  const [from, to] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))];
+  const step = Math.ceil((to - from) / 5);
+  return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => 10 ** (from + i * step));
+}
+
+function power(value: number): string {
+  if (value < 1) return String(Number(value.toPrecision(1)));
+  return short(value, 1000);
+}
+
+/** 8192 as 8k, 1,048,576 as 1M; with base 1000, 10,000 as 10k. */
+function short(value: number, base = 1024): string {
+  for (const [power, unit] of [
+    [3, "G"],
+    [2, "M"],
+    [1, "k"],
+  ] as const) {
+    const scaled = value / base ** power;
+    if (scaled >= 1) return `${Number(scaled.toFixed(1))}${unit}`;
+  }
+  return String(value);
+}
+
+const round = (value: number): number => Math.round(10 * value) / 10;
+
+const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);

@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+import { needleSize, randomTokens, textTokens } from "./data.ts";
+import { seeded } from "./random.ts";
+import { loadRivals, textScript, tokenScript } from "./rivals.ts";
+import type { Searcher } from "./searcher.ts";
+import { byteCodec, prose } from "./testing/text.ts";
+import { type Cue, haystacks } from "./trials.ts";
+
+const rivals = await loadRivals();
+const sources = [
+  ["random tokens", randomTokens(byteCodec), tokenScript],
+  ["text", textTokens(prose(2, 8000), byteCodec), textScript(byteCodec)],
+] as const;
+const named = (searchers: readonly Searcher[], name: string): Searcher =>
+  searchers.find((searcher) => searcher.name === name)!;
+
+describe.each(sources)("in %s", (_, source, script) => {
+  const plan = {
+    length: 2000,
+    trials: 5,
+    sizes: [needleSize("48")!],
+    damages: ["replaced", "deleted"],
+  } as const;
+  const all = [...haystacks(source, plan, seeded(1))];
+  const searchers = rivals(script);
+
+  it.each(["exact", "bm25", "edit"])("%s finds clean needles where they are", async (name) => {
+    for (const { context, cues } of all) {
+      const { hits, ms, indexMs = 0 } = await named(searchers, name).search(context, cues, 5);
+      cues.forEach(({ condition, occurrences }: Cue, i) => {
+        expect(hits[i]!.length).toBeLessThanOrEqual(5);
+        if (condition === "none") expect(hits[i]![0]?.position).toBe(occurrences[0]);
+        if (condition === "none" && name !== "bm25") {
+          expect(hits[i]![0]).toMatchObject({ length: 48, similarity: 1, confidence: 1 });
+        }
+        if (condition !== "none" && name === "exact") expect(hits[i]).toEqual([]);
+      });
+      expect(ms).toBeGreaterThan(0);
+      expect(indexMs).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it("the edit distance finds damaged needles too, less surely, and no absent ones", async () => {
+    for (const { context, cues } of all) {
+      const { hits } = await named(searchers, "edit").search(context, cues, 5);
+      cues.forEach(({ condition, occurrences }, i) => {
+        if (condition === "replaced") expect(hits[i]![0]!.confidence).toBeCloseTo(0.75, 2);
+        if (condition === "deleted") expect(hits[i]![0]!.confidence).toBeCloseTo(1 - 1 / 47, 10);
+        if (condition === "replaced" || condition === "deleted") {
+          expect(Math.abs(hits[i]![0]!.position - occurrences[0]!)).toBeLessThanOrEqual(2);
+        }
+        if (condition === "absent") expect(hits[i]?.[0]?.confidence ?? 0).toBeLessThan(0.75);
+      });
+    }
+  });
+
+  it("each tells what memory a single search takes", async () => {
+    const [{ context, cues }] = all as [(typeof all)[number]];
+    for (const searcher of searchers) {
+      const { workingBytes } = await searcher.search(context, cues.slice(0, 1), 5);
+      expect(workingBytes).toBeGreaterThan(100);
+    }
+  });
+});
+
+describe("exact search", () => {
+  const exact = named(rivals(tokenScript), "exact");
+  const search = async (context: readonly number[], tokens: readonly number[], topK: number) =>
+    (await exact.search(Uint32Array.from(context), [{ tokens }], topK)).hits[0]!.map(
+      ({ position }) => position,
+    );
+
+  it("finds tokens, not bytes of two of them", async () => {
+    expect(await search([0x0141, 0x4101, 0x4141, 0x0101], [0x0141], 5)).toEqual([0]);
+    expect(await search([0x4141, 0x4142, 0x4141], [0x4141], 5)).toEqual([0, 2]);
+  });
+
+  it("finds no more than it is asked for", async () => {
+    expect(await search([7, 1, 7, 7, 2, 7], [7], 3)).toEqual([0, 2, 3]);
+  });
+});
+
+describe("a text's script", () => {
+  const bytes = (id: number): Uint8Array => new TextEncoder().encode(["", "Old ", "é", "x y"][id]!);
+  const script = textScript({ bytes });
+
+  it("counts places in tokens of several bytes", () => {
+    const { text, token } = script.write([1, 2, 3]);
+    expect(text).toHaveLength(9);
+    expect(Array.from({ length: 9 }, (_, unit) => token(unit))).toEqual([0, 0, 0, 0, 1, 1, 2, 2, 2]);
+  });
+
+  it("takes words in lower case, whatever their script", () => {
+    const { text } = script.write([1, 2, 3]);
+    expect(script.terms(text)).toEqual([
+      { term: "old", at: 0 },
+      { term: expect.stringMatching(/x$/), at: 4 },
+      { term: "y", at: 8 },
+    ]);
+  });
+});

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { damageNames } from "./damage.ts";
+import { needleSize, occurrencesOf, randomTokens, type Source, textTokens } from "./data.ts";
+import { seeded } from "./random.ts";
+import { byteCodec, prose } from "./testing/text.ts";
+import { haystacks, type Plan } from "./trials.ts";
+
+const sizes = [needleSize("16")!, needleSize("48b")!];
+const plan: Plan = { length: 512, trials: 6, sizes, damages: damageNames };
+const sources: readonly Source[] = [randomTokens(byteCodec), textTokens(prose(1, 6000), byteCodec)];
+
+describe("a needle's size", () => {
+  it("is of tokens or of bytes", () => {
+    expect(sizes).toEqual([
+      { name: "16", count: 16, unit: "tokens" },
+      { name: "48b", count: 48, unit: "bytes" },
+    ]);
+    expect(["", "0", "b", "16x", "-3", "1.5"].map(needleSize)).toEqual(Array(6).fill(undefined));
+  });
+
+  it("of bytes is so many tokens as make them up", () => {
+    const pairs = { ...byteCodec, bytes: (id: number) => Uint8Array.of(id, id) };
+    const source = randomTokens(pairs);
+    const context = source.context(100, seeded(1));
+    const needles = Array.from({ length: 50 }, (_, seed) => source.present(context, sizes[1]!, seeded(seed)));
+    expect(new Set(needles.map((needle) => needle?.length))).toEqual(new Set([24, undefined]));
+  });
+});
+
+describe.each(sources.map((source) => [source.name, source] as const))("haystacks of %s", (_, source) => {
+  const all = [...haystacks(source, plan, seeded(3))];
+
+  it("have what was asked for: a context a trial, every size and condition in each", () => {
+    const conditions =
+      source.name === "text"
+        ? ["none", ...damageNames, "absent"]
+        : ["none", "replaced", "inserted", "deleted", "swapped", "absent"];
+    expect(all).toHaveLength(6);
+    for (const { context, cues } of all) {
+      expect(context).toHaveLength(512);
+      expect(cues.map(({ size, condition }) => [size, condition])).toEqual(
+        sizes.flatMap((size) => conditions.map((condition) => [size, condition])),
+      );
+    }
+    const spread = all.flatMap(({ cues }) => cues[0]!.occurrences);
+    expect(Math.max(...spread) - Math.min(...spread)).toBeGreaterThan(150);
+  });
+
+  it("tell every place of the undamaged needle, and have no absent one", () => {
+    for (const { context, cues } of all) {
+      for (const { tokens, condition, occurrences, size } of cues) {
+        const clean = cues.find((cue) => cue.size === size)!;
+        if (condition === "absent") expect(occurrencesOf(tokens, context)).toEqual([]);
+        if (condition === "none") expect(tokens).toHaveLength(size.count);
+        else expect(tokens).not.toEqual(clean.tokens);
+        const expected = condition === "absent" ? [] : occurrencesOf(clean.tokens, context);
+        expect(occurrences).toEqual(expected);
+        expect(expected.length > 0).toBe(condition !== "absent");
+      }
+    }
+  });
+
+  it("are the same for the same seed, others for another", () => {
+    expect([...haystacks(source, plan, seeded(3))]).toEqual(all);
+    expect([...haystacks(source, plan, seeded(4))][0]!.context).not.toEqual(all[0]!.context);
+  });
+
+  it("share long contexts", () => {
+    const long = [...haystacks(source, { ...plan, length: 10_000, trials: 30 }, seeded(1))];
+    expect(long.map(({ cues }) => cues.length / all[0]!.cues.length)).toEqual([15, 15]);
+  });
+});
+
+describe("a haystack of text", () => {
+  it("repeats a text shorter than itself, and counts each of the needle's places", () => {
+    const [haystack] = haystacks(sources[1]!, { ...plan, length: 12_000, trials: 1 }, seeded(1));
+    const { context, cues } = haystack!;
+    expect(context.subarray(5400)).toEqual(context.subarray(0, 6600));
+    const places = cues[0]!.occurrences;
+    expect(places.length).toBeGreaterThanOrEqual(2);
+    expect(places[1]! - places[0]!).toBe(5400);
+  });
+
+  it("never cuts a character", () => {
+    const source = textTokens(prose(1, 3000).replaceAll("a", "ä"), byteCodec);
+    for (const { cues } of haystacks(source, plan, seeded(1))) {
+      for (const { tokens, condition } of cues) {
+        if (condition !== "none" && condition !== "absent") continue;
+        expect(new TextDecoder().decode(Uint8Array.from(tokens))).not.toContain("\ufffd");
+      }
+    }
+  });
+
+  it("is refused of a text too short, or one in which no needle can be damaged", () => {
+    expect(() => textTokens("short", byteCodec)).toThrow(/too few/);
+    const digits = textTokens("0123456789".repeat(200), byteCodec);
+    expect(() => [...haystacks(digits, plan, seeded(1))]).toThrow(/no needle of 16/);
+    expect(() => [...haystacks(sources[0]!, { ...plan, length: 10 }, seeded(1))]).toThrow(/no needle of 16/);
+  });
+});
+
+it("finds every occurrence, overlapping ones too", () => {
+  expect(occurrencesOf([1, 1], Uint32Array.of(1, 1, 1, 2, 1, 1))).toEqual([0, 1, 4]);
+  expect(occurrencesOf([1, 2, 9], Uint32Array.of(1, 2))).toEqual([]);
+});
