@@ -18,6 +18,7 @@ const program = new Command("resonant")
   .description("Resonant language models on WebGPU: oscillators and phase memories instead of attention.")
   .version(packageJson.version)
   .exitOverride()
+  .enablePositionalOptions() // as `eval` asks for
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(run it with --help for its arguments)");
 for (const command of [

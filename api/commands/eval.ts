@@ -12,19 +12,22 @@ import {
 } from "../options.ts";
 import { readText } from "../read-text.ts";
 import { Progress, print, printJson } from "../terminal.ts";
+import { needleCommand } from "./needle.ts";
 
 interface Flags extends ReadoutFlags {
-  readonly data: string;
+  readonly data?: string;
   readonly window: number;
   readonly stream?: boolean;
   readonly against?: WeightFormat;
   readonly json?: boolean;
 }
 
-/** `resonant eval`. */
+/** `resonant eval`. What follows its own command `needle` is that one's, some of it by the same names. */
 export function evalCommand(): Command {
   return withReadout(withModel(new Subcommand("eval").description("Measure a model's loss on a text.")))
-    .requiredOption("--data <file>", "UTF-8 text")
+    .enablePositionalOptions()
+    .addCommand(needleCommand().exitOverride())
+    .option("--data <file>", "UTF-8 text (required)")
     .addOption(
       new Option("--window <n>", "tokens of a window, each from an empty state")
         .argParser(numberIn(1, 2 ** 31, true))
@@ -38,7 +41,8 @@ export function evalCommand(): Command {
       ).choices(weightFormats),
     )
     .addOption(jsonOption())
-    .action(async (flags: Flags) => {
+    .action(async (flags: Flags, command: Command) => {
+      if (flags.data === undefined) command.error("error: required option '--data <file>' not specified");
       checkReadout(flags);
       const text = await readText(flags.data);
       const { against, readoutScale } = flags;
