@@ -141,11 +141,11 @@ describe("its report", () => {
   it("is a table for each source, length and needle, with as many cells in each line", () => {
     const tables = needleTables(groups);
     expect(tables.map(({ title }) => title)).toEqual(
-      ["chance", "text"].flatMap((source) =>
+      ["random tokens", "tokens of text"].flatMap((source) =>
         [512, 700].flatMap((length) =>
           ["16 tokens", "48 bytes"].map((size) => {
-            const title = `${length} tokens of ${source}, needles of ${size}, 5 trials`;
-            return title.startsWith("512 tokens of chance, needles of 16")
+            const title = `${length} ${source}, needles of ${size}, 5 trials`;
+            return title.startsWith("512 random tokens, needles of 16")
               ? `${title} (the reference's protocol)`
               : title;
           }),

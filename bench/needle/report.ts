@@ -14,7 +14,7 @@ export function needleTables(groups: readonly Group[]): { readonly title: string
     const both = (none: string, other: string): string[] => (damaged ? [none, other] : [none]);
     return {
       title:
-        `${length.toLocaleString("en")} tokens of ${source === "text" ? "text" : "chance"}, needles of ` +
+        `${length.toLocaleString("en")} ${source === "text" ? "tokens of text" : "random tokens"}, needles of ` +
         `${sizeInWords(needle)}, ${rows[0]?.trials} trials${reference ? " (the reference's protocol)" : ""}`,
       table: [
         [
