@@ -201,6 +201,23 @@ describe("a tokenizer with a space mark and byte fallback", () => {
   });
 });
 
+describe("a tokenizer that merges", () => {
+  it("has the library's ids, also for more words than it remembers and for long ones", () => {
+    const merges = ["a b", "c d", "ab cd", "Ġ ab"];
+    const base = bytesJson.model as { readonly vocab: Readonly<Record<string, number>> };
+    const merged = Object.fromEntries(merges.map((pair, i) => [pair.replace(" ", ""), 260 + i]));
+    const json = { ...bytesJson, model: { ...base, vocab: { ...base.vocab, ...merged }, merges } };
+    const tokenizer = loadTokenizer(json, null, "merging");
+    const library = new Tokenizer(json, {});
+    const random = lcg(3);
+    const word = (length: number) => Array.from({ length }, () => "abcd"[random(4)]).join("");
+    const words = Array.from({ length: 40_000 }, (_, i) => word(i % 1000 === 0 ? 200 : 9 + random(3)));
+    expect(new Set(words).size).toBeGreaterThan(33_000);
+    const text = [...words, ...words.slice(0, 100)].join(" ");
+    expect(tokenizer.encode(text)).toEqual(library.encode(text).ids);
+  });
+});
+
 describe("a malformed tokenizer", () => {
   const bpe = (over: object) => ({ ...bytesJson, model: { ...(bytesJson.model as object), ...over } });
   it.each<[string, unknown, unknown, string]>([

@@ -1,5 +1,6 @@
-import { Tokenizer } from "@huggingface/tokenizers";
+import { BPE, Tokenizer } from "@huggingface/tokenizers";
 import { ResonantError } from "../engine/errors.ts";
+import { byteEncoder } from "./byte-encoder.ts";
 import { concatBytes } from "./concat-bytes.ts";
 import { tokenText } from "./token-text.ts";
 
@@ -49,6 +50,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   } catch (error) {
     throw invalid(name, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, error);
   }
+  if (tokenizer.model instanceof BPE) rememberWords(tokenizer.model);
 
   const vocabulary = tokensById(json, name);
   const ids = new Map([...vocabulary].map(([id, token]) => [token, id]));
@@ -58,17 +60,21 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   if (eosId === undefined) throw invalid(name, `eos_token ${JSON.stringify(eos)} is not in the vocabulary`);
   const specialIds = findSpecialIds(json, config, ids);
   const literal = new Set(json.added_tokens.map(({ id }) => id));
-  const cache = new Map<number, Uint8Array>();
+  const cache: Uint8Array[] = [];
+  // The library's types promise numbers, but a token it cannot find becomes null or undefined.
+  const encodeAny = (text: string, special: boolean): unknown[] =>
+    tokenizer.encode(text, { add_special_tokens: special }).ids;
+  const encodeBytes = byteEncoder(json, config, (text) => encodeAny(text, true));
 
   const bytes = (id: number): Uint8Array => {
-    const known = cache.get(id);
+    const known = cache[id];
     if (known !== undefined) return known;
     if (!Number.isSafeInteger(id) || id < 0) {
       throw new ResonantError("invalid_argument", `${id} is no token id`, { where: name });
     }
     const token = specialIds.has(id) ? undefined : vocabulary.get(id);
     const found = token === undefined ? new Uint8Array() : toText.bytes(token, literal.has(id));
-    cache.set(id, found);
+    cache[id] = found;
     return found;
   };
 
@@ -79,10 +85,10 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
     eosId,
     bytes,
     encode(text, { special = true } = {}) {
-      // The library's types promise numbers, but a token it cannot find becomes null or undefined.
-      const encoded: unknown[] = tokenizer.encode(text.replace(LONE_SURROGATE, "\ufffd"), {
-        add_special_tokens: special,
-      }).ids;
+      const wellFormed = text.toWellFormed();
+      const known = encodeBytes?.(wellFormed);
+      if (known) return known;
+      const encoded = encodeAny(wellFormed, special);
       if (encoded.every(isId)) return encoded;
       throw new ResonantError(
         "invalid_argument",
@@ -99,10 +105,11 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   };
 }
 
-const LONE_SURROGATE = /\p{Surrogate}/gu;
 const MODELS = ["BPE", "Unigram"];
 // Far above any vocabulary; an id beyond it is damage, not a token.
 const MAX_ID = 1 << 24;
+const MOST_WORDS = 32_768;
+const LONGEST_WORD = 64;
 const NAMED_SPECIALS = [
   "bos_token",
   "eos_token",
@@ -174,6 +181,20 @@ function tokensById(json: TokenizerJson, name: string): Map<number, string> {
   for (const { id, content } of json.added_tokens) byId.set(id, content);
   if (byId.size === 0) throw invalid(name, "the vocabulary is empty");
   return byId;
+}
+
+/** Keeps what words became: the library's own memory of them is slower, and holds fewer than a long text has. */
+function rememberWords(model: BPE): void {
+  const merge = model.bpe.bind(model);
+  const merged = new Map<string, string[]>();
+  model.bpe = (word) => {
+    const known = merged.get(word);
+    if (known !== undefined) return known;
+    const tokens = merge(word);
+    if (merged.size === MOST_WORDS) merged.clear();
+    if (word.length <= LONGEST_WORD) merged.set(word, tokens);
+    return tokens;
+  };
 }
 
 function findSpecialIds(json: TokenizerJson, config: Json, ids: ReadonlyMap<string, number>): Set<number> {

@@ -1,0 +1,146 @@
+import { readFileSync } from "node:fs";
+import { Tokenizer } from "@huggingface/tokenizers";
+import { describe, expect, it } from "vitest";
+import { mulberry32 } from "../test/gpu.ts";
+import { byteEncoder } from "./byte-encoder.ts";
+import { loadTokenizer } from "./tokenizer.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const readJson = (name: string): Json =>
+  JSON.parse(readFileSync(new URL(`../${name}`, import.meta.url), "utf8")) as Json;
+const bytesJson = readJson("test/fixtures/tokenizers/bytes/tokenizer.json");
+const bytesConfig = readJson("test/fixtures/tokenizers/bytes/tokenizer_config.json");
+const vocab = (bytesJson.model as { readonly vocab: Readonly<Record<string, number>> }).vocab;
+const withModel = (changed: Json): Json => ({
+  ...bytesJson,
+  model: { ...(bytesJson.model as object), ...changed },
+});
+const withAdded = (content: string): Json => ({
+  ...bytesJson,
+  added_tokens: [...(bytesJson.added_tokens as readonly Json[]), { id: 300, content, special: true }],
+});
+
+/** Bytes alone, each to its token, which need not be its own value. */
+const alone: readonly (readonly [string, Json, Json])[] = [
+  ["the fixtures'", bytesJson, bytesConfig],
+  [
+    "the default model's",
+    readJson("weights/shakespeare/tokenizer.json"),
+    readJson("weights/shakespeare/tokenizer_config.json"),
+  ],
+  [
+    "one with other ids",
+    withModel({ vocab: Object.fromEntries(Object.entries(vocab).map(([token, id]) => [token, 777 - id])) }),
+    {},
+  ],
+  ["one with a post-processor", { ...bytesJson, post_processor: { type: "ByteLevel" } }, {}],
+  [
+    "one that does not look for words",
+    { ...bytesJson, pre_tokenizer: { type: "ByteLevel", use_regex: false } },
+    {},
+  ],
+  ["one with an added letter", withAdded("e"), {}],
+  ["one with an added replacement character", withAdded("\ufffd"), {}],
+  ["one whose written space is an added token", withAdded("Ġ"), {}],
+  [
+    "one that has no token for some bytes",
+    withModel({ vocab: { ...vocab, a: 999 }, unk_token: "<|pad|>" }),
+    {},
+  ],
+];
+
+const { "\u0100": _, ...lacking } = vocab;
+const { y: __, ...noY } = vocab;
+const addsTheEnd = {
+  type: "TemplateProcessing",
+  single: [{ Sequence: { id: "A", type_id: 0 } }, { SpecialToken: { id: "<|endoftext|>", type_id: 0 } }],
+  pair: [],
+  special_tokens: { "<|endoftext|>": { id: "<|endoftext|>", ids: [256], tokens: ["<|endoftext|>"] } },
+};
+const others: readonly (readonly [string, Json, Json])[] = [
+  ["merges", withModel({ vocab: { ...vocab, th: 400 }, merges: ["t h"] }), {}],
+  ["words that need no merges", withModel({ vocab: { ...vocab, the: 400 }, ignore_merges: true }), {}],
+  ["unknown tokens that become one", withModel({ fuse_unk: true, unk_token: "a" }), {}],
+  ["a mark at a word's end", withModel({ end_of_word_suffix: "a" }), {}],
+  ["a normalizer", { ...bytesJson, normalizer: { type: "Lowercase" } }, {}],
+  ["a space in front", { ...bytesJson, pre_tokenizer: { type: "ByteLevel", add_prefix_space: true } }, {}],
+  ["an end that is added", { ...bytesJson, post_processor: addsTheEnd }, {}],
+  ["spaces taken out", bytesJson, { remove_space: true }],
+  ["capitals taken out", bytesJson, { do_lowercase_and_remove_accent: true }],
+  ["a byte left out", withModel({ vocab: lacking }), {}],
+  ["a letter left out", withModel({ vocab: noY }), {}],
+  ["added tokens of two bytes", withAdded("\u00a0"), {}],
+];
+
+const PARTS = [
+  "the",
+  " ",
+  "  \n",
+  "don't",
+  "Zürich\u00a0",
+  "日本語",
+  "🌊",
+  "👩‍👩‍👧",
+  "e\u0301",
+  "\ufffd",
+  "\ufeff",
+  "\u0000\u0080",
+  "\ud83c",
+  "\udf0a",
+  "<|endoftext|>",
+  "<|pad|",
+  "Ġ",
+  "\u{10ffff}",
+];
+
+/** Texts of some parts, and of random characters. */
+function texts(count: number): string[] {
+  const next = mulberry32(9);
+  const below = (bound: number): number => Math.floor(next() * bound);
+  return Array.from({ length: count }, () =>
+    Array.from({ length: below(12) }, () =>
+      next() < 0.8 ? PARTS[below(PARTS.length)]! : String.fromCodePoint(below(2 ** below(21))),
+    ).join(""),
+  );
+}
+
+/** What the library makes of a text by itself. */
+const library = (json: Json, config: Json) => {
+  const tokenizer = new Tokenizer(json, config);
+  return (text: string): readonly unknown[] => tokenizer.encode(text).ids;
+};
+
+describe("bytes to tokens by a table", () => {
+  it.each(alone)("has the library's ids: %s tokenizer", (_, json, config) => {
+    const encode = library(json, config);
+    const tokenizer = loadTokenizer(json, config, "it");
+    const byTable = byteEncoder(json, config, encode)!;
+    let told = 0;
+    for (const text of texts(3000)) {
+      const wellFormed = text.toWellFormed();
+      const ids = encode(wellFormed);
+      for (const special of [true, false]) {
+        expect(tokenizer.encode(text, { special }), JSON.stringify(text)).toEqual(ids);
+      }
+      const quick = byTable(wellFormed);
+      if (quick === undefined) continue;
+      told++;
+      expect(quick).toEqual(ids);
+    }
+    expect(told).toBeGreaterThan(500);
+  });
+
+  it("leaves a text with an added token to the library", () => {
+    const byTable = byteEncoder(bytesJson, bytesConfig, library(bytesJson, bytesConfig))!;
+    expect(byTable("a<|endoftext|")).toEqual([...new TextEncoder().encode("a<|endoftext|")]);
+    expect(byTable("a<|endoftext|>")).toBeUndefined();
+  });
+
+  it.each(others)("is not for a tokenizer with %s", (_, json, config) => {
+    const encode = library(json, config);
+    expect(byteEncoder(json, config, encode)).toBeUndefined();
+    const tokenizer = loadTokenizer(json, config, "it");
+    for (const text of texts(50)) expect(tokenizer.encode(text)).toEqual(encode(text.toWellFormed()));
+  });
+});
