@@ -16,30 +16,23 @@ export class TokenSpans {
   /** @param bytesOf a token's bytes; none for one that stands for no text, which lasts until the next that does */
   constructor(text: string, tokens: readonly number[], bytesOf: (token: number) => Uint8Array) {
     const bytes = new TextEncoder().encode(text);
-    this.floor = new Uint32Array(tokens.length + 1);
-    this.ceil = new Uint32Array(tokens.length + 1);
-    let [cursor, character, unit] = [0, 0, 0];
-    const mark = (index: number): void => {
-      while (character < cursor && character + widthOf(bytes[character]!) <= cursor) {
-        const width = widthOf(bytes[character]!);
+    const floor = bytePlaces(bytes, tokens, bytesOf);
+    const ceil = new Uint32Array(floor.length);
+    let [character, unit] = [0, 0];
+    for (let index = 0; index < floor.length; index++) {
+      const place = floor[index]!;
+      let width = 0;
+      while (character < place) {
+        width = widthOf(bytes[character]!);
+        if (character + width > place) break;
         character += width;
         unit += unitsOf(width);
       }
-      this.floor[index] = unit;
-      this.ceil[index] = character < cursor ? unit + unitsOf(widthOf(bytes[character]!)) : unit;
-    };
-    tokens.forEach((token, index) => {
-      const piece = bytesOf(token);
-      let length = piece.length;
-      if (length > 0 && !agrees(bytes, cursor, piece)) {
-        if (piece[0] === SPACE && agrees(bytes, cursor, piece.subarray(1))) length--;
-        else cursor = find(bytes, cursor, phraseAt(tokens, index, bytesOf)) ?? cursor;
-      }
-      mark(index);
-      cursor = Math.min(bytes.length, cursor + length);
-    });
-    cursor = bytes.length;
-    mark(tokens.length);
+      floor[index] = unit;
+      ceil[index] = character < place ? unit + unitsOf(width) : unit;
+    }
+    this.floor = floor;
+    this.ceil = ceil;
   }
 
   /** `[start, end)` of `length` tokens from `first` on, widened to whole characters. */
@@ -50,6 +43,28 @@ export class TokenSpans {
 }
 
 const SPACE = 0x20;
+
+/** Where tokens start in a text's bytes, and its end: `[tokens + 1]`. */
+function bytePlaces(
+  bytes: Uint8Array,
+  tokens: readonly number[],
+  bytesOf: (token: number) => Uint8Array,
+): Uint32Array {
+  const places = new Uint32Array(tokens.length + 1);
+  let cursor = 0;
+  for (let index = 0; index < tokens.length; index++) {
+    const piece = bytesOf(tokens[index]!);
+    let length = piece.length;
+    if (length > 0 && !agrees(bytes, cursor, piece)) {
+      if (piece[0] === SPACE && agrees(bytes, cursor, piece.subarray(1))) length--;
+      else cursor = find(bytes, cursor, phraseAt(tokens, index, bytesOf)) ?? cursor;
+    }
+    places[index] = cursor;
+    cursor = Math.min(bytes.length, cursor + length);
+  }
+  places[tokens.length] = bytes.length;
+  return places;
+}
 
 const widthOf = (lead: number): number => (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
 

@@ -37,6 +37,8 @@ const AGREEMENT = 1 / 8;
 const WIDER = 8;
 /** Pieces that show none become one, of at most so many. */
 const LONGEST = 16;
+/** Milliseconds of work after which the event loop turns: a turn may take as many as several pieces do. */
+const TURN = 8;
 /** Characters that show what a tokenizer puts around a text. */
 const SAMPLE = 256;
 
@@ -60,6 +62,8 @@ export class TokenStream {
   /** Where the last block ended. */
   #told = 0;
   #bytes = 0;
+  /** When the event loop last turned. */
+  #turned = performance.now();
 
   constructor(model: Encoder, text: TextSource, options: TokenStreamOptions = {}) {
     const { signal, piece = 65_536, overlap = 512 } = options;
@@ -76,7 +80,7 @@ export class TokenStream {
   }
 
   /**
-   * The tokens, once. The event loop turns between pieces.
+   * The tokens, once. The event loop turns now and then, between pieces.
    * @throws the signal's reason; what the text's iterator and the tokenizer throw
    */
   async *blocks(): AsyncGenerator<TokenBlock, void, undefined> {
@@ -157,7 +161,10 @@ export class TokenStream {
     }
     const piece = { tokens, spans: new TokenSpans(part, tokens, (token) => this.#model.tokenBytes(token)) };
     this.#bytes = Math.max(this.#bytes, 2 * text.length + bytesOf(piece) + (beside ? bytesOf(beside) : 0));
-    await macrotask();
+    if (performance.now() - this.#turned > TURN) {
+      await macrotask();
+      this.#turned = performance.now();
+    }
     this.#signal?.throwIfAborted();
     return piece;
   }
@@ -166,18 +173,21 @@ export class TokenStream {
   #block({ tokens, spans }: Piece, from: number, to: number): TokenBlock {
     const { text, offset } = this.#window;
     const { floor, ceil } = spans;
+    const count = to - from;
+    const block = {
+      tokens: new Uint32Array(count),
+      starts: new Float64Array(count),
+      ends: new Float64Array(count),
+    };
+    for (let i = 0; i < count; i++) {
+      const at = from + i;
+      block.tokens[i] = tokens[at]!;
+      block.starts[i] = offset + floor[at]!;
+      block.ends[i] = offset + Math.max(floor[at]!, ceil[at + 1]!);
+    }
     const start = this.#told;
     this.#told = offset + ceil[to]!;
-    return {
-      tokens: Uint32Array.from(tokens.slice(from, to)),
-      starts: Float64Array.from({ length: to - from }, (_, i) => offset + floor[from + i]!),
-      ends: Float64Array.from(
-        { length: to - from },
-        (_, i) => offset + Math.max(floor[from + i]!, ceil[from + i + 1]!),
-      ),
-      text: text.slice(start - offset, this.#told - offset),
-      offset: start,
-    };
+    return { ...block, text: text.slice(start - offset, this.#told - offset), offset: start };
   }
 }
 
