@@ -11,7 +11,7 @@ import {
 } from "../../bench/needle/data.ts";
 import { needlePlot } from "../../bench/needle/plot.ts";
 import { LEGEND, needleJson, needleTables } from "../../bench/needle/report.ts";
-import { resonantSearcher } from "../../bench/needle/resonant.ts";
+import { resonantSearchers } from "../../bench/needle/resonant.ts";
 import { loadRivals, textScript, tokenScript } from "../../bench/needle/rivals.ts";
 import { ResonantError } from "../../engine/errors.ts";
 import type { Model } from "../../engine/model.ts";
@@ -73,7 +73,7 @@ async function run(flags: Flags): Promise<void> {
   const progress = new Progress("searching", "thousand tokens × needles");
   try {
     const codec = codecOf(model);
-    const own = modes.map((mode) => resonantSearcher(model, mode));
+    const own = resonantSearchers(model, modes);
     const groups = await needleBenchmark({
       contests: [
         { source: randomTokens(codec), searchers: [...own, ...rivals(tokenScript)] },

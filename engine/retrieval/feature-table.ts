@@ -1,3 +1,4 @@
+import { planarWidth, toPlanar } from "../../kernels/memory-window/memory-window.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Weights } from "../weights.ts";
 import { tokenFeatures } from "./features.ts";
@@ -21,11 +22,11 @@ export const SILENCE = 0;
  * and ρ {@link CASE_SHARE}. Features are centred, for what all tokens share tells none from another; of length 1, for
  * frequent tokens' are up to four times as long as others'; and folded over letter case.
  *
- * A table on the GPU, `[slots, D]`, of the tokens that have occurred, filled as they do. Where it has no room for the
+ * A table on the GPU, `[slots, W]` (see `planarWidth`), of the tokens that have occurred, filled as they do. Where it has no room for the
  * whole vocabulary it is emptied when it is full, so that its size does not depend on what goes by.
  */
 export class FeatureTable {
-  /** `[slots, D]`. */
+  /** `[slots, W]`. */
   readonly buffer: GPUBuffer;
   /** Most different tokens at once. */
   readonly capacity: number;
@@ -42,12 +43,13 @@ export class FeatureTable {
   constructor(model: Pick<RetrievalModel, "gpu" | "weights" | "tokenizer">) {
     const { gpu, weights } = model;
     const { rows: vocabulary, columns: size } = weights.embed;
+    const width = planarWidth(size);
     this.#gpu = gpu;
     this.#weights = weights;
     this.#fold = caseFolding(model, vocabulary);
-    this.capacity = Math.max(1, Math.min(vocabulary, Math.floor(ROOM / (4 * size)) - 1));
+    this.capacity = Math.max(1, Math.min(vocabulary, Math.floor(ROOM / (4 * width)) - 1));
     this.most = this.capacity < vocabulary ? this.capacity : Number.POSITIVE_INFINITY;
-    this.buffer = gpu.storage("retrieval features", 4 * (this.capacity + 1) * size);
+    this.buffer = gpu.storage("retrieval features", 4 * (this.capacity + 1) * width);
   }
 
   /**
@@ -85,15 +87,16 @@ export class FeatureTable {
       missing.flatMap((token) => [token, this.#fold(token)]),
       signal,
     );
-    const size = mean.length;
-    const rows = new Float32Array(missing.length * size);
+    const width = planarWidth(mean.length);
+    const rows = new Float32Array(missing.length * width);
     missing.forEach((token, row) => {
       const own = unit(minus(features.get(token)!, mean));
       const lower = unit(minus(features.get(this.#fold(token))!, mean));
-      rows.set(unit(own.map((value, d) => (1 - CASE_SHARE) * lower[d]! + CASE_SHARE * value)), row * size);
+      const feature = unit(own.map((value, d) => (1 - CASE_SHARE) * lower[d]! + CASE_SHARE * value));
+      rows.set(toPlanar(feature), row * width);
     });
     const first = slots.size + 1;
-    this.#gpu.device.queue.writeBuffer(this.buffer, 4 * first * size, rows);
+    this.#gpu.device.queue.writeBuffer(this.buffer, 4 * first * width, rows);
     missing.forEach((token, row) => {
       slots.set(token, first + row);
     });

@@ -27,7 +27,7 @@ export async function tokenFeatures(
   const features = new Map<number, Float32Array>();
   const distinct = [...new Set(tokens)];
   const vocabulary = weights.embed.rows;
-  const bad = distinct.find((token) => !(token < vocabulary));
+  const bad = distinct.find((token) => !(token >= 0 && token < vocabulary));
   if (bad !== undefined) {
     throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`);
   }

@@ -5,14 +5,16 @@ import { type Peak, Peaks } from "./peaks.ts";
 /** What a context's scores for one cue come to: the best places, and how they stand out. Its size is fixed. */
 export class Ranking {
   readonly #length: number;
-  readonly #background = new Background();
+  readonly #background: Background;
   readonly #peaks: Peaks;
 
   /**
    * @param length tokens of the cue
+   * @param segments into which it is cut
    * @param capacity the most peaks kept
    */
-  constructor(length: number, capacity: number) {
+  constructor(length: number, segments: number, capacity: number) {
+    this.#background = new Background(segments);
     this.#length = length;
     this.#peaks = new Peaks(capacity);
   }

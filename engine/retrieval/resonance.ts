@@ -2,7 +2,7 @@ import type { Dispatch } from "../../kernels/kernel.ts";
 import { LAGS, lagAlignment } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { type Matrix, slicesOf } from "../../kernels/matrix.ts";
-import { fadeTable, memoryWindow } from "../../kernels/memory-window/memory-window.ts";
+import { fadeTable, memoryWindow, planarWidth } from "../../kernels/memory-window/memory-window.ts";
 import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Model } from "../model.ts";
@@ -51,6 +51,8 @@ export interface ResonanceOptions {
 export class Resonance {
   /** Tokens of the longest cue. */
   readonly longest: number;
+  /** Into how many segments each cue is cut. */
+  readonly segments: readonly number[];
   readonly #gpu: Gpu;
   readonly #features: FeatureTable;
   readonly #signal: AbortSignal | undefined;
@@ -79,7 +81,7 @@ export class Resonance {
     layout: Layout,
     signatures: Signatures,
   ) {
-    const { size, rows, ring, windows, slots, run } = layout;
+    const { width, rows, ring, windows, scales, slots, run } = layout;
     const { span, ends } = segments;
     const count = ends.flat().length;
     this.#gpu = gpu;
@@ -89,6 +91,7 @@ export class Resonance {
     this.#columns = cues.length * modes.length;
     this.#rows = rows;
     this.#ring = ring;
+    this.segments = ends.map((own) => own.length);
     this.#slots = slots;
     this.#run = run;
     this.longest = Math.max(...cues.map((cue) => cue.length));
@@ -103,7 +106,7 @@ export class Resonance {
       weight
         ? linear(host, run, {
             weight,
-            input: { buffer: windows, stride: 2 * size, offset: from },
+            input: { buffer: windows, stride: 2 * width, offset: from },
             output: { buffer: products, stride: 3 * count, offset: to },
             epilogue: "store",
           })
@@ -111,8 +114,8 @@ export class Resonance {
     this.#compare = [
       layout.window,
       ...product(signatures.pvm, 0, 0),
-      ...product(signatures.plm, size, count),
-      segmentCosine(host, count, ring, { rows: this.#ringRows, products, cosines }),
+      ...product(signatures.plm, width, count),
+      segmentCosine(host, count, ring, { rows: this.#ringRows, products, scales, cosines }),
     ];
     const first = ends.map((_, cue) => ends.slice(0, cue).flat().length);
     this.#align = lagAlignment(
@@ -141,8 +144,9 @@ export class Resonance {
     const segments = cutSegments(cues.map((cue) => cue.length));
     const count = segments.ends.flat().length;
     const { size } = weights.shape;
+    const width = planarWidth(size);
     const columns = cues.length * modes.length;
-    const bytes = 4 * (2 * size + 5 * count + 2 * columns + 1);
+    const bytes = 4 * (2 * width + 2 + 5 * count + 2 * columns + 1);
     const rows = Math.min(
       MOST_ROWS,
       features.most - segments.span,
@@ -151,20 +155,23 @@ export class Resonance {
     const longest = Math.max(...cues.map((cue) => cue.length));
     const scratch = new Scratch(gpu, "retrieval");
     try {
-      const windows = scratch.words("windows", rows * 2 * size);
+      const windows = scratch.words("windows", rows * 2 * width);
+      const scales = scratch.words("scales", rows * 2);
       const slots = scratch.words("slots", segments.span - 1 + rows);
       const layout: Layout = {
-        size,
+        width,
         rows,
         ring: rows + longest + 2 * LAGS,
         windows,
+        scales,
         slots,
         run: scratch.host.uniform("retrieval run", new Uint32Array(4)),
         window: memoryWindow(scratch.host, size, segments.span, {
           features: features.buffer,
           slots,
-          fades: scratch.upload("fades", fadeTable(fades, segments.span)),
+          fades: scratch.upload("fades", fadeTable(fades, size, segments.span)),
           windows,
+          scales,
         }),
       };
       const signatures = await readSignatures(gpu, features, scratch, layout, segments, options);
@@ -256,19 +263,22 @@ interface Submitted {
 
 /** What the windows of cues and contexts have in common. */
 interface Layout {
-  readonly size: number;
+  /** W, of `planarWidth`. */
+  readonly width: number;
   /** Tokens at once. */
   readonly rows: number;
   /** Rows of cosines that are kept. */
   readonly ring: number;
-  /** `[rows, 2, D]`. */
+  /** `[rows, 2, W]`. */
   readonly windows: GPUBuffer;
+  /** `[rows, 2]`. */
+  readonly scales: GPUBuffer;
   readonly slots: GPUBuffer;
   readonly run: GPUBuffer;
   readonly window: Dispatch;
 }
 
-/** What windows are multiplied with: `[segments, D]` and `[2 · segments, D]`, where a mode needs it. */
+/** What windows are multiplied with: `[segments, W]` and `[2 · segments, W]`, where a mode needs it. */
 interface Signatures {
   readonly pvm: Matrix | undefined;
   readonly plm: Matrix | undefined;
@@ -279,7 +289,7 @@ async function readSignatures(
   gpu: Gpu,
   features: FeatureTable,
   scratch: Scratch,
-  { size, rows, windows, slots, window }: Layout,
+  { width, rows, windows, scales, slots, window }: Layout,
   { span, ends }: Segments,
   { cues, modes, signal }: ResonanceOptions,
 ): Promise<Signatures> {
@@ -299,40 +309,45 @@ async function readSignatures(
           const encoder = gpu.device.createCommandEncoder();
           gpu.record(encoder, [window], { rows: count, length: count });
           gpu.device.queue.submit([encoder.finish()]);
-          return { values: gpu.readFloats(windows, 0, count * 2 * size) };
+          return {
+            values: gpu.readFloats(windows, 0, count * 2 * width),
+            lengths: gpu.readFloats(scales, 0, count * 2),
+          };
         },
         signal,
       );
-      const values = await found.values;
+      const [values, lengths] = await Promise.all([found.values, found.lengths]);
       for (const end of ends[cue]!) {
         if (end < start || end >= start + count) continue;
-        signatures.push(values.slice((end - start) * 2 * size, (end - start + 1) * 2 * size));
+        const row = 2 * (end - start);
+        const own = values.subarray(row * width, (row + 2) * width);
+        signatures.push(own.map((value, i) => value * lengths[row + Math.floor(i / width)]!));
       }
     }
   }
   const matrix = (label: string, parts: readonly Float32Array[]): Matrix => {
-    const columns = slicesOf(size) * 32;
+    const columns = slicesOf(width) * 32;
     const vectors = parts.flatMap((part) =>
-      Array.from({ length: part.length / size }, (_, i) => part.subarray(i * size, (i + 1) * size)),
+      Array.from({ length: part.length / width }, (_, i) => part.subarray(i * width, (i + 1) * width)),
     );
     const padded = new Float32Array(vectors.length * columns);
     vectors.forEach((vector, row) => {
       padded.set(vector, row * columns);
     });
-    return { buffer: scratch.upload(label, padded), rows: vectors.length, columns: size, format: "f32" };
+    return { buffer: scratch.upload(label, padded), rows: vectors.length, columns: width, format: "f32" };
   };
   const [pvm, plm] = [modes.some((mode) => mode !== "plm"), modes.some((mode) => mode !== "pvm")];
   return {
     pvm: pvm
       ? matrix(
           "segments of the vector memory",
-          signatures.map((both) => both.subarray(0, size)),
+          signatures.map((both) => both.subarray(0, width)),
         )
       : undefined,
     plm: plm
       ? matrix(
           "segments of the lattice",
-          signatures.map((both) => latticeRows(both.subarray(size))),
+          signatures.map((both) => latticeRows(both.subarray(width))),
         )
       : undefined,
   };

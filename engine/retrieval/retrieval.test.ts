@@ -5,7 +5,6 @@ import { refusal } from "../../weights/testing/fixtures.ts";
 import { loadTokenizer } from "../../weights/tokenizer.ts";
 import { Model } from "../model.ts";
 import { tokenFeatures } from "./features.ts";
-import { LatticeWindow, readDecay, signature, VectorWindow } from "./memory-window.ts";
 import {
   type Match,
   type RetrievalMode,
@@ -109,32 +108,26 @@ describe.each(each)("retrieval with the %s model, %s,", (_, mode, model) => {
     expect(median(bent)).toBeGreaterThan(Math.max(0.1, ...absent));
   });
 
-  it("gives each window the similarity that it has on its own, from empty memories", async () => {
-    const context = prose(5, 120);
-    const needle = "a few words";
-    const decay = await readDecay(gpu, model.weights);
-    const ids = (text: string): number[] => model.encode(text);
-    const features = await tokenFeatures(gpu, model.weights, ids(context + needle));
-    const us = (text: string): Float32Array[] => ids(text).map((id) => features.get(id)!);
-    const memories = [
-      ...(mode === "plm" ? [] : [() => new VectorWindow(decay.pvm, needle.length)]),
-      ...(mode === "pvm" ? [] : [() => new LatticeWindow(decay.plm!, needle.length)]),
+  it("finds a needle that is damaged, and where it stands", async () => {
+    const damages: readonly ((needle: string, at: number) => string)[] = [
+      (needle, at) => needle.slice(0, at) + needle.slice(at + 1),
+      (needle, at) => `${needle.slice(0, at)}x${needle.slice(at)}`,
+      (needle, at) => `${needle.slice(0, at)}${needle[at + 1]}${needle[at]}${needle.slice(at + 2)}`,
+      (needle) => needle.replace(/(...)./g, "$1#"),
+      (needle) => needle.toUpperCase(),
+      (needle) => needle.replaceAll(" ", "  "),
     ];
-    const similarityAt = (at: number): number =>
-      memories.reduce((sum, make) => {
-        const window = make();
-        signature(window, us(context.slice(at, at + needle.length)));
-        return sum + window.cosine(signature(make(), us(needle)));
-      }, 0) / memories.length;
-    const all = Array.from({ length: context.length - needle.length + 1 }, (_, at) => similarityAt(at));
-    const matches = await find(model, { context, needle, mode });
-    const plain = matches.filter(({ start, end }) => end - start === needle.length);
-    expect(plain.length).toBeGreaterThan(0);
-    for (const { position, similarity } of plain) {
-      // Either cue may have won; the one with a space has a window of its own.
-      if (Math.abs(similarity - all[position]!) > 1e-8) expect(similarity).toBeGreaterThan(all[position]!);
+    for (let seed = 1; seed <= 4; seed++) {
+      const context = prose(seed, 2000);
+      const at = 300 * seed;
+      const needle = context.slice(at, at + 40);
+      for (const damage of damages) {
+        const [match] = await find(model, { context, needle: damage(needle, 11 + seed), mode });
+        expect(Math.abs(match!.start - at)).toBeLessThanOrEqual(2);
+        expect(match!.similarity).toBeLessThan(1);
+        expect(match!.confidence).toBeGreaterThan(0.1);
+      }
     }
-    expect(matches[0]!.similarity).toBeGreaterThanOrEqual(Math.max(...all) - 1e-8);
   });
 });
 
@@ -380,7 +373,7 @@ describe("a token's feature", () => {
     model.runner.pool.give(slot);
   });
 
-  it("is computed once, and leaves streams and buffers alone", async () => {
+  it("is the same each time, and leaves streams and buffers alone", async () => {
     const model = await loadTiny(gpu);
     const stream = model.open();
     model.runner.step(stream.slot, 0, 65);
@@ -388,8 +381,8 @@ describe("a token's feature", () => {
     const before = gpu.bytes;
     const first = (await tokenFeatures(gpu, model.weights, [65, 66, 65])).get(65);
     const again = await tokenFeatures(gpu, model.weights, [65, 67]);
-    expect(again.get(65)).toBe(first);
-    expect([...again.keys()]).toEqual([65, 66, 67]);
+    expect(firstDifference(again.get(65)!, first!)).toBe(-1);
+    expect([...again.keys()]).toEqual([65, 67]);
     expect(gpu.bytes).toBe(before);
     expect(await model.save(stream)).toEqual(saved);
     stream.close();

@@ -34,7 +34,9 @@ export class Search {
     this.#resonance = resonance;
     this.#modes = modes.length;
     this.#capacity = capacity;
-    this.#rankings = cues.flatMap((cue) => modes.map(() => new Ranking(cue.length, capacity)));
+    this.#rankings = cues.flatMap((cue, index) =>
+      modes.map(() => new Ranking(cue.length, resonance.segments[index]!, capacity)),
+    );
   }
 
   /**

@@ -12,14 +12,21 @@ export interface Segments {
 }
 
 /**
- * Cuts cues into segments of equal length, which cover them; where the length does not divide a cue's, they overlap. The
- * shortest cue decides: it has 8 to 15 of them if it has 16 to 511 tokens, fewer if it is shorter, more if longer.
- * @param lengths tokens of each cue, at least 1
+ * Tokens of a segment, for cues of so many tokens: the shortest decides. It falls into 8 to 15 segments if it has 16 to 511
+ * tokens, into fewer if it has less and more if it has more.
  */
-export function cutSegments(lengths: readonly number[]): Segments {
+function spanOf(lengths: readonly number[]): number {
   const shortest = Math.min(...lengths);
   const power = 2 ** Math.floor(Math.log2(Math.max(1, shortest / SEGMENTS)));
-  const span = Math.min(shortest, Math.max(SHORTEST, Math.min(LONGEST, power)));
+  return Math.min(shortest, Math.max(SHORTEST, Math.min(LONGEST, power)));
+}
+
+/**
+ * Cuts cues into segments of equal length, which cover them; where the length does not divide a cue's, they overlap.
+ * @param lengths tokens of each cue, at least 1
+ * @param span tokens of a segment, at most the shortest cue's; by default as many as suit the shortest
+ */
+export function cutSegments(lengths: readonly number[], span = spanOf(lengths)): Segments {
   const ends = lengths.map((length) => {
     const count = Math.ceil(length / span);
     return Array.from(

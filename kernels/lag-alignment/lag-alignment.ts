@@ -4,7 +4,7 @@ import source from "./lag-alignment.wgsl";
 const kernel = { name: "lag-alignment", code: source };
 
 /** Most tokens by which a segment may lie from where it stands in its cue. */
-export const LAGS = 4;
+export const LAGS = 8;
 
 /** What a cosine loses for every token by which a segment's lag differs from that of the one before. */
 export const LAG_PENALTY = 0.1;
@@ -55,6 +55,6 @@ export function lagAlignment(
 
 /** A score's similarity in [−1, 1], and the lag δ of the cue's last segment. */
 export const readScore = (score: number): { similarity: number; lag: number } => ({
-  similarity: (score >>> 4) * SIMILARITY_STEP - 1,
-  lag: (score & 15) - LAGS,
+  similarity: (score >>> 5) * SIMILARITY_STEP - 1,
+  lag: (score & 31) - LAGS,
 });

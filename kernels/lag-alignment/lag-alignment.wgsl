@@ -6,7 +6,7 @@ override SEGMENTS: u32;
 override RING: u32;
 override PENALTY: f32;
 override MODES: u32;
-const LAGS = 4u;
+const LAGS = 8u;
 const PLACES = 2u * LAGS + 1u;
 const NEVER = -1e30;
 
@@ -63,7 +63,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
   }
   let similarity = clamp(best[lag] / f32(cue.y), -1.0, 1.0);
-  scores[id.y * positions.stride + position] = (u32(floor((similarity + 1.0) * 524288.0 + 0.5)) << 4u) | lag;
+  scores[id.y * positions.stride + position] = (u32(floor((similarity + 1.0) * 524288.0 + 0.5)) << 5u) | lag;
 }
 
 fn cosine(row: u32, segment: u32, weights: vec2f) -> f32 {

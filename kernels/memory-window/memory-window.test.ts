@@ -9,7 +9,7 @@ import {
   testGpu,
   untouched,
 } from "../../test/gpu.ts";
-import { fadeTable, memoryWindow, type PairFade } from "./memory-window.ts";
+import { fadeTable, memoryWindow, type PairFade, planarWidth, toPlanar } from "./memory-window.ts";
 import { memoryWindowReference } from "./reference.ts";
 
 const gpu = await testGpu();
@@ -21,7 +21,8 @@ const fadesOf = (size: number): PairFade[] => {
   );
   return Array.from(betas!, (beta, p) => {
     const angle = 4 * angles![p]!;
-    return { beta, re: moduli![p]! * Math.cos(angle), im: moduli![p]! * Math.sin(angle) };
+    const [re, im] = [moduli![p]! * Math.cos(angle), moduli![p]! * Math.sin(angle)];
+    return { beta, alpha: p % 5, re, im, drive: p % 7 };
   });
 };
 
@@ -33,17 +34,25 @@ async function run(
   span: number,
 ): Promise<Float32Array> {
   const rows = slots.length - span + 1;
-  const windows = poisoned(gpu, "windows", rows * 2 * size + 64);
+  const width = planarWidth(size);
+  const windows = poisoned(gpu, "windows", rows * 2 * width + 64);
+  const scales = poisoned(gpu, "scales", rows * 2 + 64);
+  const planar = new Float32Array(slotCount * width);
+  for (let slot = 0; slot < slotCount; slot++) {
+    planar.set(toPlanar(features.subarray(slot * size, (slot + 1) * size)), slot * width);
+  }
   const dispatch = memoryWindow(gpu, size, span, {
-    features: gpu.upload("features", features),
+    features: gpu.upload("features", planar),
     slots: gpu.upload("slots", slots),
-    fades: gpu.upload("fades", fadeTable(fadesOf(size), span)),
+    fades: gpu.upload("fades", fadeTable(fadesOf(size), size, span)),
     windows,
+    scales,
   });
   await runDispatches(gpu, [dispatch], { rows, length: rows });
-  const values = await gpu.readFloats(windows);
-  expect(untouched(values, rows * 2 * size)).toBe(true);
-  return values.subarray(0, rows * 2 * size);
+  const [values, lengths] = [await gpu.readFloats(windows), await gpu.readFloats(scales)];
+  expect(untouched(values, rows * 2 * width)).toBe(true);
+  expect(untouched(lengths, rows * 2)).toBe(true);
+  return values.subarray(0, rows * 2 * width).map((value, i) => value * lengths[Math.floor(i / width)]!);
 }
 
 describe("windowed states", () => {
@@ -64,20 +73,23 @@ describe("windowed states", () => {
       (_, i) => features[slots[Math.floor(i / size)]! * size + (i % size)]!,
     );
     const all = memoryWindowReference(u, fadesOf(size), size, span);
-    expect(
-      relativeError(await run(features, slots, size, span), all.subarray((span - 1) * 2 * size)),
-    ).toBeLessThan(2e-6);
+    const expected = Array.from({ length: 2 * rows }, (_, i) => {
+      const start = (2 * (span - 1) + i) * size;
+      return [...toPlanar(all.subarray(start, start + size))];
+    }).flat();
+    expect(relativeError(await run(features, slots, size, span), expected)).toBeLessThan(2e-6);
   });
 
   it("are the same bits wherever the same tokens stand", async () => {
     const [size, span] = [130, 5];
+    const width = planarWidth(size);
     const features = randomFloats(1, slotCount * size);
     const slots = randomIntegers(2, 60, slotCount);
     slots.copyWithin(40, 10, 10 + span);
     slots[40 + span] = (slots[10 + span]! + 1) % slotCount;
     const windows = await run(features, slots, size, span);
     const row = (last: number): Float32Array =>
-      windows.subarray((last - span + 1) * 2 * size, (last - span + 2) * 2 * size);
+      windows.subarray((last - span + 1) * 2 * width, (last - span + 2) * 2 * width);
     expect(firstDifference(row(40 + span - 1), row(10 + span - 1))).toBe(-1);
     expect(firstDifference(row(40 + span), row(10 + span))).not.toBe(-1);
   });

@@ -1,62 +1,58 @@
-// What the last SPAN tokens alone leave in both memories, w = gain ⊙ Σ_{i < SPAN} f^i ⊙ u_{t−i}, each scaled to length 1;
-// one that is zero stays zero. f is β, and λe^{iω} for the lattice. It depends on those tokens only, bit for bit.
-// One workgroup a row.
-override D: u32;
-override PAIRS: u32; // ⌈D / 2⌉
+// What the last SPAN tokens alone leave in both memories, w = gain ⊙ Σ_{i < SPAN} f^i ⊙ u_{t−i}, and one over its length,
+// 0 for one that is zero. f is β, and λe^{iω} for the lattice. It depends on those tokens only, bit for bit.
+// Vectors lie as QUADS vec4s of the pairs' first elements, then of their second ones. One workgroup a row.
+override QUADS: u32;
 override SPAN: u32;
 
 struct Fade {
-  factor: vec4f, // β, Re λe^{iω}, Im λe^{iω}, unused
-  gain: vec4f, // PVM's, PLM's, unused
+  beta: vec4f,
+  re: vec4f, // λe^{iω}
+  im: vec4f,
+  pvm_gain: vec4f,
+  plm_gain: vec4f,
 }
 
-@group(0) @binding(0) var<storage, read> features: array<f32>; // [slots, D]
+@group(0) @binding(0) var<storage, read> features: array<vec4f>; // [slots, 2, QUADS]
 @group(0) @binding(1) var<storage, read> slots: array<u32>; // [SPAN − 1 + rows]: where each token's feature is
-@group(0) @binding(2) var<storage, read> fades: array<Fade>; // [PAIRS]
-@group(0) @binding(3) var<storage, read_write> windows: array<f32>; // [rows, 2, D]: PVM's, PLM's
+@group(0) @binding(2) var<storage, read> fades: array<Fade>; // [QUADS]
+@group(0) @binding(3) var<storage, read_write> windows: array<vec4f>; // [rows, 2, 2, QUADS]: PVM's, PLM's
+@group(0) @binding(4) var<storage, read_write> scales: array<vec2f>; // [rows]: PVM's, PLM's
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
-  let base = row * 2u * D;
+  let base = row * 4u * QUADS;
   var squares = vec2f();
-  for (var p = lane; p < PAIRS; p += WORKGROUP) {
-    let whole = pair_is_whole(p, D);
-    let first = pair_first(p, D);
-    let fade = fades[p];
-    var m = vec2f();
-    var z = vec2f();
+  for (var q = lane; q < QUADS; q += WORKGROUP) {
+    let fade = fades[q];
+    var m_re = vec4f();
+    var m_im = vec4f();
+    var z_re = vec4f();
+    var z_im = vec4f();
     for (var i = 0u; i < SPAN; i++) {
-      let feature = slots[row + i] * D;
-      let u = vec2f(features[feature + first], select(0.0, features[feature + p + select(0u, D / 2u, whole)], whole));
-      m = fma(vec2f(fade.factor.x), m, u);
-      z = vec2f(
-        fma(fade.factor.y, z.x, fma(-fade.factor.z, z.y, u.x)),
-        fma(fade.factor.y, z.y, fma(fade.factor.z, z.x, u.y)),
-      );
+      let feature = slots[row + i] * 2u * QUADS + q;
+      let u_re = features[feature];
+      let u_im = features[feature + QUADS];
+      m_re = fma(fade.beta, m_re, u_re);
+      m_im = fma(fade.beta, m_im, u_im);
+      let re = fma(fade.re, z_re, fma(-fade.im, z_im, u_re));
+      z_im = fma(fade.re, z_im, fma(fade.im, z_re, u_im));
+      z_re = re;
     }
-    m *= fade.gain.x;
-    z *= select(0.0, fade.gain.y, whole); // an odd D's last element is in no pair
-    squares += vec2f(dot(m, m), dot(z, z));
-    windows[base + first] = m.x;
-    windows[base + D + first] = z.x;
-    if (whole) {
-      windows[base + p + D / 2u] = m.y;
-      windows[base + D + p + D / 2u] = z.y;
-    }
+    m_re *= fade.pvm_gain;
+    m_im *= fade.pvm_gain;
+    z_re *= fade.plm_gain;
+    z_im *= fade.plm_gain;
+    squares += vec2f(dot(m_re, m_re) + dot(m_im, m_im), dot(z_re, z_re) + dot(z_im, z_im));
+    windows[base + q] = m_re;
+    windows[base + QUADS + q] = m_im;
+    windows[base + 2u * QUADS + q] = z_re;
+    windows[base + 3u * QUADS + q] = z_im;
   }
-  let scale = vec2f(
-    one_over(sqrt(workgroup_sum(squares.x, lane))),
-    one_over(sqrt(workgroup_sum(squares.y, lane))),
-  );
-  for (var p = lane; p < PAIRS; p += WORKGROUP) {
-    let first = pair_first(p, D);
-    windows[base + first] *= scale.x;
-    windows[base + D + first] *= scale.y;
-    if (pair_is_whole(p, D)) {
-      windows[base + p + D / 2u] *= scale.x;
-      windows[base + D + p + D / 2u] *= scale.y;
-    }
+  let pvm = workgroup_sum(squares.x, lane);
+  let plm = workgroup_sum(squares.y, lane);
+  if (lane == 0u) {
+    scales[row] = vec2f(one_over(sqrt(pvm)), one_over(sqrt(plm)));
   }
 }
 

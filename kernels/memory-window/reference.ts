@@ -17,12 +17,13 @@ export function memoryWindowReference(
   const out = new Float64Array(2 * u.length);
   for (let memory = 0; memory < 2; memory++) {
     const states = new Float64Array(u.length);
-    fades.forEach(({ beta, re, im }, pair) => {
+    fades.forEach(({ beta, alpha, re, im, drive }, pair) => {
       const [fRe, fIm] = memory === 0 ? [beta, 0] : [re, im];
       const [modulus, angle] = [Math.hypot(fRe, fIm), Math.atan2(fIm, fRe)];
       const fade = modulus ** span;
       const [kRe, kIm] = [fade * Math.cos(span * angle), fade * Math.sin(span * angle)];
-      const gain = memory === 1 && pair === half ? 0 : gainOf(modulus, span);
+      const given = memory === 0 ? alpha : pair === half ? 0 : drive;
+      const gain = gainOf(modulus, given, span);
       const [first, second] = pair < half ? [pair, pair + half] : [size - 1, undefined];
       const at = (t: number): [number, number] =>
         t < 0 ? [0, 0] : [states[t * size + first]!, second === undefined ? 0 : states[t * size + second]!];
@@ -43,7 +44,8 @@ export function memoryWindowReference(
   for (let base = 0; base < out.length; base += size) {
     const row = out.subarray(base, base + size);
     const length = Math.hypot(...row);
-    if (length > 0) row.set(row.map((value) => value / length));
+    // The difference leaves rounding where the window is zero.
+    row.set(row.map((value) => (length > 1e-12 ? value / length : 0)));
   }
   return out;
 }

@@ -23,6 +23,7 @@ it.each([
   "cosines of %i segments, D %i, agree with the reference: %i rows on a ring of %i",
   async (segments, size, rows, ring) => {
     const windows = randomFloats(1, rows * 2 * size);
+    const scales = randomFloats(3, rows * 2, 0.5, 2);
     const all = randomFloats(2, segments * 2 * size);
     const part = (values: Float32Array, index: number): Float32Array =>
       values.subarray(index * size, (index + 1) * size);
@@ -53,6 +54,7 @@ it.each([
         segmentCosine(gpu, segments, ring, {
           rows: gpu.uniform("rows", Uint32Array.of(rows, first, 0, 0)),
           products,
+          scales: gpu.upload("scales", scales),
           cosines,
         }),
       ],
@@ -67,7 +69,9 @@ it.each([
     for (let row = 0; row < rows; row++) {
       const window = windows.subarray(row * 2 * size, (row + 1) * 2 * size);
       const expected = Array.from({ length: segments }, (_, s) =>
-        segmentCosineReference(window, all.subarray(s * 2 * size, (s + 1) * 2 * size)),
+        segmentCosineReference(window, all.subarray(s * 2 * size, (s + 1) * 2 * size)).map(
+          (cosine, memory) => cosine * scales[2 * row + memory]!,
+        ),
       ).flat();
       expect(relativeError(place(row), expected)).toBeLessThan(3e-6);
     }

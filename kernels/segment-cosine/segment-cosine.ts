@@ -8,11 +8,13 @@ export interface SegmentCosineBuffers {
   readonly rows: GPUBuffer;
   /** `[rows, 3 · segments]`: products with the vector memory's segments, then with each of the lattice's two rows. */
   readonly products: GPUBuffer;
+  /** `[rows, 2]`: one over the length of each window, PVM's and PLM's. */
+  readonly scales: GPUBuffer;
   /** `[ring, segments, 2]`, as many rows of it written: PVM's, PLM's. */
   readonly cosines: GPUBuffer;
 }
 
-/** Cosines of windows and segments, both of length 1, from their products; of the lattice the complex one's modulus. */
+/** Cosines of windows with segments of length 1 from their products; of the lattice the complex one's modulus. */
 export function segmentCosine(
   host: KernelHost,
   segments: number,
@@ -23,7 +25,7 @@ export function segmentCosine(
     host,
     kernel,
     { SEGMENTS: segments, RING: ring },
-    [buffers.rows, buffers.products, buffers.cosines],
+    [buffers.rows, buffers.products, buffers.scales, buffers.cosines],
     ({ rows }) => [ceilDivide(segments, 64), rows],
   );
 }

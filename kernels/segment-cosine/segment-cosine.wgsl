@@ -1,4 +1,4 @@
-// The cosine of each window with each segment of the cues, from products of vectors of length 1: the vector memory's as
+// The cosine of each window with each segment of the cues, from products with segments of length 1: the vector memory's as
 // it is, the lattice's as the modulus of the complex one. One thread a row and segment; rows go round a ring.
 override SEGMENTS: u32;
 override RING: u32;
@@ -10,7 +10,8 @@ struct Rows {
 
 @group(0) @binding(0) var<uniform> rows: Rows;
 @group(0) @binding(1) var<storage, read> products: array<f32>; // [rows, 3 · SEGMENTS]: PVM's, then PLM's re and im in turn
-@group(0) @binding(2) var<storage, read_write> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's
+@group(0) @binding(2) var<storage, read> scales: array<vec2f>; // [rows]: one over the lengths of the windows
+@group(0) @binding(3) var<storage, read_write> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -21,5 +22,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let base = row * 3u * SEGMENTS;
   let lattice = vec2f(products[base + SEGMENTS + 2u * segment], products[base + SEGMENTS + 2u * segment + 1u]);
-  cosines[(rows.first + row) % RING * SEGMENTS + segment] = vec2f(products[base + segment], length(lattice));
+  cosines[(rows.first + row) % RING * SEGMENTS + segment] = vec2f(products[base + segment], length(lattice)) * scales[row];
 }
