@@ -107,7 +107,7 @@ export async function onStream<T>(model: Model, use: (stream: Stream) => Promise
 }
 
 /** The median of each case's rounds, one round of every case after another; the first round warms up and is not counted. */
-async function inTurns(
+export async function inTurns(
   cases: readonly (() => Promise<number>)[],
   rounds: number,
   onProgress: DecodeBenchOptions["onProgress"],

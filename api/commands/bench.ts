@@ -2,7 +2,9 @@ import { spawnSync } from "node:child_process";
 import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
 import { decodeBench } from "../../bench/decode.ts";
 import { type LoadFigures, loadBench } from "../../bench/load.ts";
+import { retrievalBench } from "../../bench/retrieve.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
+import type { RetrievalMode } from "../../engine/retrieval/resonance.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { resolveModel } from "../../weights/hub/model.ts";
 import { jsonOption, type ModelFlags, numberIn, openGpu, openModel, withModel } from "../options.ts";
@@ -11,6 +13,7 @@ import { Progress, print, printJson, table } from "../terminal.ts";
 interface Flags extends ModelFlags {
   readonly quick?: boolean;
   readonly load?: boolean;
+  readonly retrieval?: RetrievalMode;
   readonly formats?: readonly WeightFormat[];
   readonly prompt: number;
   readonly tokens: number;
@@ -21,6 +24,14 @@ interface Flags extends ModelFlags {
 export function benchCommand(): Command {
   return withModel(new Subcommand("bench").description("Measure decoding and prompts on this machine."))
     .option("--quick", "fewer and shorter rounds")
+    .addOption(
+      new Option(
+        "--retrieval [mode]",
+        "measure a search for a needle in 8,192 and in 1,048,576 tokens instead",
+      )
+        .choices(["pvm", "plm", "hybrid"])
+        .preset("hybrid"),
+    )
     .option("--load", "measure loading, its memory, and one short run instead")
     .addOption(
       new Option("--formats <formats>", "with --load: weight formats, f32,f16 …").argParser(readFormats),
@@ -28,7 +39,7 @@ export function benchCommand(): Command {
     .option("--prompt <n>", "with --load: tokens of the prompt", numberIn(2, 65536, true), 32)
     .option("--tokens <n>", "with --load: tokens decoded", numberIn(1, 65536, true), 8)
     .addOption(jsonOption())
-    .action((flags: Flags) => (flags.load ? benchLoad(flags) : benchDecode(flags)));
+    .action((flags: Flags) => (flags.load ? benchLoad(flags) : benchRun(flags)));
 }
 
 function readFormats(text: string): WeightFormat[] {
@@ -39,25 +50,40 @@ function readFormats(text: string): WeightFormat[] {
   });
 }
 
-async function benchDecode(flags: Flags): Promise<void> {
+async function benchRun(flags: Flags): Promise<void> {
   const model = await openModel(flags);
   const progress = new Progress("measuring", "timings");
   try {
-    const rows = await decodeBench(model, {
-      ...(flags.quick ? { tokens: 32, prompt: 256, rounds: 1 } : { tokens: 128, prompt: 2048, rounds: 3 }),
-      onProgress: (done, total) => progress.update(done, total),
-    });
+    const onProgress = (done: number, total: number): void => progress.update(done, total);
+    const rows = flags.retrieval
+      ? await retrievalBench(model, {
+          mode: flags.retrieval,
+          ...(flags.quick
+            ? { lengths: [8192, 65_536], needle: 48, rounds: 1 }
+            : { lengths: [8192, 2 ** 20], needle: 48, rounds: 3 }),
+          onProgress,
+        })
+      : await decodeBench(model, {
+          ...(flags.quick
+            ? { tokens: 32, prompt: 256, rounds: 1 }
+            : { tokens: 128, prompt: 2048, rounds: 3 }),
+          onProgress,
+        });
     progress.stop();
     const about = { adapter: model.gpu.name, model: model.name, format: model.format };
     if (flags.json) return await printJson({ ...about, date: new Date().toISOString(), rows });
     await print(`${about.model} in ${about.format} on ${about.adapter}\n\n`);
-    await print(
-      table(rows.map(({ name, value, unit }) => [name, value.toPrecision(4).replace(/\.0+$/, ""), unit])),
-    );
+    await print(table(rows.map(({ name, value, unit }) => [name, readable(value), unit])));
   } finally {
     progress.stop();
   }
 }
+
+/** Four digits; whole numbers whole. */
+const readable = (value: number): string =>
+  (Number.isInteger(value) ? value : Number(value.toPrecision(4))).toLocaleString("en", {
+    maximumFractionDigits: 6,
+  });
 
 interface LoadReport {
   readonly adapter: string;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { readScore, SIMILARITY_STEP } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { randomIntegers, testGpu } from "../../test/gpu.ts";
-import { loadDefault, loadTiny } from "../../test/models.ts";
+import { fixturePath, loadDefault, loadTiny } from "../../test/models.ts";
 import { refusal } from "../../weights/testing/fixtures.ts";
-import type { Model } from "../model.ts";
+import { Model } from "../model.ts";
+import { openModelFolder } from "../platform/node/files.ts";
 import { readFades } from "./decay.ts";
 import { featuresOf } from "./feature-table.ts";
 import { tokenFeatures } from "./features.ts";
@@ -150,6 +151,27 @@ describe("resonance", () => {
       expect(search.peaks(mode).map(({ peak }) => peak.position)).not.toContain(300);
     });
     search.close();
+  });
+
+  it("searches with a base model's first adapter, which has a vector memory alone", async () => {
+    const files = await openModelFolder(
+      fixturePath("base-models/neox-parallel"),
+      fixturePath("checkpoints/adapters_d32_zip.pt"),
+    );
+    const model = await Model.load(gpu, files);
+    const context = randomIntegers(8, 3000, model.config.vocabulary);
+    const cue = [...context.subarray(2000, 2040)];
+    const damaged = [...cue.slice(0, 11), 1, ...cue.slice(12, 25), ...cue.slice(26)];
+    const columns = await resonate(model, context, { cues: [cue, damaged], modes: ["pvm"] });
+    expect(columns[0]!.flatMap(({ similarity }, p) => (similarity === 1 ? [p] : []))).toEqual([2000]);
+    const best = columns[1]!.reduce(
+      (top, { similarity }, p, all) => (similarity > all[top]!.similarity ? p : top),
+      0,
+    );
+    expect([best, columns[1]![best]!.lag]).toEqual([2000, 1]);
+    const search = Search.open(model, { cues: [cue], modes: ["hybrid"], capacity: 1 });
+    expect(await refusal(search)).toMatchObject({ where: "retrieval_mode" });
+    await files.close();
   });
 
   it("holds the same bytes whatever goes by, and gives them back", async () => {
