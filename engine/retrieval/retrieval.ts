@@ -25,6 +25,8 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** UTF-16 units of what stands before and after each match, to be told with it; default 0: nothing is told. */
   readonly around?: number | undefined;
+  /** Hand out the context's tokens, which takes 4 bytes for each; default false. */
+  readonly keepTokens?: boolean | undefined;
   /** Told of the tokens and UTF-16 units searched so far. */
   readonly onProgress?: ((tokens: number, characters: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,7 +45,14 @@ export interface Retrieval {
   readonly matches: readonly Match[];
   /** Tokens of the context. */
   readonly tokens: number;
-  /** The most bytes that it worked in at a time: numbers and text, but for what the model keeps (features of tokens). */
+  /** The tokens that the best match resembles: the needle's or query's, or those of it with a space before it or without. */
+  readonly cue: readonly number[];
+  /** The context's, where they were to be kept. */
+  readonly contextTokens?: Uint32Array;
+  /**
+   * The most bytes that it worked in at a time: numbers and text, but for what the model keeps (features of tokens) and
+   * tokens that are handed out.
+   */
   readonly workingBytes: number;
 }
 
@@ -90,16 +99,18 @@ async function scan(
   model: RetrievalModel,
   search: Search,
   cues: readonly Cue[],
-  { context, topK, around = 0, onProgress, signal }: RetrieveOptions,
+  { context, topK, around = 0, keepTokens = false, onProgress, signal }: RetrieveOptions,
 ): Promise<Retrieval> {
   const stream = new TokenStream(model, context, { signal });
   const places = new Places(search.reach, around);
   const ranked = () => search.peaks().map((hit) => ({ ...hit, spaced: cues[hit.cue]!.spaced }));
+  const kept: Uint32Array[] = [];
   let [tokens, characters, most] = [0, 0, 0];
   for await (const block of stream.blocks()) {
     places.push(block);
     await search.push(block.tokens);
     places.note(ranked());
+    if (keepTokens) kept.push(block.tokens);
     tokens += block.tokens.length;
     characters = block.offset + block.text.length;
     most = Math.max(most, search.bytes + places.bytes);
@@ -109,12 +120,30 @@ async function scan(
   await search.finish();
   const hits = ranked();
   places.note(hits);
-  const matches = hits.flatMap(({ peak, cue, spaced }): Match[] => {
+  const found = hits.flatMap(({ peak, cue, spaced }) => {
     const place = places.at(peak, spaced);
     const { similarity } = peak;
-    return place ? [{ ...place, similarity, confidence: search.ranking(cue).confidence(similarity) }] : [];
+    if (!place) return [];
+    const confidence = search.ranking(cue).confidence(similarity);
+    return [{ cue, match: { ...place, similarity, confidence } satisfies Match }];
   });
-  return { matches: matches.slice(0, topK), tokens, workingBytes: most + stream.bytes };
+  return {
+    matches: found.slice(0, topK).map(({ match }) => match),
+    tokens,
+    cue: cues[found[0]!.cue]!.tokens,
+    ...(keepTokens ? { contextTokens: joined(kept, tokens) } : {}),
+    workingBytes: most + stream.bytes,
+  };
+}
+
+function joined(parts: readonly Uint32Array[], length: number): Uint32Array {
+  const whole = new Uint32Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 const NO_TOKENS = "holds nothing this tokenizer has a token for";
