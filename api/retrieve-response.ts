@@ -1,4 +1,9 @@
-import type { Match } from "../engine/retrieval/retrieval.ts";
+import {
+  type RetrievalDiagnostics,
+  type RetrievalDiagnosticsOptions,
+  retrievalDiagnostics,
+} from "../engine/diagnostics/retrieval-diagnostics.ts";
+import type { Match, Retrieval, RetrievalMode, RetrievalModel } from "../engine/retrieval/retrieval.ts";
 import type { RetrieveResponse } from "./schemas/retrieve.ts";
 
 /** What of a request the answer depends on. */
@@ -9,10 +14,45 @@ export interface RetrieveAsked {
   readonly return_similarity_scores: boolean;
 }
 
-/** `POST /v1/retrieve`'s answer, and `resonant retrieve --json`'s, but for what is measured beside it. */
+/** What of a request decides what is measured. */
+export interface MeasuresAsked {
+  readonly return_phase_metrics: boolean;
+  readonly return_memory_stats: boolean;
+}
+
+/** Whether a retrieval must keep the context's tokens, for {@link measureRetrieval}. */
+export const measures = (asked: MeasuresAsked): boolean =>
+  asked.return_phase_metrics || asked.return_memory_stats;
+
+/**
+ * What is asked for of a retrieval's diagnostics.
+ * @param retrieval with the context's tokens, if {@link measures} says so
+ */
+export async function measureRetrieval(
+  model: RetrievalModel,
+  asked: MeasuresAsked,
+  { matches, cue, contextTokens, workingBytes }: Retrieval,
+  options: { readonly mode: RetrievalMode } & Pick<RetrievalDiagnosticsOptions, "signal" | "onProgress">,
+): Promise<Partial<RetrievalDiagnostics>> {
+  if (!contextTokens || !measures(asked)) return {};
+  const { phase_metrics, memory_stats } = await retrievalDiagnostics(model, {
+    ...options,
+    tokens: contextTokens,
+    cue,
+    position: matches[0]!.position,
+    memoryBytes: workingBytes,
+  });
+  return {
+    ...(asked.return_phase_metrics ? { phase_metrics } : {}),
+    ...(asked.return_memory_stats ? { memory_stats } : {}),
+  };
+}
+
+/** `POST /v1/retrieve`'s answer, and `resonant retrieve --json`'s. */
 export function retrieveAnswer(
   asked: RetrieveAsked,
   matches: readonly Match[],
+  measured: Partial<RetrievalDiagnostics>,
   milliseconds: number,
 ): RetrieveResponse {
   return {
@@ -25,5 +65,6 @@ export function retrieveAnswer(
     needle: asked.needle,
     retrieval_mode: asked.retrieval_mode,
     timing_ms: milliseconds,
+    ...measured,
   };
 }

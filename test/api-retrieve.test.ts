@@ -4,6 +4,7 @@ import { retrieveResponse } from "../api/schemas/retrieve.ts";
 import { retrievalDiagnostics } from "../engine/diagnostics/retrieval-diagnostics.ts";
 import { Model } from "../engine/model.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";
+import { retrieve as search } from "../engine/retrieval/retrieval.ts";
 import { testGpu } from "./gpu.ts";
 import { byteTokenizer, fixturePath, loadTiny } from "./models.ts";
 import { post, startServer, type TestServer } from "./server.ts";
@@ -49,13 +50,16 @@ describe("/v1/retrieve", () => {
       const { status, body } = await retrieve({ ...WANTED, retrieval_mode: mode });
       expect(status).toBe(200);
       const { phase_metrics, memory_stats } = v.parse(retrieveResponse, body);
+      const { workingBytes } = await search(model, { ...BODY, mode, topK: 5 });
       const expected = await retrievalDiagnostics(model, {
         tokens: model.encode(BODY.context),
         cue: model.encode(BODY.needle),
         position: BODY.context.indexOf(BODY.needle),
         mode,
+        memoryBytes: workingBytes,
       });
       expect({ phase_metrics, memory_stats }).toEqual(expected);
+      expect(memory_stats!.total_memory_kb).toBeGreaterThan(BODY.context.length / 1024);
       expect(phase_metrics!.curvature.curv_traj_len).toBe(BODY.context.length + BODY.needle.length);
       for (const share of [phase_metrics!.phase_coherence, phase_metrics!.plm_coherence]) {
         expect(share).toBeGreaterThan(0);
@@ -68,6 +72,17 @@ describe("/v1/retrieve", () => {
     const other = await retrieve({ ...WANTED, needle: "nothing", query: BODY.needle });
     const { phase_metrics, memory_stats } = (await retrieve(WANTED)).body;
     expect(other.body).toMatchObject({ phase_metrics, memory_stats });
+  });
+
+  it("measures with the cue that was found: with the space that was put before it or taken off, or as it is", async () => {
+    const length = async (context: string, needle: string): Promise<number> => {
+      const { body } = await retrieve({ return_phase_metrics: true, context, needle });
+      expect(body.matches[0].similarity).toBeCloseTo(1, 5);
+      return body.phase_metrics.curvature.curv_traj_len - context.length;
+    };
+    expect(await length("some oscillators drift", "drift")).toBe(5);
+    expect(await length("some oscillators drift", " drift")).toBe(6);
+    expect(await length("some oscillators (drift)", " drift")).toBe(5);
   });
 
   it("refuses and names flags that are none", async () => {

@@ -69,6 +69,8 @@ describe("resonant retrieve", () => {
     const server = await startServer(model);
     const request = { context: TEXT, needle: NEEDLE, retrieval_mode: "hybrid", top_k: 3 };
     const { body } = await post(`${server.url}/v1/retrieve`, request);
+    const wanted = { return_phase_metrics: true, return_memory_stats: true };
+    const measured = (await post(`${server.url}/v1/retrieve`, { ...request, ...wanted })).body;
     await server.stop();
     await files.close();
     expect(body.matches[0]).toMatchObject({ text: NEEDLE, similarity: 1, confidence: 1 });
@@ -86,6 +88,19 @@ describe("resonant retrieve", () => {
       expect(ended).toMatchObject({ code: 0, err: "" });
       expect(JSON.parse(ended.out)).toEqual({ ...body, timing_ms: expect.any(Number) });
     }
+    const phases = await retrieve([...args, "--phase-metrics"], [TEXT]);
+    expect(JSON.parse(phases.out)).toEqual({
+      ...body,
+      timing_ms: expect.any(Number),
+      phase_metrics: measured.phase_metrics,
+    });
+    const memories = await retrieve([...args, "--memory-stats", "--file", at("text")]);
+    expect(JSON.parse(memories.out)).toEqual({
+      ...body,
+      timing_ms: expect.any(Number),
+      // A file is read in chunks.
+      memory_stats: { ...measured.memory_stats, total_memory_kb: expect.any(Number) },
+    });
   });
 
   it("shows people each match within its line's text, and nothing that moves a cursor", async () => {
@@ -100,6 +115,30 @@ describe("resonant retrieve", () => {
     expect(lines[3]).toMatch(/^2 +0\.\d{4} +0\.\d{3} +\d+ +\d$/);
     expect(lines[5]).toMatch(/^\d+ tokens searched, \d+ a second, .+$/);
     expect(lines.slice(6)).toEqual([""]);
+  });
+
+  it("tells people what it measured, by the names of the API's fields", async () => {
+    const args = ["-m", tiny, NEEDLE, "--top-k", "1", "--phase-metrics", "--memory-stats"];
+    const { code, out, err } = await retrieve(args, [TEXT]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const figures = out.split("\n").filter((line) => /^(pvm|plm|phase|curv|total)_/.test(line));
+    expect(figures.map((line) => line.split(/ +/)[0])).toEqual([
+      "phase_coherence",
+      "plm_coherence",
+      "curv_peak_at_needle",
+      "curv_peak_before_needle",
+      "curv_traj_len",
+      "curv_peak_idx",
+      "curv_peak_offset_from_retrieval",
+      "curv_peak_at_needle_binary",
+      "curv_pre_peak_fraction",
+      "curv_entropy",
+      "pvm_mem_norm",
+      "pvm_gate_strength",
+      "plm_coherence",
+      "total_memory_kb",
+    ]);
+    for (const line of figures) expect(line).toMatch(/^\w+ +(none|-?\d+(\.\d+)?)$/);
   });
 
   it("looks for a query in the needle's place, and says in words where nothing is likely to be it", async () => {

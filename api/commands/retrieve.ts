@@ -1,15 +1,17 @@
 import { SingleBar } from "cli-progress";
 import { type Command, Option, Command as Subcommand } from "commander";
+import type { RetrievalDiagnostics } from "../../engine/diagnostics/retrieval-diagnostics.ts";
 import { ResonantError } from "../../engine/errors.ts";
 import type { Model } from "../../engine/platform/node/index.ts";
 import {
   type Match,
+  type Retrieval,
   type RetrievalMode,
   retrieve,
   type TextSource,
 } from "../../engine/retrieval/retrieval.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
-import { retrieveAnswer } from "../retrieve-response.ts";
+import { type MeasuresAsked, measureRetrieval, measures, retrieveAnswer } from "../retrieve-response.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
 import { fileChunks, streamChunks, type TextChunks } from "../text-chunks.ts";
 
@@ -19,6 +21,8 @@ interface Flags extends ModelFlags {
   readonly query?: string;
   readonly mode?: RetrievalMode;
   readonly topK: number;
+  readonly phaseMetrics?: boolean;
+  readonly memoryStats?: boolean;
   readonly json?: boolean;
 }
 
@@ -44,6 +48,13 @@ export function retrieveCommand(): Command {
     .addOption(
       new Option("--top-k <k>", "most matches, 1 to 100").argParser(numberIn(1, 100, true)).default(5),
     )
+    .addOption(
+      new Option(
+        "--phase-metrics",
+        "measure the phases of the memory that reads it all; keeps 4 bytes a token",
+      ),
+    )
+    .addOption(new Option("--memory-stats", "measure the memories that read it all; keeps 4 bytes a token"))
     .addOption(jsonOption())
     .action(run);
 }
@@ -55,31 +66,45 @@ async function run(needle: string, flags: Flags): Promise<void> {
   const context = await openContext(flags);
   const model = await openModel(flags, { slots: 1 });
   const mode = flags.mode ?? defaultMode(model);
+  const asked: MeasuresAsked = {
+    return_phase_metrics: flags.phaseMetrics ?? false,
+    return_memory_stats: flags.memoryStats ?? false,
+  };
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort());
+  const { signal } = abort;
+  const measuring = new Progress("measuring", "tokens");
   const progress = searching(typeof context === "string" ? undefined : context);
   const start = performance.now();
   try {
-    const { matches, tokens } = await retrieve(model, {
+    const found = await retrieve(model, {
       context,
       needle,
       query,
       mode,
       topK,
       around: json ? 0 : AROUND,
-      signal: abort.signal,
+      keepTokens: measures(asked),
+      signal,
       onProgress: (_, characters) => progress.update(characters),
     });
-    const milliseconds = performance.now() - start;
     progress.stop();
-    if (!json) return await report(model, matches, tokens, milliseconds);
-    const asked = { needle, retrieval_mode: mode, return_positions: true, return_similarity_scores: true };
-    await printJson(retrieveAnswer(asked, matches, milliseconds));
+    const searched = performance.now() - start;
+    const measured = await measureRetrieval(model, asked, found, {
+      mode,
+      signal,
+      onProgress: (done, total) => measuring.update(done, total),
+    });
+    measuring.stop();
+    if (!json) return await report(model, found, searched, measured);
+    const shape = { needle, retrieval_mode: mode, return_positions: true, return_similarity_scores: true };
+    await printJson(retrieveAnswer(shape, found.matches, measured, performance.now() - start));
   } catch (error) {
     if (!abort.signal.aborted) throw error;
     process.exitCode = 130;
   } finally {
     progress.stop();
+    measuring.stop();
   }
 }
 
@@ -126,9 +151,9 @@ function searching(
 
 async function report(
   model: Model,
-  matches: readonly Match[],
-  tokens: number,
+  { matches, tokens }: Retrieval,
   milliseconds: number,
+  measured: Partial<RetrievalDiagnostics>,
 ): Promise<void> {
   const lines = table([
     ["", "similarity", "confidence", "position", "line"],
@@ -148,6 +173,22 @@ async function report(
   }
   const speed = (1000 * tokens) / milliseconds;
   await print(`${tokens} tokens searched, ${speed.toFixed(0)} a second, ${model.gpu.name}\n`);
+  const { phase_metrics, memory_stats } = measured;
+  const { curvature, ...phases } = phase_metrics ?? {};
+  const groups: readonly Figures[] = [{ ...phases }, { ...curvature }, { ...memory_stats }];
+  for (const group of groups) {
+    const rows = Object.entries(group).map(([name, value]) => [name, figure(value)]);
+    if (rows.length > 0) await print(`\n${table(rows)}`);
+  }
+}
+
+/** By the names they have in JSON. */
+type Figures = Readonly<Record<string, number | null>>;
+
+function figure(value: number | null): string {
+  if (value === null) return "none";
+  if (Number.isInteger(value)) return `${value}`;
+  return Math.abs(value) < 1000 ? value.toPrecision(4) : value.toFixed(0);
 }
 
 /** The match and what stands around it, in a line. */

@@ -1,10 +1,6 @@
-import {
-  type RetrievalDiagnostics,
-  retrievalDiagnostics,
-} from "../../engine/diagnostics/retrieval-diagnostics.ts";
-import { retrieve } from "../../engine/retrieval/retrieval.ts";
+import { type RetrievalMode, retrieve } from "../../engine/retrieval/retrieval.ts";
 import { post } from "../operation.ts";
-import { retrieveAnswer } from "../retrieve-response.ts";
+import { measureRetrieval, measures, retrieveAnswer } from "../retrieve-response.ts";
 import { retrieveRequest, retrieveResponse } from "../schemas/retrieve.ts";
 
 /** `POST /v1/retrieve`. */
@@ -25,31 +21,18 @@ export const retrieveOperation = post({
       await place!.turn(signal);
       const start = performance.now();
       const { context, needle, query } = request;
-      const mode = request.retrieval_mode as "pvm" | "plm" | "hybrid";
-      const { matches } = await retrieve(model, {
+      const mode = request.retrieval_mode as RetrievalMode;
+      const found = await retrieve(model, {
         context,
         needle,
         ...(typeof query === "string" ? { query } : {}),
         mode,
         topK: request.top_k,
+        keepTokens: measures(request),
         signal,
       });
-      let diagnostics: Partial<RetrievalDiagnostics> = {};
-      if (request.return_phase_metrics || request.return_memory_stats) {
-        const { phase_metrics, memory_stats } = await retrievalDiagnostics(model, {
-          tokens: model.encode(context),
-          cue: model.encode(query ?? needle, { special: false }),
-          position: matches[0]!.position,
-          mode,
-          signal,
-        });
-        diagnostics = {
-          ...(request.return_phase_metrics ? { phase_metrics } : {}),
-          ...(request.return_memory_stats ? { memory_stats } : {}),
-        };
-      }
-      const answer = retrieveAnswer(request, matches, performance.now() - start);
-      return c.json({ ...answer, ...diagnostics });
+      const measured = await measureRetrieval(model, request, found, { mode, signal });
+      return c.json(retrieveAnswer(request, found.matches, measured, performance.now() - start));
     } finally {
       place!.leave();
     }

@@ -78,7 +78,7 @@ export const retrieveResponse = v.pipe(
           pvm_mem_norm,
           pvm_gate_strength,
           plm_coherence,
-          total_memory_kb: v.optional(v.pipe(v.number(), v.description("What the search worked in"))),
+          total_memory_kb: v.pipe(v.number(), v.description("What the search worked in, beside the model")),
         }),
         v.title("RetrievalMemoryStats"),
       ),

@@ -107,7 +107,7 @@ describe("the memories' trace", () => {
 describe("a retrieval's diagnostics", () => {
   const tokens = [...randomIntegers(3, 200, 128)];
   const cue = tokens.slice(120, 131);
-  const options = { tokens, cue, position: 120 };
+  const options = { tokens, cue, position: 120, memoryBytes: 5120 };
 
   it.each(["default", "tiny"] as const)(
     "are the f64 recurrences' in every mode: the %s model",
@@ -127,7 +127,11 @@ describe("a retrieval's diagnostics", () => {
         const at = { size, needle: 120, retrieval: 200 };
         expectNear(curvature, phaseCurvature(mode === "plm" ? z : m, at));
         const { pvm_gate_strength, ...stats } = memory_stats;
-        expectNear(stats, { pvm_mem_norm: mean(m.slice(-size).map(Math.abs)), plm_coherence: plm });
+        expectNear(stats, {
+          pvm_mem_norm: mean(m.slice(-size).map(Math.abs)),
+          plm_coherence: plm,
+          total_memory_kb: 5,
+        });
         expect(pvm_gate_strength).toBeGreaterThan(0);
         expect(pvm_gate_strength).toBeLessThan(1);
       }
@@ -141,7 +145,6 @@ describe("a retrieval's diagnostics", () => {
     const { phase_metrics, memory_stats } = await retrievalDiagnostics(base, {
       ...options,
       mode: "pvm",
-      memoryBytes: 5120,
     });
     const phase = mean(rowsOf(m, size).map((row) => coherenceReference(pairsReference(row))));
     expect(phase_metrics).toMatchObject({ phase_coherence: near(phase), plm_coherence: null });
@@ -167,15 +170,25 @@ describe("a retrieval's diagnostics", () => {
     expect(memory_stats.pvm_mem_norm).toBeCloseTo(mean(m.slice(-size).map(Math.abs)), 5);
   });
 
+  it("tell how far they are", async () => {
+    const told: number[][] = [];
+    const onProgress = (...far: number[]) => told.push(far);
+    await retrievalDiagnostics(tiny, { ...options, mode: "pvm", onProgress });
+    expect(told).toEqual([[211, 211]]);
+  });
+
   it("are an error where a memory is not finite", async () => {
-    const [token = 0] = tokens;
-    const u = (await tokenFeatures(gpu, tiny.weights, [token])).get(token)!;
-    const kept = u.slice();
-    u.fill(Number.NaN);
+    const { decay } = tiny.weights.blocks[0]!;
+    const kept = await gpu.readFloats(decay);
+    gpu.device.queue.writeBuffer(
+      decay,
+      0,
+      kept.map(() => Number.NaN),
+    );
     await expect(retrievalDiagnostics(tiny, { ...options, mode: "plm" })).rejects.toMatchObject({
       code: "model",
     });
-    u.set(kept);
+    gpu.device.queue.writeBuffer(decay, 0, kept);
   });
 
   it("leave no buffer behind, also when they are aborted", async () => {

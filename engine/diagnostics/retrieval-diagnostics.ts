@@ -16,8 +16,10 @@ export interface RetrievalDiagnosticsOptions {
   readonly position: number;
   /** Whose trajectory the curvature is taken of: `pvm` and `hybrid` the vector memory's, `plm` the lattice's. */
   readonly mode: "pvm" | "plm" | "hybrid";
-  /** What the retrieval worked in, where it is known. */
-  readonly memoryBytes?: number | undefined;
+  /** What the retrieval worked in. */
+  readonly memoryBytes: number;
+  /** Told of the tokens measured so far, and of how many there are. */
+  readonly onProgress?: ((tokens: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,7 +38,8 @@ export interface RetrievalDiagnostics {
     /** The mean over all tokens of the gate that u_t sets. */
     readonly pvm_gate_strength: number | null;
     readonly plm_coherence: number | null;
-    readonly total_memory_kb?: number;
+    /** What the retrieval worked in, in units of 1024 bytes. */
+    readonly total_memory_kb: number;
   };
 }
 
@@ -51,7 +54,7 @@ export async function retrievalDiagnostics(
   { gpu, weights }: Pick<Model, "gpu" | "weights">,
   options: RetrievalDiagnosticsOptions,
 ): Promise<RetrievalDiagnostics> {
-  const { tokens, cue, position, mode, memoryBytes, signal } = options;
+  const { tokens, cue, position, mode, memoryBytes, onProgress, signal } = options;
   const { size, pvm, lattice } = weights.shape;
   expectArguments(options, mode === "plm" ? lattice !== undefined : pvm);
   const counts = countTokens(tokens, cue);
@@ -78,6 +81,7 @@ export async function retrievalDiagnostics(
         if (cells) plm += cells.of(z);
       }
       norm = meanModulus(memory.subarray(-2 * size, -size));
+      onProgress?.(start + rows, total);
     }
     // What is not finite stays so, whichever memory the curvature looks at.
     if (!Number.isFinite(phase + plm + norm)) throw new ResonantError("model", "the memories are not finite");
@@ -97,7 +101,7 @@ export async function retrievalDiagnostics(
       pvm_mem_norm: pvm ? norm : null,
       pvm_gate_strength: pvm ? gate / total : null,
       plm_coherence: plmCoherence,
-      ...(memoryBytes === undefined ? {} : { total_memory_kb: memoryBytes / 1024 }),
+      total_memory_kb: memoryBytes / 1024,
     },
   };
 }
