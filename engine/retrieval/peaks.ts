@@ -10,34 +10,34 @@ export interface Peak {
 /** Best first; the earlier of equals. */
 export const byRank = (a: Peak, b: Peak): number => b.similarity - a.similarity || a.position - b.position;
 
+/** How many of their lengths ever better windows are followed back. */
+export const CHAIN_LENGTHS = 3;
+
 /**
- * The best of a sequence of windows, told in order. A window that overlaps a better one, or an equal one before it, is
- * merged with it; peaks do not overlap. (Non-maximum suppression; each window meets only the peak before it, so that a
- * chain of windows each better than the one before leaves its last.)
+ * The best of a sequence of windows, told in order: of those that overlap the best stays, the first of equals, and then the
+ * best of those that do not overlap it, and so on (greedy non-maximum suppression). Windows better than all before them,
+ * each overlapping the last, are kept until one comes that does not overlap: only then is it known which of them stay.
+ * Of a chain longer than {@link CHAIN_LENGTHS} windows the start is forgotten.
  */
 export class Peaks {
   readonly #capacity: number;
   readonly #best: Peak[] = [];
-  #last: Peak | undefined;
+  /** Each better than the one before, and overlapping it. */
+  #chain: Peak[] = [];
 
   /** @param capacity the most peaks kept */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  /** Numbers it keeps now. */
-  get numbers(): number {
-    return 3 * (this.#best.length + 1);
+  /** Most numbers that it keeps, of windows no longer than `length`. */
+  numbers(length: number): number {
+    return 3 * (this.#capacity + 1 + CHAIN_LENGTHS * length + 1);
   }
 
-  add(position: number, length: number, similarity: number): void {
-    const last = this.#last;
-    if (last && position < last.position + last.length) {
-      if (similarity <= last.similarity) return;
-    } else {
-      this.#keep();
-    }
-    this.#last = { position, length, similarity };
+  /** Windows it keeps now. */
+  get size(): number {
+    return this.#best.length + this.#chain.length;
   }
 
   /** Those that no later window can better, best first. */
@@ -45,17 +45,35 @@ export class Peaks {
     return this.#best;
   }
 
+  add(position: number, length: number, similarity: number): void {
+    const last = this.#chain.at(-1);
+    if (last && position < last.position + last.length) {
+      if (similarity <= last.similarity) return;
+      while (position - this.#chain[0]!.position > CHAIN_LENGTHS * length) this.#chain.shift();
+    } else {
+      this.#keep();
+    }
+    this.#chain.push({ position, length, similarity });
+  }
+
   /** No window follows. */
   finish(): void {
     this.#keep();
-    this.#last = undefined;
   }
 
   #keep(): void {
-    const last = this.#last;
-    if (!last) return;
-    const at = this.#best.findIndex((peak) => byRank(last, peak) < 0);
-    this.#best.splice(at < 0 ? this.#best.length : at, 0, last);
+    let start = Number.POSITIVE_INFINITY;
+    for (const peak of this.#chain.reverse()) {
+      if (peak.position + peak.length > start) continue;
+      start = peak.position;
+      this.#insert(peak);
+    }
+    this.#chain = [];
+  }
+
+  #insert(peak: Peak): void {
+    const at = this.#best.findIndex((other) => byRank(peak, other) < 0);
+    this.#best.splice(at < 0 ? this.#best.length : at, 0, peak);
     if (this.#best.length > this.#capacity) this.#best.pop();
   }
 }

@@ -19,9 +19,9 @@ export class Ranking {
     this.#peaks = new Peaks(capacity);
   }
 
-  /** Bytes of the numbers it keeps. */
+  /** Most bytes of the numbers that it keeps. */
   get bytes(): number {
-    return 4 * this.#background.numbers + 8 * this.#peaks.numbers;
+    return 4 * this.#background.numbers + 8 * this.#peaks.numbers(this.#length + LAGS);
   }
 
   /** Best first. */

@@ -2,7 +2,7 @@ import { LAGS } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Weights } from "../weights.ts";
-import { byRank, type Peak } from "./peaks.ts";
+import { byRank, CHAIN_LENGTHS, type Peak } from "./peaks.ts";
 import { Ranking } from "./ranking.ts";
 import { Resonance, type RetrievalMode, type Scores } from "./resonance.ts";
 
@@ -54,8 +54,8 @@ export class Search {
 
   /** A peak that a push brings to {@link peaks} begins at most this many tokens before the first of that push. */
   get reach(): number {
-    // A position is compared when its cue has gone by, and final when a better one could not overlap it any more.
-    return 2 * (this.#resonance.longest + LAGS);
+    // A position is compared when its cue has gone by, and final when no better one can overlap it any more.
+    return (CHAIN_LENGTHS + 2) * (this.#resonance.longest + LAGS);
   }
 
   /** Bytes that it holds: on the GPU, and in numbers here. */
