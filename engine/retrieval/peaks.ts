@@ -49,7 +49,8 @@ export class Peaks {
     const last = this.#chain.at(-1);
     if (last && position < last.position + last.length) {
       if (similarity <= last.similarity) return;
-      while (position - this.#chain[0]!.position > CHAIN_LENGTHS * length) this.#chain.shift();
+      const first = position - CHAIN_LENGTHS * Math.max(length, last.length);
+      while (this.#chain[0]!.position < first) this.#chain.shift();
     } else {
       this.#keep();
     }

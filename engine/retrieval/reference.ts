@@ -1,4 +1,4 @@
-import { LAGS } from "../../kernels/lag-alignment/lag-alignment.ts";
+import { LAGS, mostLag } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { lagAlignmentReference } from "../../kernels/lag-alignment/reference.ts";
 import type { PairFade } from "../../kernels/memory-window/memory-window.ts";
 import { memoryWindowReference } from "../../kernels/memory-window/reference.ts";
@@ -50,7 +50,7 @@ export function similaritiesReference(
   const windows = windowsOf([...context, ...silence]);
   const segments = windowsOf(cue);
   return context.map((_, position) =>
-    lagAlignmentReference(ends.length, (segment, lag) => {
+    lagAlignmentReference(ends.length, mostLag(cue.length), (segment, lag) => {
       const end = ends[segment]!;
       const window = windows[position + end + lag];
       if (!window) return 0;

@@ -1,5 +1,5 @@
 import type { Dispatch } from "../../kernels/kernel.ts";
-import { LAGS, lagAlignment } from "../../kernels/lag-alignment/lag-alignment.ts";
+import { LAGS, lagAlignment, mostLag } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { type Matrix, slicesOf } from "../../kernels/matrix.ts";
 import { fadeTable, memoryWindow, planarWidth } from "../../kernels/memory-window/memory-window.ts";
@@ -124,7 +124,12 @@ export class Resonance {
       {
         positions: this.#positions,
         cosines,
-        cues: scratch.upload("cues", Uint32Array.from(ends.flatMap((own, cue) => [first[cue]!, own.length]))),
+        cues: scratch.upload(
+          "cues",
+          Uint32Array.from(
+            ends.flatMap((own, cue) => [first[cue]!, own.length, mostLag(cues[cue]!.length), 0]),
+          ),
+        ),
         ends: scratch.upload("ends", Uint32Array.from(ends.flat())),
         modes: scratch.upload("modes", Float32Array.from(modes.flatMap((mode) => weightsOf[mode]))),
         scores: this.#scores,

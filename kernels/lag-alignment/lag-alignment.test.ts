@@ -12,6 +12,7 @@ const weights = [
 interface Cue {
   readonly first: number;
   readonly ends: readonly number[];
+  readonly lags: number;
 }
 
 /** Scores `[cues, modes, positions]` of positions from `first` on; `cosines [rows, segments, 2]` from the context's start. */
@@ -34,7 +35,10 @@ async function run(
   const dispatch = lagAlignment(gpu, shape, {
     positions: gpu.uniform("positions", Uint32Array.of(positions, first % ring, first, stride)),
     cosines: gpu.upload("cosines", held),
-    cues: gpu.upload("cues", Uint32Array.from(cues.flatMap((cue) => [cue.first, cue.ends.length]))),
+    cues: gpu.upload(
+      "cues",
+      Uint32Array.from(cues.flatMap((cue) => [cue.first, cue.ends.length, cue.lags, 0])),
+    ),
     ends: gpu.upload("ends", Uint32Array.from(ends)),
     modes: gpu.upload("modes", Float32Array.from(weights.flat())),
     scores,
@@ -49,9 +53,9 @@ async function run(
 }
 
 const cues: Cue[] = [
-  { first: 0, ends: [3, 7, 11, 14] },
-  { first: 4, ends: [0] },
-  { first: 5, ends: [1, 2] },
+  { first: 0, ends: [3, 7, 11, 14], lags: LAGS },
+  { first: 4, ends: [0], lags: 0 },
+  { first: 5, ends: [1, 2], lags: 3 },
 ];
 const segments = 7;
 
@@ -73,7 +77,7 @@ describe("alignment with lags", () => {
           const at = (row * segments + cue.first + i) * 2;
           return row < 0 ? 0 : pvm * cosines[at]! + plm * cosines[at + 1]!;
         };
-        const expected = lagAlignmentReference(cue.ends.length, cosine);
+        const expected = lagAlignmentReference(cue.ends.length, cue.lags, cosine);
         const { similarity, lag } = readScore(score);
         expect(Math.abs(similarity - expected.similarity)).toBeLessThan(SIMILARITY_STEP);
         expect(lag).toBe(expected.lag);
@@ -82,7 +86,7 @@ describe("alignment with lags", () => {
   });
 
   it("gives 1 without a lag where every segment is in its place, and finds those that are not", async () => {
-    const cue: Cue = { first: 0, ends: [3, 7, 11, 15] };
+    const cue: Cue = { first: 0, ends: [3, 7, 11, 15], lags: 4 };
     const cosines = new Float32Array(60 * 4 * 2);
     const put = (row: number, segment: number): void => {
       cosines.fill(1, (row * 4 + segment) * 2, (row * 4 + segment + 1) * 2);

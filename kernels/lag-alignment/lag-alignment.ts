@@ -3,8 +3,11 @@ import source from "./lag-alignment.wgsl";
 
 const kernel = { name: "lag-alignment", code: source };
 
-/** Most tokens by which a segment may lie from where it stands in its cue. */
+/** Most tokens by which a segment of any cue may lie from where it stands in it. */
 export const LAGS = 8;
+
+/** Most of a cue of so many tokens: a quarter of them, at most {@link LAGS}. A longer lag would make another text of it. */
+export const mostLag = (length: number): number => Math.min(LAGS, Math.floor(length / 4));
 
 /** What a cosine loses for every token by which a segment's lag differs from that of the one before. */
 export const LAG_PENALTY = 0.1;
@@ -17,7 +20,7 @@ export interface LagAlignmentBuffers {
   readonly positions: GPUBuffer;
   /** `[ring, segments, 2]`: PVM's, PLM's. It must hold the rows up to {@link LAGS} after a cue's end at each position. */
   readonly cosines: GPUBuffer;
-  /** `[cues, 2]`, u32: first segment, segments (at least 1). */
+  /** `[cues, 4]`, u32: first segment, segments (at least 1), most lag (see {@link mostLag}), nothing. */
   readonly cues: GPUBuffer;
   /** `[segments]`, u32: a segment's last token within its cue. */
   readonly ends: GPUBuffer;
@@ -36,7 +39,7 @@ export interface LagAlignmentShape {
 
 /**
  * Similarity of each position with each cue in each mode: `max_δ (1/n) Σ_i [c_i(p + e_i + δ_i) − μ |δ_i − δ_{i−1}|]` over
- * lags `|δ_i| ≤` {@link LAGS}, `δ_0 = 0`, where c_i is the weighed cosine with segment i of n, e_i its last token within the
+ * lags `|δ_i| ≤` {@link mostLag}, `δ_0 = 0`, where c_i is the weighed cosine with segment i of n, e_i its last token within the
  * cue, and μ {@link LAG_PENALTY}. Equal tokens have 1, without a lag.
  */
 export function lagAlignment(

@@ -1,5 +1,5 @@
 // How well each position of the context agrees with each cue: the cue's segments in order, the first at the position
-// itself, each later one at a lag of its own within ±LAGS of where it stands in the cue; the mean of their cosines less
+// itself, each later one at a lag of its own, within the cue's bound, from where it stands in the cue; the mean of their cosines less
 // PENALTY for every token by which a lag differs from the one before, over the best lags (dynamic programming, as of a
 // banded alignment). One thread a position and column; a column is a cue and a way to weigh the two memories.
 override SEGMENTS: u32;
@@ -19,7 +19,7 @@ struct Positions {
 
 @group(0) @binding(0) var<uniform> positions: Positions;
 @group(0) @binding(1) var<storage, read> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's
-@group(0) @binding(2) var<storage, read> cues: array<vec2u>; // [cues]: the first segment, and how many
+@group(0) @binding(2) var<storage, read> cues: array<vec4u>; // [cues]: the first segment, how many, most lag
 @group(0) @binding(3) var<storage, read> ends: array<u32>; // [SEGMENTS]: each one's last token within its cue
 @group(0) @binding(4) var<storage, read> modes: array<vec2f>; // [MODES]: weights of PVM and PLM
 @group(0) @binding(5) var<storage, read_write> scores: array<u32>; // [cues, MODES, stride]: similarity and lag, see below
@@ -36,16 +36,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var l = 0u; l < PLACES; l++) {
     best[l] = NEVER;
   }
+  let least = LAGS - cue.z;
+  let most = LAGS + cue.z;
   best[LAGS] = cosine(position + ends[cue.x], cue.x, weights);
   for (var s = 1u; s < cue.y; s++) {
-    for (var l = 1u; l < PLACES; l++) {
+    for (var l = least + 1u; l <= most; l++) {
       best[l] = max(best[l], best[l - 1u] - PENALTY);
     }
-    for (var l = PLACES - 1u; l > 0u; l--) {
+    for (var l = most; l > least; l--) {
       best[l - 1u] = max(best[l - 1u], best[l] - PENALTY);
     }
     let segment = cue.x + s;
-    for (var l = 0u; l < PLACES; l++) {
+    for (var l = least; l <= most; l++) {
       let row = i32(position + ends[segment] + l) - i32(LAGS);
       if (row + i32(positions.before) >= 0) {
         best[l] += cosine(u32(row + i32(RING)), segment, weights);
@@ -54,7 +56,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   // Of equals the lag nearest to none, then the shorter.
   var lag = LAGS;
-  for (var away = 1u; away <= LAGS; away++) {
+  for (var away = 1u; away <= cue.z; away++) {
     if (best[LAGS - away] > best[lag]) {
       lag = LAGS - away;
     }

@@ -1,15 +1,16 @@
-import { LAG_PENALTY, LAGS } from "./lag-alignment.ts";
+import { LAG_PENALTY } from "./lag-alignment.ts";
 
 /**
  * The similarity of `lag-alignment.ts` at one position, and the lag of the cue's last segment: by trying every lag of each
- * segment after every lag of the one before. `cosine(i, δ)` is segment i's, at lag δ from its place, and 0 before the
- * context. Of equals the lag nearest to 0, then the negative one.
+ * segment after every lag of the one before, each at most `most`. `cosine(i, δ)` is segment i's, at lag δ from its place, and
+ * 0 before the context. Of equals the lag nearest to 0, then the negative one.
  */
 export function lagAlignmentReference(
   segments: number,
+  most: number,
   cosine: (segment: number, lag: number) => number,
 ): { similarity: number; lag: number } {
-  const lags = Array.from({ length: 2 * LAGS + 1 }, (_, l) => l - LAGS);
+  const lags = Array.from({ length: 2 * most + 1 }, (_, l) => l - most);
   let best = lags.map((lag) => (lag === 0 ? cosine(0, 0) : Number.NEGATIVE_INFINITY));
   for (let i = 1; i < segments; i++) {
     const before = best;
@@ -19,6 +20,6 @@ export function lagAlignmentReference(
     );
   }
   const order = lags.toSorted((a, b) => Math.abs(a) - Math.abs(b) || a - b);
-  const lag = order.reduce((chosen, l) => (best[l + LAGS]! > best[chosen + LAGS]! ? l : chosen), 0);
-  return { similarity: best[lag + LAGS]! / segments, lag };
+  const lag = order.reduce((chosen, l) => (best[l + most]! > best[chosen + most]! ? l : chosen), 0);
+  return { similarity: best[lag + most]! / segments, lag };
 }
