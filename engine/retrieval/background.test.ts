@@ -18,8 +18,8 @@ function background(seed: number, windows: number, scale: number): { told: Backg
 describe("the confidence", () => {
   it.each([
     [300, 0.2],
-    [3000, 0.25],
-    [30_000, 0.3],
+    [3000, 0.15],
+    [30_000, 0.2],
   ])("of the best of %i windows of background is above one half about once in 20", (windows, scale) => {
     const above = Array.from({ length: 200 }, (_, seed) => {
       const { told, best } = background(seed, windows, scale);

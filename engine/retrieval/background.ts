@@ -28,8 +28,9 @@ const ODDS = 20;
  * How the similarities of a context's positions lie, as a histogram of fixed size, and how far a score stands out of them.
  *
  * After Fisher's transform x = artanh s the upper tail is taken as exponential, as that of phrases which share more and
- * more with the cue is in a language; noise has a shorter one. Its scale is that of the widest line from the median
- * through a high quantile, P(x) = ½ e^{−(x − median)/scale}, which few hits cannot move. Of n positions E = n·P(x) are then expected to reach x (an e-value, as of Karlin and Altschul 1990), and
+ * more with the cue is in a language; noise has a shorter one. P(x) = ½ e^{−(x − median)/scale}: its scale is that of the
+ * widest line from the median through a high quantile, which few hits cannot move, and halfway from there to the least,
+ * for a cue of frequent phrases must not hide its own damaged copy. Of n positions E = n·P(x) are then expected to reach x (an e-value, as of Karlin and Altschul 1990), and
  * the confidence is 1 / (1 + 20·E): one half for a score that a background alone reaches once in 20 such contexts, about
  * 0.05 for the best window of a purely exponential tail where the cue is absent. A window equal to the cue is certain: 1.
  */
@@ -73,7 +74,7 @@ export class Background {
     const { windows } = PRIOR;
     return {
       median: (shown * median + windows * PRIOR.median) / (shown + windows),
-      scale: Math.max(this.#leastScale, ...scales),
+      scale: (this.#leastScale + Math.max(this.#leastScale, ...scales)) / 2,
     };
   }
 

@@ -34,7 +34,7 @@ export interface RetrieveOptions {
 
 /** A place in the context, and how it compares. */
 export interface Match extends Place {
-  /** Cosine with the cue's signature: 1 for equal tokens, at least −1 (`plm`: 0). */
+  /** Mean cosine of the cue's segments with the places they best agree with: 1 for equal tokens, at least −1. */
   readonly similarity: number;
   /** How far that stands out of this context's background, in [0, 1]: see `Background`. */
   readonly confidence: number;
@@ -68,8 +68,9 @@ interface Cue {
 
 /**
  * Finds where a context resembles a needle (SPEC §5). Features of single tokens drive the first block's memories; the
- * state that the last k tokens alone leave there is compared, at every token, with the state that the k tokens of the
- * needle leave. The context goes by: what is kept does not depend on its length.
+ * states that a segment's tokens alone leave there are compared, at every token, with those of the needle's segments, each
+ * at a lag of its own of up to a few tokens (see the folder's README). The context goes by: what is kept does not depend
+ * on its length.
  * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query` or `top_k` if it is empty or out of range,
  * or `retrieval_mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
  */
@@ -170,6 +171,7 @@ function encodeCues(model: RetrievalModel, text: string, where: string): Cue[] {
   const spaced = !text.startsWith(" ");
   const other = spaced ? ` ${text}` : text.slice(1);
   const tokens = own(model.encode(other));
-  if (tokens.length === 0 || `${tokens}` === `${plain.tokens}`) return [plain];
+  // A space of its own in front adds nothing: where that cue stands, the plain one does.
+  if (tokens.length === 0 || [`${tokens}`, `${tokens.slice(1)}`].includes(`${plain.tokens}`)) return [plain];
   return [plain, { tokens, spaced }];
 }
