@@ -44,6 +44,25 @@ describe("/v1/retrieve", () => {
     });
   });
 
+  it("puts the needle of the contract's examples first, and does not believe in one that is not there", async () => {
+    const examples = [
+      ["...long text... The secret code is X7Z9 ...more text...", "secret code is X7Z9"],
+      ["Random text... The key insight is resonance... More text...", "key insight"],
+      ["Long context... The answer is 42 ...more text...", "answer is 42"],
+    ] as const;
+    for (const retrieval_mode of ["pvm", "plm", "hybrid"]) {
+      for (const [context, needle] of examples) {
+        const { body } = await retrieve({ context, needle, retrieval_mode, top_k: 3 });
+        const { matches } = v.parse(retrieveResponse, body);
+        expect(matches[0]).toMatchObject({ text: needle, similarity: 1, confidence: 1 });
+        const absent = await retrieve({ context, needle: "violet giraffes", retrieval_mode });
+        for (const { confidence } of v.parse(retrieveResponse, absent.body).matches) {
+          expect(confidence).toBeLessThan(0.5);
+        }
+      }
+    }
+  });
+
   it.each(["pvm", "plm", "hybrid"] as const)(
     "measures the memory that it searched with: %s",
     async (mode) => {

@@ -75,8 +75,16 @@ describe("resonant eval needle", () => {
     expect({ code, err }).toEqual({ code: 0, err: "" });
     const [heading, names, row, ...more] = out.slice(out.indexOf("\n\n") + 2).split("\n");
     expect(heading).toBe("512 random tokens, needles of 16 tokens, 2 trials (the reference's protocol)");
-    expect(names?.trim().split(/ {2,}/)).toEqual(["clean", "off by", "AUC", "ms", "index ms", "memory"]);
-    expect(row).toMatch(/^pvm +100 100 +0 \(0\) +1\.000 /);
+    expect(names?.trim().split(/ {2,}/)).toEqual([
+      "clean",
+      "similarity",
+      "off by",
+      "AUC",
+      "ms",
+      "index ms",
+      "memory",
+    ]);
+    expect(row).toMatch(/^pvm +100 100 +1\.000 +0 \(0\) +1\.000 /);
     expect(more).toEqual([""]);
   });
 

@@ -134,6 +134,7 @@ describe("its report", () => {
       median_error: 3,
       auc: 1,
       median_confidence: 1,
+      least_similarity: 1,
     });
     expect(json[0].rows.at(-1)).toMatchObject({ condition: "absent", hit_1: null, auc: null });
   });
@@ -157,7 +158,7 @@ describe("its report", () => {
       expect(new Set(table.map((line) => line.length)).size).toBe(1);
       expect(table.flat().join()).not.toContain("NaN");
     }
-    expect(tables[0]!.table[1]!.slice(0, 4)).toEqual(["<late>", "0 100", "0 0", "3 (3)"]);
+    expect(tables[0]!.table[1]!.slice(0, 4)).toEqual(["<late>", "0 100", "0 0", "1.000"]);
   });
 });
 

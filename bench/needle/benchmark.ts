@@ -28,6 +28,8 @@ export interface Row {
   /** Area under the ROC of these needles' confidence against that of the absent ones; NaN if absent. */
   readonly auc: number;
   readonly medianConfidence: number;
+  /** The least similarity of a first place; NaN where there was none. */
+  readonly leastSimilarity: number;
 }
 
 /** A searcher, needles of one size, contexts of one length. */
@@ -180,8 +182,11 @@ function rowOf(condition: Row["condition"], outcomes: readonly Outcome[], absent
     medianError: median(errors),
     auc: areaUnderRoc(confidences, absent.map(confidenceOf)),
     medianConfidence: median(confidences),
+    leastSimilarity: least(outcomes.flatMap(({ hits }) => hits[0]?.similarity ?? [])),
   };
 }
+
+const least = (values: readonly number[]): number => (values.length > 0 ? Math.min(...values) : Number.NaN);
 
 /** Lets the event loop turn, so that a bar is drawn. */
 const macrotask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));

@@ -20,6 +20,7 @@ export function needleTables(groups: readonly Group[]): { readonly title: string
         [
           "",
           ...shown.map((condition) => (condition === "none" ? "clean" : condition)),
+          "similarity",
           ...both("off by", "damaged"),
           ...both("AUC", "damaged"),
           "ms",
@@ -32,6 +33,7 @@ export function needleTables(groups: readonly Group[]): { readonly title: string
           return [
             searcher,
             ...shown.map((condition) => hits(row(condition))),
+            similarity(row("none")),
             ...both(off(row("none")), off(row("damaged"))),
             ...both(auc(row("none")), auc(row("damaged"))),
             precise(ms),
@@ -58,6 +60,7 @@ export function grouped<T>(list: readonly T[], key: (each: T) => string): T[][] 
 /** How the tables are to be read. */
 export const LEGEND =
   "clean to spacing: % of trials whose first place, and one of whose first five, is within 2 tokens of the needle\n" +
+  "similarity: the least of a clean needle's first place\n" +
   "off by: tokens from the first place to the needle, mean (median), where anything was found\n" +
   "AUC: area under the ROC of confidence against absent needles\n" +
   "ms, memory: of one search for one clean needle; index ms: once for a context\n";
@@ -71,6 +74,8 @@ const hits = (row: Row | undefined): string => (row ? `${percent(row.hit1)} ${pe
 const auc = (row: Row | undefined): string => (row && !Number.isNaN(row.auc) ? row.auc.toFixed(3) : "–");
 const off = (row: Row | undefined): string =>
   row && row.found > 0 ? `${round(row.meanError)} (${round(row.medianError)})` : "–";
+const similarity = (row: Row | undefined): string =>
+  row && !Number.isNaN(row.leastSimilarity) ? row.leastSimilarity.toFixed(3) : "–";
 const round = (value: number): string => (value < 10 ? value.toFixed(1).replace(".0", "") : value.toFixed(0));
 const precise = (value: number): string =>
   value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(3);
@@ -101,6 +106,7 @@ export const needleJson = (groups: readonly Group[]): unknown[] =>
       median_error: known(row.medianError),
       auc: known(row.auc),
       median_confidence: known(row.medianConfidence),
+      least_similarity: known(row.leastSimilarity),
     })),
   }));
 
