@@ -1,17 +1,15 @@
-import { spawn } from "node:child_process";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Alignment, readAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Model } from "../engine/model.ts";
 import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
+import { type Ended, resonant as runResonant } from "./cli.ts";
 import { mulberry32, relativeError, testGpu } from "./gpu.ts";
 import { fixturePath, loadDefault, loadTiny, openGolden, writeModel } from "./models.ts";
 
-const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
 const gpu = await testGpu();
 
 let folder: string;
@@ -40,21 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-function resonant(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return new Promise((resolve, reject) => {
-    const { DEVICE: _device, MODEL_NAME: _model, ...env } = process.env;
-    const child = spawn(process.execPath, [cli, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
-    const said = { out: "", err: "" };
-    child.stdout.on("data", (chunk) => {
-      said.out += chunk;
-    });
-    child.stderr.on("data", (chunk) => {
-      said.err += chunk;
-    });
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, ...said }));
-  });
-}
+const resonant = (...args: string[]): Promise<Ended> => runResonant(args);
 
 async function calibrated(model: Model, path = output): Promise<Alignment> {
   return readAlignment(await openTensorFile(bytesSource(path, new Uint8Array(await readFile(path)))), model);

@@ -1,46 +1,18 @@
-import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prose } from "../bench/needle/testing/text.ts";
+import { type Ended, resonant } from "./cli.ts";
 import { writeModel } from "./models.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const cli = join(root, "dist/cli.js");
-
-// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
-const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs `resonant eval needle` to its end. */
-function needle(args: readonly string[]): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const { DEVICE: _device, MODEL_NAME: _model, ...env } = process.env;
-    const child = spawn(process.execPath, [cli, "eval", "needle", ...args], { cwd: root, env });
-    const out: Buffer[] = [];
-    const err: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
-    child.on("error", reject);
-    child.on("close", (code) => {
-      const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
-      resolve({ code, out: Buffer.concat(out).toString(), err: said });
-    });
-  });
-}
+const needle = (args: readonly string[]): Promise<Ended> => resonant(["eval", "needle", ...args]);
 
 let folder: string;
 let tiny: string;
 const at = (name: string): string => join(folder, name);
 beforeAll(async () => {
-  await stat(cli);
   folder = await mkdtemp(join(tmpdir(), "resonant-cli-needle-"));
   tiny = at("tiny");
   await writeModel(tiny);

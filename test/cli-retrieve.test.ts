@@ -1,51 +1,20 @@
-import { spawn } from "node:child_process";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Model } from "../engine/model.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";
+import { type Ended, resonant } from "./cli.ts";
 import { testGpu } from "./gpu.ts";
 import { writeModel } from "./models.ts";
 import { post, startServer } from "./server.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const cli = join(root, "dist/cli.js");
-
-// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
-const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs `resonant retrieve` to its end, its standard input being `input`. */
-async function retrieve(
+const retrieve = (
   args: readonly string[],
   input: Iterable<string | Uint8Array> = [],
   node: readonly string[] = [],
-): Promise<Ended> {
-  const { DEVICE: _device, MODEL_NAME: _model, ...env } = process.env;
-  const child = spawn(process.execPath, [...node, cli, "retrieve", ...args], { cwd: root, env });
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-  child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
-  });
-  // A command that refuses its arguments reads nothing.
-  await pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch(() => undefined);
-  const code = await ended;
-  const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
-  return { code, out: Buffer.concat(out).toString(), err: said };
-}
+): Promise<Ended> => resonant(["retrieve", ...args], { input, node });
 
 const NEEDLE = "the code is X7Z9";
 const TEXT = `A first line, and\na second. Then: ${NEEDLE}\u001b[2J, naïve 🌊\nand a third line.\n`;
@@ -54,7 +23,6 @@ let folder: string;
 let tiny: string;
 const at = (name: string): string => join(folder, name);
 beforeAll(async () => {
-  await stat(cli);
   folder = await mkdtemp(join(tmpdir(), "resonant-cli-retrieve-"));
   tiny = at("tiny");
   await writeModel(tiny);

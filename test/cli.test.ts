@@ -1,48 +1,15 @@
-import { spawn } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
+import { cli, type Ended, run, resonant as runResonant } from "./cli.ts";
 import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const cli = join(root, "dist/cli.js");
-
-// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
-const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a program to its end, its standard input being `input` and then closed. */
-function run(command: string, args: readonly string[], input = ""): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const { DEVICE: _device, MODEL_NAME: _model, ...env } = process.env;
-    const child = spawn(command, args, { cwd: root, env });
-    const out: Buffer[] = [];
-    const err: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
-    child.stdin.on("error", () => undefined);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
-      resolve({ code, out: Buffer.concat(out).toString(), err: said });
-    });
-    child.stdin.end(input);
-  });
-}
-
-const resonant = (args: readonly string[], input?: string): Promise<Ended> =>
-  run(process.execPath, [cli, ...args], input);
+const resonant = (args: readonly string[], input = ""): Promise<Ended> => runResonant(args, { input });
 
 /** What a command that must succeed printed, parsed. */
 async function json(args: readonly string[], input?: string): Promise<Record<string, unknown>> {
@@ -56,7 +23,6 @@ let folder: string;
 let tiny: string;
 const at = (name: string): string => join(folder, name);
 beforeAll(async () => {
-  await stat(cli);
   folder = await mkdtemp(join(tmpdir(), "resonant-cli-"));
   tiny = at("tiny");
   await writeModel(tiny);

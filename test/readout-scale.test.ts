@@ -1,18 +1,16 @@
-import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generateResponse } from "../api/responses.ts";
 import { settingNames } from "../api/settings.ts";
 import { type Alignment, encodeAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Model } from "../engine/model.ts";
+import { resonant } from "./cli.ts";
 import { randomFloats, testGpu } from "./gpu.ts";
 import { collectBytes, generated, loadTiny, writeModel } from "./models.ts";
 import { post, settingsOf, startServer, type TestServer } from "./server.ts";
 
-const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
 const gpu = await testGpu();
 
 let folder: string;
@@ -38,28 +36,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-function resonant(
-  args: readonly string[],
-  more: Readonly<Record<string, string>> = {},
-): Promise<{ code: number | null; out: string; err: string }> {
-  return new Promise((resolve, reject) => {
-    const { DEVICE: _device, MODEL_NAME: _model, ALIGNMENT: _alignment, ...env } = process.env;
-    const child = spawn(process.execPath, [cli, ...args], {
-      env: { ...env, ...more },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const said = { out: "", err: "" };
-    child.stdout.on("data", (chunk) => {
-      said.out += chunk;
-    });
-    child.stderr.on("data", (chunk) => {
-      said.err += chunk;
-    });
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, ...said }));
-  });
-}
-
 describe("the command line", () => {
   it("generates what the model does with its readout's votes, and without them as if there were no alignment", async () => {
     const args = ["generate", "ROMEO:", "-m", tiny, "-n", "20", "--seed", "4", "--json"];
@@ -80,7 +56,7 @@ describe("the command line", () => {
       window: 12,
       readoutScale: 0.25,
     });
-    const json = await resonant([...args, "--json"], { ALIGNMENT: own });
+    const json = await resonant([...args, "--json"], { env: { ALIGNMENT: own } });
     expect(JSON.parse(json.out)).toEqual({
       loss: expect.closeTo(loss, 5),
       tokens: 36,

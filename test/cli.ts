@@ -1,0 +1,61 @@
+import { spawn } from "node:child_process";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** The built command line. */
+export const cli = join(root, "dist/cli.js");
+
+/** Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream. */
+const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
+
+/** How a process ended, and what it said. */
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface RunOptions {
+  /** Its standard input, which then closes. */
+  readonly input?: string | Iterable<string | Uint8Array>;
+  /** Set in its environment; the settings of the machine's own are not. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a program to its end, in the project's folder. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  { input = [], env: more = {} }: RunOptions = {},
+): Promise<Ended> {
+  const { DEVICE: _device, MODEL_NAME: _model, ALIGNMENT: _alignment, ...env } = process.env;
+  const child = spawn(command, args, { cwd: root, env: { ...env, ...more } });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  const chunks = typeof input === "string" ? [input] : input;
+  // A command that refuses its arguments reads nothing.
+  await pipeline(Readable.from(chunks, { objectMode: false }), child.stdin).catch(() => undefined);
+  const code = await ended;
+  const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");
+  return { code, out: Buffer.concat(out).toString(), err: said };
+}
+
+/** Runs `resonant` to its end. @throws Error if it has not been built */
+export async function resonant(
+  args: readonly string[],
+  { node = [], ...options }: RunOptions & { readonly node?: readonly string[] } = {},
+): Promise<Ended> {
+  await stat(cli);
+  return run(process.execPath, [...node, cli, ...args], options);
+}
