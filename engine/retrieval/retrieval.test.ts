@@ -332,6 +332,20 @@ describe("retrieval", () => {
     expect(await refusal(retrieve(tiny, options))).toMatchObject({ code: "invalid_argument", where });
   });
 
+  it.each(["needle", "query"] as const)(
+    "refuses a %s of more tokens than a search has room for",
+    async (where) => {
+      const options = {
+        context: "text",
+        needle: "t",
+        mode: "pvm",
+        topK: 1,
+        [where]: "n".repeat(16_385),
+      } as const;
+      expect(await refusal(retrieve(tiny, options))).toMatchObject({ code: "invalid_argument", where });
+    },
+  );
+
   it("refuses a mode whose memory the model lacks, and runs the other", async () => {
     const shape = { ...tiny.weights.shape, lattice: undefined };
     const model = withWeights(tiny, { ...tiny.weights, shape });

@@ -71,7 +71,7 @@ interface Cue {
  * states that a segment's tokens alone leave there are compared, at every token, with those of the needle's segments, each
  * at a lag of its own of up to a few tokens (see the folder's README). The context goes by: what is kept does not depend
  * on its length.
- * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query` or `top_k` if it is empty or out of range,
+ * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query` or `top_k` if it is empty, too long or out of range,
  * or `retrieval_mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
  */
 export async function retrieve(model: RetrievalModel, options: RetrieveOptions): Promise<Retrieval> {
@@ -147,6 +147,9 @@ function joined(parts: readonly Uint32Array[], length: number): Uint32Array {
   return whole;
 }
 
+/** Most tokens of what is looked for: what the search holds grows with their square. */
+const MOST_CUE_TOKENS = 16_384;
+
 const NO_TOKENS = "holds nothing this tokenizer has a token for";
 
 const nothing = (where: string, message: string): ResonantError =>
@@ -155,8 +158,9 @@ const nothing = (where: string, message: string): ResonantError =>
 function encode(model: RetrievalModel, text: string, where: string): number[] {
   if (text === "") throw nothing(where, "is empty");
   const tokens = model.encode(text);
-  if (tokens.length > 0) return tokens;
-  throw nothing(where, NO_TOKENS);
+  if (tokens.length === 0) throw nothing(where, NO_TOKENS);
+  if (tokens.length <= MOST_CUE_TOKENS) return tokens;
+  throw nothing(where, `has ${tokens.length} tokens, and at most ${MOST_CUE_TOKENS} are looked for`);
 }
 
 /** The text as it is, and with a space before it (without, if it has one), where that makes a difference. */
