@@ -20,8 +20,8 @@ const MEASURES: readonly Measure[] = [
   { title: "hit at 1, damaged", of: (g) => row(g, "damaged")?.hit1 ?? NaN, range: [0, 1], label: percent },
   { title: "AUC, clean", of: (g) => row(g, "none")?.auc ?? NaN, range: [0.4, 1], label: fixed },
   { title: "AUC, damaged", of: (g) => row(g, "damaged")?.auc ?? NaN, range: [0.4, 1], label: fixed },
-  { title: "milliseconds, index included", of: (g) => g.ms + g.indexMs, range: "log", label: power },
-  { title: "working memory, bytes", of: (g) => g.workingBytes, range: "log", label: power },
+  { title: "ms with index", of: (g) => g.ms + g.indexMs, range: "log", label: power },
+  { title: "bytes held", of: (g) => g.workingBytes, range: "log", label: power },
 ];
 
 /** Told apart by shape and dash too, for the colour-blind (colours of Okabe and Ito 2008). */
