@@ -1,5 +1,7 @@
+import type { RunShape } from "../kernels/kernel.ts";
 import { LOGPROBS_BYTES } from "../kernels/logprobs/logprobs.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
+import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 import { SAMPLING_BYTES } from "../kernels/sample/sample.ts";
 import type { BlockConstants } from "./config.ts";
 import type { Gpu } from "./gpu.ts";
@@ -56,7 +58,7 @@ export class Activations {
     this.rows = rows;
     this.steps = steps;
     this.layers = layers;
-    this.run = gpu.uniform("run", new Uint32Array(4));
+    this.run = runUniform(gpu, "run");
     // Without a block there is still the room for one that kernels are bound to.
     const measures = steps * rows * Math.max(1, layers) * 4;
     this.schedule = floats("schedule", 4 + measures);
@@ -78,31 +80,33 @@ export class Activations {
   }
 
   /**
-   * Prepares a pass: `rows` rows in streams of `length` tokens from `slot` on, each stream at `position`, for `steps`
-   * steps. `firstStep` is what the first kernel finds: −1 where `embed` comes first and counts it up, 0 where not.
+   * Prepares a pass that feeds `length` tokens of each of `streams`, for `steps` steps. `firstStep` is what the first
+   * kernel finds: −1 where `embed` comes first and counts it up, 0 where not.
    */
   prepare(
     blocks: readonly { readonly constants: BlockConstants }[],
-    run: { rows: number; length: number; slot: number },
-    position: number,
+    streams: readonly StreamPlace[],
+    length: number,
     steps = 1,
     firstStep: -1 | 0 = -1,
-  ): void {
+  ): RunShape {
     const { queue } = this.#gpu.device;
-    const { rows, length, slot } = run;
     const { layers } = this;
+    const run = { rows: streams.length * length, length };
+    const { rows } = run;
     const schedule = new Float32Array(4 + steps * rows * layers * 4);
-    new Uint32Array(schedule.buffer).set([firstStep, position % 2 ** 32]);
+    new Int32Array(schedule.buffer)[0] = firstStep;
     for (let step = 0; step < steps; step++) {
       for (let row = 0; row < rows; row++) {
-        const t = position + step + (row % length);
+        const t = streams[Math.floor(row / length)]!.position + step + (row % length);
         blocks.forEach(({ constants }, layer) => {
           writeAngles(schedule, 4 + ((step * rows + row) * layers + layer) * 4, constants, t);
         });
       }
     }
-    queue.writeBuffer(this.run, 0, Uint32Array.of(rows, length, slot));
+    queue.writeBuffer(this.run, 0, encodeRun(run, streams));
     queue.writeBuffer(this.schedule, 0, schedule);
+    return run;
   }
 
   setTokens(tokens: ArrayLike<number>): void {

@@ -95,8 +95,7 @@ export async function runBlock(
   const out = gpu.storage("golden output", input.byteLength);
   const rowBytes = 4 * d * rows;
   for (let t = 0; t < tokens; t += rows) {
-    const run = { rows, length: rows, slot: 0 };
-    a.prepare(blocks.blocks, run, t, 1, 0);
+    const run = a.prepare(blocks.blocks, [{ slot: 0, position: t }], rows, 1, 0);
     gpu.device.queue.writeBuffer(a.h, 0, input.slice(t * d, (t + rows) * d));
     const encoder = gpu.device.createCommandEncoder();
     gpu.record(encoder, list, run);

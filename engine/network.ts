@@ -31,10 +31,13 @@ export interface BaseModel {
   readonly attention: "on" | "bypass";
 }
 
+/** What kernels are made for: a row at a time, or tiles of rows. */
+export type Rows = "few" | "many";
+
 /** A model's passes as lists of dispatches over a workspace. */
 export interface Passes {
-  /** One token of each stream: tokens to logits. */
-  tokenStep(on: Workspace): Dispatch[];
+  /** One token of each stream: tokens to logits, by kernels for few rows or for many; the same bits by either. */
+  tokenStep(on: Workspace, rows: Rows): Dispatch[];
   /** Many tokens of each stream: tokens to h. */
   promptPass(on: Workspace): Dispatch[];
   /** h to logits, for few rows. */
@@ -72,7 +75,8 @@ export function nativeNetwork(config: NativeConfig, weights: Weights): Network {
     inner: weights.shape.inner,
     cacheBytes: 0,
     passes: () => ({
-      tokenStep: (on) => tokenStep(weights, on),
+      tokenStep: (on, rows) =>
+        rows === "few" ? tokenStep(weights, on) : [...promptPass(weights, on), ...headPass(weights, on)],
       promptPass: (on) => promptPass(weights, on),
       headStep: (on) => headStep(weights, on),
       headPass: (on) => headPass(weights, on),

@@ -1,15 +1,22 @@
-import type { Dispatch, StateShape } from "../kernels/kernel.ts";
+import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { Matrix } from "../kernels/matrix.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
-import { encodeSampling, NOT_FINITE, type Sampling, sample } from "../kernels/sample/sample.ts";
+import { MOST_STREAMS, type StreamPlace } from "../kernels/run.ts";
+import {
+  encodeSampling,
+  NOT_FINITE,
+  SAMPLING_BYTES,
+  type Sampling,
+  sample,
+} from "../kernels/sample/sample.ts";
 import { Activations } from "./activations.ts";
 import { assertMemory } from "./alignment/readouts.ts";
 import { alignmentMatrix, packAlignment, type VoteBuffers } from "./alignment/vote-buffers.ts";
 import { ResonantError } from "./errors.ts";
 import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
-import type { Network, Passes } from "./network.ts";
+import type { Network, Passes, Rows } from "./network.ts";
 import { StatePool, stateShape } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
@@ -31,7 +38,14 @@ export interface RunSettings {
   readonly readoutScale?: number | undefined;
 }
 
-/** Steps that have been submitted; their tokens come when the GPU is done. */
+/** A stream's part of a batched run. */
+export interface BatchRow extends StreamPlace {
+  readonly settings: RunSettings;
+  /** Where the stream is kept as it was before; undefined: nowhere. */
+  readonly snapshot?: number | undefined;
+}
+
+/** A stream's steps that have been submitted; their tokens come when the GPU is done. */
 export interface Run {
   /** Position of the first token fed. */
   readonly position: number;
@@ -46,10 +60,15 @@ export interface RunnerOptions {
   readonly promptRows?: number;
   /** Most steps of one run. */
   readonly steps?: number;
+  /** Streams from which on a step is done by kernels for many rows. */
+  readonly manyRows?: number;
 }
 
 /** A logits buffer for a pass larger than this is cut into smaller passes. */
 const LOGIT_BYTES = 64 * 2 ** 20;
+
+/** Streams from which on tiles of rows beat a row at a time: a tile reads the weights once. */
+const MANY_ROWS = 8;
 
 /** Runs a network's passes on slots of a state pool. Everything is submitted in order; nothing here waits but reading. */
 export class Runner {
@@ -62,6 +81,7 @@ export class Runner {
   readonly maxSteps: number;
   readonly #shape: StateShape;
   readonly #passes: Passes;
+  readonly #manyRows: number;
   readonly #step: Activations;
   readonly #stepLists = new Map<string, StepLists>();
   #stepLogprobs: Dispatch | undefined;
@@ -80,17 +100,27 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
+    this.#manyRows = options.manyRows ?? MANY_ROWS;
     const slots = options.slots ?? 16;
+    if (slots > MOST_STREAMS) {
+      throw new ResonantError(
+        "invalid_argument",
+        `${slots} streams, but a step feeds at most ${MOST_STREAMS}`,
+        {
+          where: "slots",
+        },
+      );
+    }
     this.#passes = network.passes(gpu, slots);
     this.#shape = stateShape(shape, layers);
     this.pool = new StatePool(gpu, this.#shape, vocabulary, slots);
     // Two runs of each stream may be in flight, and a fork needs one.
     this.snapshots = new StatePool(gpu, this.#shape, vocabulary, 2 * slots + 1);
     this.#step = new Activations(gpu, { size: shape.size, inner: network.inner }, layers, {
-      rows: 1,
+      rows: slots,
       steps: this.maxSteps,
       vocabulary,
-      logitRows: 1,
+      logitRows: slots,
     });
     for (const measure of [false, true]) this.#stepListsOf({ measure, vote: false });
   }
@@ -165,28 +195,47 @@ export class Runner {
     return votes;
   }
 
-  #setScales(a: Activations, rows: number, scale: number): void {
-    const scales = new Float32Array(rows).fill(scale);
-    this.gpu.device.queue.writeBuffer(this.#votesOf(a).scales, 0, scales);
+  #setScales(a: Activations, scales: readonly number[]): void {
+    this.gpu.device.queue.writeBuffer(this.#votesOf(a).scales, 0, Float32Array.from(scales));
   }
 
-  #stepListsOf(extras: Extras): StepLists {
-    return made(this.#stepLists, extras, () => {
+  #stepListsOf(extras: Extras, rows: Rows = "few"): StepLists {
+    return made(this.#stepLists, { ...extras, rows }, () => {
       const on = this.#workspace(this.#step, extras);
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,
       });
-      return { step: [...this.#passes.tokenStep(on), draw], head: [...this.#passes.headStep(on), draw] };
+      return {
+        step: [...this.#passes.tokenStep(on, rows), draw],
+        head: [...this.#passes.headStep(on), draw],
+      };
     });
   }
 
-  /** The step's lists for `settings`; the kernel of log-probabilities is made when the first run asks for it. */
-  #listsFor({ measure, logprobs: asked, readoutScale }: RunSettings): StepLists {
-    const lists = this.#stepListsOf({ measure, vote: this.votes(readoutScale) });
-    if (asked === undefined) return lists;
+  /** The step's lists for streams of `settings`; the kernel of log-probabilities is made when the first run asks for it. */
+  #listsFor(settings: readonly RunSettings[]): StepLists {
+    const measure = settings.some((each) => each.measure);
+    const vote = settings.filter(({ readoutScale }) => this.votes(readoutScale)).length > 0;
+    const lists = this.#stepListsOf({ measure, vote }, settings.length < this.#manyRows ? "few" : "many");
+    if (settings.every((each) => each.logprobs === undefined)) return lists;
     this.#stepLogprobs ??= logprobs(this.gpu, this.network.config.vocabulary, this.#step);
     return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
+  }
+
+  /** Prepares a run's schedule, its samplers and the scales of its readouts. */
+  #prepare(streams: readonly BatchRow[], steps: number, firstStep: -1 | 0 = -1): RunShape {
+    const { queue } = this.gpu.device;
+    const a = this.#step;
+    const run = a.prepare(this.weights.blocks, streams, 1, steps, firstStep);
+    const sampling = new Uint8Array(streams.length * SAMPLING_BYTES);
+    streams.forEach(({ settings }, row) => {
+      sampling.set(new Uint8Array(encodeSampling(settings.sampling)), row * SAMPLING_BYTES);
+    });
+    queue.writeBuffer(a.sampling, 0, sampling);
+    const scales = streams.map(({ settings }) => settings.readoutScale ?? 0);
+    if (scales.some((scale) => this.votes(scale))) this.#setScales(a, scales);
+    return run;
   }
 
   /** What prompts work in: most of an engine's memory, so made when the first prompt comes. */
@@ -225,18 +274,39 @@ export class Runner {
     return Math.floor(this.logitRows / CHUNK) * CHUNK || this.logitRows;
   }
 
-  /** Feeds the slot's pending token and draws the next, `steps` times; `snapshot` is taken first. */
+  /** {@link batch} of one stream. */
   steps(slot: number, position: number, steps: number, settings: RunSettings, snapshot?: number): Run {
-    const { step } = this.#listsFor(settings);
+    return this.batch([{ slot, position, settings, snapshot }], steps)[0]!;
+  }
+
+  /**
+   * Feeds each stream's pending token and draws its next, `steps` times, all streams in one pass a step; snapshots are
+   * taken first. What a stream is given depends on nothing but itself, bit for bit.
+   * @param streams at most one a slot
+   */
+  batch(streams: readonly BatchRow[], steps: number): Run[] {
+    const { step } = this.#listsFor(streams.map(({ settings }) => settings));
+    const run = this.#prepare(streams, steps);
     const encoder = this.gpu.device.createCommandEncoder();
-    const a = this.#step;
-    a.prepare(this.weights.blocks, { rows: 1, length: 1, slot }, position, steps);
-    this.gpu.device.queue.writeBuffer(a.sampling, 0, encodeSampling(settings.sampling));
-    if (settings.readoutScale) this.#setScales(a, 1, settings.readoutScale);
-    if (snapshot !== undefined) this.pool.copy(encoder, slot, this.snapshots, snapshot);
-    encoder.copyBufferToBuffer(this.pool.pending, slot * 4, a.tokens, 0, 4);
-    this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), { rows: 1, length: 1 });
-    return this.#finish(encoder, slot, position, steps, settings);
+    for (const { slot, snapshot } of streams) {
+      if (snapshot !== undefined) this.pool.copy(encoder, slot, this.snapshots, snapshot);
+    }
+    for (const { slot, row, count } of neighbours(streams)) {
+      encoder.copyBufferToBuffer(this.pool.pending, 4 * slot, this.#step.tokens, 4 * row, 4 * count);
+    }
+    this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), run);
+    return this.#finish(encoder, streams, steps);
+  }
+
+  /** Feeds part of a prompt, at most {@link promptRows} tokens, and draws none: a multiple of {@link CHUNK}, if more follow. */
+  feed(slot: number, position: number, tokens: readonly number[]): void {
+    const { a, pass } = this.#promptLists();
+    this.#feed(a, pass({ measure: false, vote: false }), tokens, [{ slot, position }]);
+  }
+
+  /** Keeps a slot's stream as it is. */
+  keep(slot: number, snapshot: number): void {
+    this.#submit((encoder) => this.pool.copy(encoder, slot, this.snapshots, snapshot));
   }
 
   /** Feeds `tokens`, at least one, and draws the next; `snapshot` is taken first. */
@@ -254,22 +324,20 @@ export class Runner {
     }
     const { measure, readoutScale = 0 } = settings;
     const vote = this.votes(readoutScale);
-    const head = this.#listsFor(settings).head;
-    if (snapshot !== undefined)
-      this.#submit((encoder) => this.pool.copy(encoder, slot, this.snapshots, snapshot));
+    const { head } = this.#listsFor([settings]);
+    if (snapshot !== undefined) this.keep(slot, snapshot);
     const { a, pass } = this.#promptLists();
     let rows = 0;
     let fed = 0;
     for (; fed < tokens.length; fed += rows) {
       const part = tokens.slice(fed, fed + this.promptRows);
       rows = part.length;
-      const run = { rows, length: rows, slot };
-      this.#feed(a, pass({ measure, vote }), part, run, position + fed, readoutScale);
+      this.#feed(a, pass({ measure, vote }), part, [{ slot, position: position + fed }], readoutScale);
     }
     const last = position + tokens.length - 1;
     const step = this.#step;
-    step.prepare(this.weights.blocks, { rows: 1, length: 1, slot }, last, 1, 0);
-    queue.writeBuffer(step.sampling, 0, encodeSampling(settings.sampling));
+    const streams = [{ slot, position: last, settings }];
+    const run = this.#prepare(streams, 1, 0);
     const encoder = this.gpu.device.createCommandEncoder();
     const rowBytes = 4 * this.weights.shape.size;
     encoder.copyBufferToBuffer(a.h, (rows - 1) * rowBytes, step.h, 0, rowBytes);
@@ -281,8 +349,8 @@ export class Runner {
     if (measure) {
       encoder.copyBufferToBuffer(a.metrics, (rows - 1) * measureBytes, step.metrics, 0, measureBytes);
     }
-    this.gpu.record(encoder, head, { rows: 1, length: 1 });
-    return this.#finish(encoder, slot, last, 1, settings);
+    this.gpu.record(encoder, head, run);
+    return this.#finish(encoder, streams, 1)[0]!;
   }
 
   /**
@@ -310,15 +378,15 @@ export class Runner {
     const { measure = false, after = [], readoutScale } = options;
     const vote = this.votes(readoutScale);
     const list = [...pass({ measure, vote }), ...head(vote), ...after];
-    this.#feed(a, list, tokens, { rows: tokens.length, length, slot }, position, readoutScale);
+    const streams = Array.from({ length: tokens.length / length }, (_, i) => ({ slot: slot + i, position }));
+    this.#feed(a, list, tokens, streams, readoutScale);
     return a;
   }
 
   /** Feeds one given token and draws none: its logits `[V]` and metrics are left in the returned activations. */
   step(slot: number, position: number, token: number, measure = false, readoutScale = 0): Activations {
     const { step } = this.#stepListsOf({ measure, vote: this.votes(readoutScale) });
-    const run = { rows: 1, length: 1, slot };
-    this.#feed(this.#step, step.slice(0, -1), [token], run, position, readoutScale);
+    this.#feed(this.#step, step.slice(0, -1), [token], [{ slot, position }], readoutScale);
     return this.#step;
   }
 
@@ -331,20 +399,18 @@ export class Runner {
     a: Activations,
     list: readonly Dispatch[],
     tokens: ArrayLike<number>,
-    run: { rows: number; length: number; slot: number },
-    position: number,
+    streams: readonly StreamPlace[],
     readoutScale = 0,
   ): void {
     const { positions } = this.network.config;
-    if (positions !== null && position + run.length > positions) {
-      throw new ResonantError(
-        "invalid_argument",
-        `${position + run.length} tokens, but the model has ${positions} positions`,
-      );
+    const length = tokens.length / streams.length;
+    const end = Math.max(...streams.map(({ position }) => position + length));
+    if (positions !== null && end > positions) {
+      throw new ResonantError("invalid_argument", `${end} tokens, but the model has ${positions} positions`);
     }
-    a.prepare(this.weights.blocks, run, position);
+    const run = a.prepare(this.weights.blocks, streams, length);
     a.setTokens(tokens);
-    if (readoutScale) this.#setScales(a, run.rows, readoutScale);
+    if (readoutScale) this.#setScales(a, new Array(run.rows).fill(readoutScale));
     this.#submit((encoder) => this.gpu.record(encoder, list, run));
   }
 
@@ -382,59 +448,101 @@ export class Runner {
     this.gpu.device.queue.submit([encoder.finish()]);
   }
 
-  #finish(
-    encoder: GPUCommandEncoder,
-    slot: number,
-    position: number,
-    steps: number,
-    settings: RunSettings,
-  ): Run {
+  /** Submits a run whose last step has drawn each stream's token, and reads what it gave. */
+  #finish(encoder: GPUCommandEncoder, streams: readonly BatchRow[], steps: number): Run[] {
     this.gpu.assertAlive();
     const a = this.#step;
-    const at = this.#staged;
+    const rows = streams.length;
+    const told = layoutOf(streams, steps, a.layers);
     const staging = this.#staging.pop() ?? this.#newStaging();
-    encoder.copyBufferToBuffer(a.tokens, 0, this.pool.pending, slot * 4, 4);
-    encoder.copyBufferToBuffer(a.results, 0, staging, 0, 4 * steps);
-    if (settings.measure) {
-      encoder.copyBufferToBuffer(a.metrics, 0, staging, at.measures, 16 * a.layers * steps);
+    for (const { slot, row, count } of neighbours(streams)) {
+      encoder.copyBufferToBuffer(a.tokens, 4 * row, this.pool.pending, 4 * slot, 4 * count);
     }
-    if (settings.logprobs !== undefined) {
-      encoder.copyBufferToBuffer(a.logprobs, 0, staging, at.logprobs, LOGPROBS_BYTES * steps);
+    const parts = [
+      [a.results, 0, told.measures],
+      [a.metrics, told.measures, told.logprobs],
+      [a.logprobs, told.logprobs, told.size],
+    ] as const;
+    for (const [buffer, from, end] of parts) {
+      if (end > from) encoder.copyBufferToBuffer(buffer, 0, staging, from, end - from);
     }
     this.gpu.device.queue.submit([encoder.finish()]);
-    const results = this.#readSteps(staging, steps, settings);
-    results.catch(() => {}); // a run whose result nobody awaits any more must not crash the process
-    return { position, steps, results };
-  }
-
-  /** Where a read-back buffer holds what, in bytes; the tokens come first. */
-  get #staged(): { readonly measures: number; readonly logprobs: number; readonly size: number } {
-    const measures = 4 * this.maxSteps;
-    const logprobs = measures + 16 * this.#step.layers * this.maxSteps;
-    return { measures, logprobs, size: logprobs + LOGPROBS_BYTES * this.maxSteps };
+    const read = this.#read(staging, told.size);
+    return streams.map(({ position, settings }, row) => {
+      const results = read.then((bytes) =>
+        Array.from({ length: steps }, (_, step) =>
+          readStep(bytes, told, a.layers, step * rows + row, settings),
+        ),
+      );
+      results.catch(() => {}); // a run whose result nobody awaits any more must not crash the process
+      return { position, steps, results };
+    });
   }
 
   #newStaging(): GPUBuffer {
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    return this.gpu.buffer("sampled tokens", this.#staged.size, usage);
+    const { slots } = this.pool;
+    const all = { settings: { measure: true, logprobs: 0 } };
+    const { size } = layoutOf(new Array(slots).fill(all), this.maxSteps, this.#step.layers);
+    return this.gpu.buffer("sampled tokens", size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   }
 
-  async #readSteps(staging: GPUBuffer, steps: number, settings: RunSettings): Promise<Step[]> {
+  async #read(staging: GPUBuffer, size: number): Promise<ArrayBuffer> {
     await this.gpu.map(staging);
-    const bytes = staging.getMappedRange().slice(0);
+    const bytes = staging.getMappedRange(0, size).slice(0);
     staging.unmap();
     this.#staging.push(staging);
-    const at = this.#staged;
-    const width = 4 * this.#step.layers;
-    const { measure, logprobs } = settings;
-    return Array.from(new Uint32Array(bytes, 0, steps), (token, step) => {
-      if (token === NOT_FINITE) throw notFinite();
-      const measures = measure ? new Float32Array(bytes, at.measures + 4 * width * step, width) : undefined;
-      if (logprobs === undefined) return { token, measures };
-      const from = at.logprobs + LOGPROBS_BYTES * step;
-      return { token, measures, logprobs: decodeLogprobs(bytes, from, logprobs) };
-    });
+    return bytes;
   }
+}
+
+/** Rows of a run whose streams lie in neighbouring slots, as one copy takes them. */
+function neighbours(
+  streams: readonly { readonly slot: number }[],
+): { readonly slot: number; readonly row: number; count: number }[] {
+  const runs: { slot: number; row: number; count: number }[] = [];
+  streams.forEach(({ slot }, row) => {
+    const last = runs.at(-1);
+    if (last && slot === last.slot + last.count) last.count++;
+    else runs.push({ slot, row, count: 1 });
+  });
+  return runs;
+}
+
+/** Where a read-back run holds what, in bytes: the tokens, then what some stream asks for. */
+interface Layout {
+  readonly measures: number;
+  readonly logprobs: number;
+  readonly size: number;
+}
+
+function layoutOf(
+  streams: readonly { readonly settings: Pick<RunSettings, "measure" | "logprobs"> }[],
+  steps: number,
+  layers: number,
+): Layout {
+  const places = steps * streams.length;
+  const measure = streams.some(({ settings }) => settings.measure);
+  const tell = streams.some(({ settings }) => settings.logprobs !== undefined);
+  const measures = 4 * places;
+  const logprobs = measures + (measure ? 16 * layers * places : 0);
+  return { measures, logprobs, size: logprobs + (tell ? LOGPROBS_BYTES * places : 0) };
+}
+
+/** The step at `place` of `[steps, rows]`. @throws ResonantError `model` if its logits were not finite */
+function readStep(
+  bytes: ArrayBuffer,
+  at: Layout,
+  layers: number,
+  place: number,
+  { measure, logprobs }: RunSettings,
+): Step {
+  const token = new Uint32Array(bytes, 4 * place, 1)[0]!;
+  if (token === NOT_FINITE) throw notFinite();
+  const measures = measure
+    ? new Float32Array(bytes, at.measures + 16 * layers * place, 4 * layers)
+    : undefined;
+  if (logprobs === undefined) return { token, measures };
+  return { token, measures, logprobs: decodeLogprobs(bytes, at.logprobs + LOGPROBS_BYTES * place, logprobs) };
 }
 
 /** What is thrown where a model's logits are not all finite. */
@@ -450,8 +558,8 @@ interface Extras {
 }
 
 /** Of `lists` the one for `extras`, made when it is first asked for. */
-function made<T>(lists: Map<string, T>, { measure, vote }: Extras, make: () => T): T {
-  const key = `${measure} ${vote}`;
+function made<T>(lists: Map<string, T>, extras: Extras & { rows?: Rows }, make: () => T): T {
+  const key = `${extras.measure} ${extras.vote} ${extras.rows}`;
   const list = lists.get(key) ?? make();
   lists.set(key, list);
   return list;

@@ -4,6 +4,7 @@ import { requestAdapter } from "../engine/platform/node/device.ts";
 import type { Dispatch, KernelHost, RunShape, StateShape } from "../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
+import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 
 export { relativeError } from "../engine/goldens.ts";
 
@@ -103,19 +104,30 @@ export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => ({
   uniform: (label, data) => gpu.uniform(label, data),
 });
 
-/** `Run` of `lib/run.wgsl`. */
-export const uploadRun = (gpu: Gpu, { rows, length }: RunShape, slot = 0): GPUBuffer =>
-  gpu.uniform("run", Uint32Array.of(rows, length, slot, 0));
+/** `Run` of `lib/run.wgsl`: streams at the given places, or all at `position` in neighbouring slots from `slot` on. */
+export function uploadRun(
+  gpu: Gpu,
+  shape: RunShape,
+  slot: number | readonly StreamPlace[] = 0,
+  position = 0,
+): GPUBuffer {
+  const places =
+    typeof slot === "number"
+      ? Array.from({ length: shape.rows / shape.length }, (_, i) => ({ slot: slot + i, position }))
+      : slot;
+  const run = runUniform(gpu, "run");
+  gpu.device.queue.writeBuffer(run, 0, encodeRun(shape, places));
+  return run;
+}
 
 /** `Schedule` of `lib/run.wgsl`; `angles` `[steps, rows, layers, 4]`. */
 export function uploadSchedule(
   gpu: Gpu,
   step: number,
-  position: number,
   angles: Float32Array | readonly number[] = [0, 0, 0, 0],
 ): GPUBuffer {
   const data = new Uint32Array(4 + angles.length);
-  data.set([step, position]);
+  data[0] = step;
   new Float32Array(data.buffer, 16).set(angles);
   return gpu.upload("schedule", data);
 }

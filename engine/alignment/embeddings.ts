@@ -1,4 +1,5 @@
 import { embed } from "../../kernels/embed/embed.ts";
+import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "../gpu.ts";
 import { Scratch } from "../scratch.ts";
 import type { Weights } from "../weights.ts";
@@ -45,7 +46,7 @@ export async function readEmbeddings(
   const rows = new Map<number, Float32Array>();
   const scratch = new Scratch(gpu, "alignment");
   try {
-    const run = scratch.host.uniform("run of embeddings", new Uint32Array(4));
+    const run = runUniform(scratch.host, "run of embeddings");
     const fed = scratch.words("tokens", ROWS);
     const h = scratch.words("embeddings", ROWS * size);
     const lookup = embed(scratch.host, table, {
@@ -58,7 +59,7 @@ export async function readEmbeddings(
     for (let start = 0; start < ids.length; start += ROWS) {
       const batch = Uint32Array.from(ids.slice(start, start + ROWS));
       const shape = { rows: batch.length, length: batch.length };
-      gpu.device.queue.writeBuffer(run, 0, Uint32Array.of(shape.rows, shape.length, 0));
+      gpu.device.queue.writeBuffer(run, 0, encodeRun(shape));
       gpu.device.queue.writeBuffer(fed, 0, batch);
       const encoder = gpu.device.createCommandEncoder();
       gpu.record(encoder, lookup, shape);

@@ -83,8 +83,7 @@ class ReadoutPass {
     const rows = tokens.length;
     // Nothing is awaited until the copy of the memory is submitted: another pass may use the same buffers after it.
     if (position === 0) this.#pool.clear(0);
-    const run = { rows, length: rows, slot: 0 };
-    a.prepare(weights.blocks, run, position);
+    const run = a.prepare(weights.blocks, [{ slot: 0, position }], rows);
     a.setTokens(tokens);
     const encoder = gpu.device.createCommandEncoder();
     gpu.record(encoder, this.#dispatches, run);

@@ -1,5 +1,6 @@
 import { linear } from "../../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
+import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { ResonantError } from "../errors.ts";
 import type { Gpu } from "../gpu.ts";
 import { Scratch } from "../scratch.ts";
@@ -29,7 +30,7 @@ export class Votes {
     this.#gpu = gpu;
     const scratch = new Scratch(gpu, "alignment");
     this.#scratch = scratch;
-    this.#run = scratch.host.uniform("run of votes", new Uint32Array(4));
+    this.#run = runUniform(scratch.host, "run of votes");
     this.#vectors = scratch.words("vectors", this.#rows * size);
     this.#ranks = scratch.words("ranks", (this.#rows * LOGPROBS_BYTES) / 4);
     const logits = scratch.words("votes", this.#rows * vocabulary);
@@ -68,7 +69,7 @@ export class Votes {
     const gpu = this.#gpu;
     const rows = vectors.length / this.#size;
     gpu.device.queue.writeBuffer(this.#vectors, 0, vectors);
-    gpu.device.queue.writeBuffer(this.#run, 0, Uint32Array.of(rows, rows, 0));
+    gpu.device.queue.writeBuffer(this.#run, 0, encodeRun({ rows, length: rows }));
     const encoder = gpu.device.createCommandEncoder();
     gpu.record(encoder, this.#dispatches, { rows, length: rows });
     gpu.device.queue.submit([encoder.finish()]);

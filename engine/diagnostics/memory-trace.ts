@@ -1,6 +1,7 @@
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { CHUNK, memoryScan } from "../../kernels/memory-scan/memory-scan.ts";
+import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { ResonantError } from "../errors.ts";
 import type { Gpu } from "../gpu.ts";
 import { Scratch } from "../scratch.ts";
@@ -46,7 +47,7 @@ export class MemoryTrace {
     this.#gpu = gpu;
     this.#size = size;
     this.#scratch = scratch;
-    this.#run = host.uniform("diagnostics run", new Uint32Array(4));
+    this.#run = runUniform(host, "diagnostics run");
     this.#mixed = scratch.words("mixed", rows * 2 * size);
     this.#memory = scratch.words("memory", rows * 2 * size);
     this.#gates = scratch.words("gates", rows * size);
@@ -105,7 +106,7 @@ export class MemoryTrace {
       this.#staged.set(u, (2 * row + 1) * this.#size);
     });
     device.queue.writeBuffer(this.#mixed, 0, this.#staged, 0, us.length * 2 * this.#size);
-    device.queue.writeBuffer(this.#run, 0, Uint32Array.of(run.rows, run.length, 0));
+    device.queue.writeBuffer(this.#run, 0, encodeRun(run));
     const encoder = device.createCommandEncoder();
     this.#gpu.record(encoder, dispatches, run);
     then?.(encoder);

@@ -16,7 +16,7 @@ import type { Activations } from "../activations.ts";
 import { ResonantError } from "../errors.ts";
 import { blockPass, blockStep, headPass, headStep, type Workspace } from "../forward.ts";
 import type { Gpu } from "../gpu.ts";
-import type { Network, Passes } from "../network.ts";
+import type { Network, Passes, Rows } from "../network.ts";
 import type { Weights } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import type { Family, LayerOps, Linear, Place } from "./family.ts";
@@ -93,9 +93,13 @@ class DecoderPasses implements Passes {
     this.#attention = attention === "on" ? new Attention(gpu, slots, config) : undefined;
   }
 
-  tokenStep(on: Workspace): Dispatch[] {
-    const op = layerOps(on, this.#config, fewRows(on, this.#config), this.#attention, true);
-    return [...this.#toH(on, op, blockStep), ...this.headStep(on)];
+  tokenStep(on: Workspace, rows: Rows): Dispatch[] {
+    const few = rows === "few";
+    const products = (few ? fewRows : manyRows)(on, this.#config);
+    const op = layerOps(on, this.#config, products, this.#attention, true);
+    return few
+      ? [...this.#toH(on, op, blockStep), ...this.headStep(on)]
+      : [...this.#toH(on, op, blockPass), ...this.headPass(on)];
   }
 
   promptPass(on: Workspace): Dispatch[] {
@@ -134,6 +138,7 @@ class Attention {
   readonly #gpu: Gpu;
   readonly #caches: readonly { readonly keys: GPUBuffer; readonly values: GPUBuffer }[];
   readonly #scratch = new WeakMap<Activations, Scratch>();
+  readonly #partials = new WeakMap<Activations, GPUBuffer>();
 
   constructor(gpu: Gpu, slots: number, c: DecoderConfig) {
     const { heads, kvHeads, headSize, positions } = c;
@@ -168,9 +173,15 @@ class Attention {
     const made = this.#scratch.get(a) ?? {
       qkv: this.#gpu.storage("qkv", 4 * a.rows * (heads + 2 * kvHeads) * headSize),
       context: this.#gpu.storage("context", 4 * a.rows * heads * headSize),
-      partials: this.#gpu.storage("partials", a.rows === 1 ? partialsBytes(this.shape, 1) : 4),
     };
     this.#scratch.set(a, made);
+    return made;
+  }
+
+  /** What the splits of a step's keys come to. */
+  partials(a: Activations): GPUBuffer {
+    const made = this.#partials.get(a) ?? this.#gpu.storage("partials", partialsBytes(this.shape, a.rows));
+    this.#partials.set(a, made);
     return made;
   }
 }
@@ -180,8 +191,6 @@ interface Scratch {
   readonly qkv: GPUBuffer;
   /** `[rows, H · hd]`. */
   readonly context: GPUBuffer;
-  /** Of a step's splits. */
-  readonly partials: GPUBuffer;
 }
 
 /** How products are done: with few rows, or with many. */
@@ -221,7 +230,7 @@ function layerOps(
   c: DecoderConfig,
   products: Products,
   attends: Attention | undefined,
-  few: boolean,
+  oneEach: boolean,
 ): LayerOps {
   const { host, a } = on;
   const places: Readonly<Record<Place, Columns>> = {
@@ -240,7 +249,7 @@ function layerOps(
     };
   }
   const { shape, angles } = attends;
-  const { qkv, context, partials } = attends.scratch(a);
+  const { qkv, context } = attends.scratch(a);
   const wide = { buffer: qkv, stride: (shape.heads + 2 * shape.kvHeads) * shape.headSize };
   return {
     ...ops,
@@ -249,7 +258,9 @@ function layerOps(
       return [
         ...products.normed(w.norm1, w.qkv, places.h, wide, "store"),
         rope(host, shape, { ...buffers, angles }),
-        ...(few ? attentionStep(host, shape, { ...buffers, partials }) : [attention(host, shape, buffers)]),
+        ...(oneEach
+          ? attentionStep(host, shape, { ...buffers, partials: attends.partials(a) })
+          : [attention(host, shape, buffers)]),
       ];
     },
     fromAttention: (w) =>

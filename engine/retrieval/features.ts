@@ -1,6 +1,7 @@
 import { embed } from "../../kernels/embed/embed.ts";
 import { layerNorm } from "../../kernels/layer-norm/layer-norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
+import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { shortConv } from "../../kernels/short-conv/short-conv.ts";
 import { ResonantError } from "../errors.ts";
 import type { Gpu } from "../gpu.ts";
@@ -77,8 +78,8 @@ class FeaturePass {
     this.#tokens = scratch.words("tokens", ROWS);
     this.#mixed = scratch.words("mixed", ROWS * 2 * size);
     // To the embedding the rows are one stream, which needs counts for one; to the block each is a stream of length 1.
-    this.#together = host.uniform("retrieval run", new Uint32Array(4));
-    this.#apart = host.uniform("retrieval run", new Uint32Array(4));
+    this.#together = runUniform(host, "retrieval run");
+    this.#apart = runUniform(host, "retrieval run");
     const schedule = scratch.words("schedule", 8);
     const counts = scratch.words("counts", table.rows);
     const h = scratch.words("h", ROWS * size);
@@ -114,8 +115,8 @@ class FeaturePass {
     const { queue } = gpu.device;
     const rows = tokens.length;
     queue.writeBuffer(this.#tokens, 0, Uint32Array.from(tokens));
-    queue.writeBuffer(this.#together, 0, Uint32Array.of(rows, rows, 0));
-    queue.writeBuffer(this.#apart, 0, Uint32Array.of(rows, 1, 0));
+    queue.writeBuffer(this.#together, 0, encodeRun({ rows, length: rows }));
+    queue.writeBuffer(this.#apart, 0, encodeRun({ rows, length: 1 }));
     const encoder = gpu.device.createCommandEncoder();
     gpu.record(encoder, this.#dispatches, { rows, length: 1 });
     queue.submit([encoder.finish()]);

@@ -3,6 +3,7 @@ import { LAGS, lagAlignment, mostLag } from "../../kernels/lag-alignment/lag-ali
 import { linear } from "../../kernels/linear/linear.ts";
 import { type Matrix, slicesOf } from "../../kernels/matrix.ts";
 import { fadeTable, memoryWindow, planarWidth } from "../../kernels/memory-window/memory-window.ts";
+import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Model } from "../model.ts";
@@ -170,7 +171,7 @@ export class Resonance {
         windows,
         scales,
         slots,
-        run: scratch.host.uniform("retrieval run", new Uint32Array(4)),
+        run: runUniform(scratch.host, "retrieval run"),
         window: memoryWindow(scratch.host, size, segments.span, {
           features: features.buffer,
           slots,
@@ -244,7 +245,7 @@ export class Resonance {
     all.set(slots, this.#tail.length);
     this.#tail = all.slice(all.length - this.#tail.length);
     queue.writeBuffer(this.#slots, 0, all);
-    queue.writeBuffer(this.#run, 0, Uint32Array.of(rows, rows, 0));
+    queue.writeBuffer(this.#run, 0, encodeRun({ rows, length: rows }));
     queue.writeBuffer(this.#ringRows, 0, Uint32Array.of(rows, this.#tokens % this.#ring));
     this.#tokens += rows;
     const first = this.#compared;

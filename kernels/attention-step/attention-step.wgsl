@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.y;
   let head = group.x / SPLITS;
   let start = group.x % SPLITS * SPLIT;
-  let position = schedule.position + schedule.step + row % run.length;
+  let position = run.streams[row / run.length].position + schedule.step + row % run.length;
   let end = min(min(position + 1u, POSITIONS), start + SPLIT);
   if (start >= end) {
     return;
@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   workgroupBarrier();
 
-  let slot_row = (run.slot + row / run.length) * POSITIONS;
+  let slot_row = run.streams[row / run.length].slot * POSITIONS;
   let kv_head = head / (HEADS / KV_HEADS);
   var peak = LOWEST;
   var sum = 0.0;

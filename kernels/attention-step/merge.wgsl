@@ -12,7 +12,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= HEADS * SIZE) {
     return;
   }
-  let position = schedule.position + schedule.step + row % run.length;
+  let position = run.streams[row / run.length].position + schedule.step + row % run.length;
   let splits = min(position / SPLIT + 1u, SPLITS);
   var peak = LOWEST;
   var sum = 0.0;

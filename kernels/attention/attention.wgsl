@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let t = (tiles - 1u - group.y % tiles) * QUERIES;
   let row = stream * run.length + t;
   let queries = min(QUERIES, run.length - t);
-  let position = schedule.position + schedule.step + t;
+  let position = run.streams[stream].position + schedule.step + t;
   let end = min(position + queries, POSITIONS); // of the keys that some query sees
   for (var i = lane; i < Q4; i += 64u) {
     q_tile[i] = query4(row + min(i % QUERIES, queries - 1u), head, i / QUERIES);
@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   let own_low = vec4u(position) + vec4u(0u, 1u, 2u, 3u);
   let own_high = own_low + 4u;
-  let slot_row = (run.slot + stream) * POSITIONS;
+  let slot_row = run.streams[stream].slot * POSITIONS;
   let kv_head = head / (HEADS / KV_HEADS);
   var total = empty();
   var now = empty(); // of the current split

@@ -82,9 +82,9 @@ export async function attend(
   const run = runShapeOf(pass);
   const count = run.rows * shape.heads * shape.headSize;
   const buffers = {
-    run: uploadRun(gpu, run, pass.slot),
+    run: uploadRun(gpu, run, pass.slot, Math.max(0, pass.start - 2)),
     // Two steps into a schedule, where there is room for them.
-    schedule: uploadSchedule(gpu, Math.min(2, pass.start), Math.max(0, pass.start - 2)),
+    schedule: uploadSchedule(gpu, Math.min(2, pass.start)),
     qkv: gpu.upload("qkv", data.qkv),
     keys: gpu.upload("keys", data.keys),
     values: gpu.upload("values", data.values),

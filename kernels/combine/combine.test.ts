@@ -65,7 +65,7 @@ async function run(c: Case, data: Data) {
     [
       combine(gpu, c.size, layers, data.layout, {
         run: uploadRun(gpu, shape, slot),
-        schedule: uploadSchedule(gpu, step, 0, angles),
+        schedule: uploadSchedule(gpu, step, angles),
         block: uploadBlock(gpu, layer, alpha, gain),
         mixed: gpu.upload("mixed", data.mixed),
         gates: gpu.upload("gates", data.gates),

@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   let statistics = row_statistics(0u, D, lane);
   let last = row % run.length == run.length - 1u;
-  let slot = (run.slot + row / run.length) * SLOT_STRIDE + block.layer * LAYER_STRIDE;
+  let slot = run.streams[row / run.length].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
   for (var d = lane; d < D; d += WORKGROUP) {
     h[row * D + d] += fma((source[d] - statistics.x) * statistics.y, weights[d], weights[D + d]);
     if (last) {

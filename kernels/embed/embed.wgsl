@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.x;
   let token = tokens[row];
   if (FIRST == 0u && lane == 0u) {
-    atomicAdd(&counts[(run.slot + row / run.length) * VOCAB + token], 1u);
+    atomicAdd(&counts[run.streams[row / run.length].slot * VOCAB + token], 1u);
     if (row == 0u) {
       schedule.step += 1u;
     }

@@ -1,15 +1,19 @@
-// What changes from pass to pass. A pass feeds `length` tokens of each of rows / length streams, whose states lie in
-// consecutive slots from `slot`; row = stream · length + t. A decode step is a pass of length 1.
+// What changes from pass to pass. A pass feeds `length` tokens of each of rows / length streams; row = stream · length + t.
+// A decode step is a pass of length 1. Streams share nothing but the pass: each has its own slot and position.
 struct Run {
   rows: u32,
   length: u32,
-  slot: u32,
+  streams: array<Stream, 1024>, // [rows / length]
+}
+
+struct Stream {
+  @align(16) slot: u32, // where its state lies
+  position: u32, // of the first token it feeds, in the first step
 }
 
 // What the host prepares ahead for several steps: their angles, and the step to read. One vec4 a row and block:
 // cos ψ, sin ψ of the drive, cos θ, sin θ of the PVM's read-out.
 struct Schedule {
   step: u32,
-  position: u32, // of the first step's token
   angles: array<vec4f>, // [steps, rows, layers]
 }

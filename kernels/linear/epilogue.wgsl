@@ -51,7 +51,10 @@ fn finish(index: u32, value: f32) {
       out[index] = sigmoid(value);
     }
     case ADD: {
-      out[index] += value;
+      // What adds nothing leaves even a zero's sign: a row's bits must not tell whether another row had votes.
+      if (value != 0.0) {
+        out[index] += value;
+      }
     }
     case GELU: {
       out[index] = gelu(value);

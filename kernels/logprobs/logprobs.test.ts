@@ -31,7 +31,7 @@ async function run(
   const out = poisoned(gpu, "logprobs", (step + 2) * rows * WORDS);
   const buffers = {
     run: uploadRun(gpu, shape),
-    schedule: uploadSchedule(gpu, step, 0),
+    schedule: uploadSchedule(gpu, step),
     logits: gpu.upload("logits", logits),
     results: gpu.upload("results", results),
     logprobs: out,

@@ -59,7 +59,7 @@ async function run(
     gpu,
     memoryScan(gpu, size, layout, {
       run: uploadRun(gpu, shape, slot),
-      schedule: uploadSchedule(gpu, 0, 0),
+      schedule: uploadSchedule(gpu, 0),
       block: uploadBlock(gpu, layer),
       mixed: gpu.upload("mixed", mixed),
       decay: gpu.upload("decay", decayTable(decay).slice()),

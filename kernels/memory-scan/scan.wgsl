@@ -22,7 +22,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let chunks = (run.length + CHUNK - 1u) / CHUNK;
   let stream = id.y / chunks;
   let chunk = id.y % chunks;
-  let base = (run.slot + stream) * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
+  let base = run.streams[stream].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
   var now = vec4f();
   if (PVM) {
     now = vec4f(load_state(base, p), now.zw);

@@ -52,7 +52,7 @@ function setUp({ size, streams, format, pvm, plm }: Case) {
   const shape = { rows: streams, length: 1 };
   const buffers = {
     run: uploadRun(gpu, shape, slot),
-    schedule: uploadSchedule(gpu, 0, 0),
+    schedule: uploadSchedule(gpu, 0),
     block: uploadBlock(gpu, layer),
     mixed: gpu.upload("mixed", data.mixed),
     decay: gpu.upload("decay", decayTable(data.decay).slice()),

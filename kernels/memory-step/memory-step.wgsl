@@ -26,7 +26,7 @@ var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.y;
   let base = row * 2u * D;
-  let state_base = (run.slot + row) * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
+  let state_base = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
   for (var i = lane; i < INPUTS; i += WORKGROUP) {
     inputs[i] = 0.0;
   }

@@ -32,7 +32,7 @@ async function run(
     [
       metrics(gpu, size, layers, pvm, lattice, {
         run: uploadRun(gpu, shape),
-        schedule: uploadSchedule(gpu, step, 0),
+        schedule: uploadSchedule(gpu, step),
         block: uploadBlock(gpu, layer),
         memory: gpu.upload("memory", memory),
         gates: gpu.upload("gates", gates),

@@ -38,7 +38,7 @@ function setUp(size: number, taps: number, streams: number, format: WeightFormat
   const shape = { rows: streams, length: 1 };
   const buffers = {
     run: uploadRun(gpu, shape, slot),
-    schedule: uploadSchedule(gpu, 0, 0),
+    schedule: uploadSchedule(gpu, 0),
     block: uploadBlock(gpu, layer),
     h: gpu.upload("h", data.h),
     state: gpu.upload("state", data.state),

@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.y;
   let base = row * D;
   let statistics = row_statistics(base, D, lane);
-  let tail = (run.slot + row) * SLOT_STRIDE + block.layer * LAYER_STRIDE;
+  let tail = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
   for (var i = lane; i < K4; i += WORKGROUP) {
     var values = vec4f();
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {

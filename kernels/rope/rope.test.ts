@@ -33,8 +33,8 @@ async function run(
 ) {
   const words = (pass.slot + pass.streams + 1) * slotSize(shape);
   const buffers = {
-    run: uploadRun(gpu, runShapeOf(pass), pass.slot),
-    schedule: uploadSchedule(gpu, Math.min(1, pass.start), Math.max(0, pass.start - 1)),
+    run: uploadRun(gpu, runShapeOf(pass), pass.slot, Math.max(0, pass.start - 1)),
+    schedule: uploadSchedule(gpu, Math.min(1, pass.start)),
     angles: gpu.upload("angles", angles),
     qkv: poisoned(gpu, "qkv", qkv.length + 64, qkv),
     keys: poisoned(gpu, "keys", words),

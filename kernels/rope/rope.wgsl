@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.y;
   let head = id.x / ITEMS;
   let item = id.x % ITEMS;
-  let position = schedule.position + schedule.step + row % run.length;
+  let position = run.streams[row / run.length].position + schedule.step + row % run.length;
   // A position beyond the cache would be the next slot's.
   if (head >= HEADS + 2u * KV_HEADS || position >= POSITIONS) {
     return;
@@ -45,7 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     return;
   }
-  let cache_row = ((run.slot + row / run.length) * POSITIONS + position) * KV_HEADS;
+  let cache_row = (run.streams[row / run.length].slot * POSITIONS + position) * KV_HEADS;
   let into = (cache_row + (head - HEADS) % KV_HEADS) * SIZE + d;
   if (head < HEADS + KV_HEADS) {
     keys[into] = pair.x;

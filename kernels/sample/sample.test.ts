@@ -61,8 +61,8 @@ async function draw(batch: Batch): Promise<Uint32Array> {
   const tokens = poisoned(gpu, "tokens", rows + 16);
   const results = poisoned(gpu, "results", (step + 2) * rows);
   const call = sample(gpu, vocabulary, layers, {
-    run: uploadRun(gpu, shape, slot),
-    schedule: uploadSchedule(gpu, step, position),
+    run: uploadRun(gpu, shape, slot, position),
+    schedule: uploadSchedule(gpu, step),
     sampling: gpu.upload("sampling", sampling),
     logits: gpu.upload("logits", repeat(batch.logits, new Float32Array(rows * vocabulary))),
     counts: gpu.upload("counts", counts),

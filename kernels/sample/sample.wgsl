@@ -100,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   let span = (VOCAB + 63u) / 64u;
   let kept = total_mass(threshold, scale, lane);
-  let random = threefry(setting.seed, vec2u(schedule.position + step + 1u, setting.choice)).x;
+  let random = threefry(setting.seed, vec2u(run.streams[row].position + step + 1u, setting.choice)).x;
   let target_mass = multiply_high(random, kept.y);
   if (lane == 0u && (greedy || failed)) {
     publish(row, step, select(best, NOT_FINITE, failed));
@@ -127,7 +127,7 @@ fn publish(row: u32, step: u32, token: u32) {
 // A logit after the penalty.
 fn score(v: u32, scale: Scale) -> f32 {
   let logit = logits[scale.row * VOCAB + v];
-  if (scale.penalty == 1.0 || counts[(run.slot + scale.row) * VOCAB + v] == 0u) {
+  if (scale.penalty == 1.0 || counts[run.streams[scale.row].slot * VOCAB + v] == 0u) {
     return logit;
   }
   return select(logit / scale.penalty, logit * scale.penalty, logit < 0.0);

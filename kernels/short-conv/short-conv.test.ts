@@ -34,7 +34,7 @@ async function run(x: Float32Array, streams: number, taps: number, size: number,
     [
       shortConv(gpu, size, taps, layout, {
         run: uploadRun(gpu, shape, slot),
-        schedule: uploadSchedule(gpu, 0, 0),
+        schedule: uploadSchedule(gpu, 0),
         block: uploadBlock(gpu, layer),
         mixed: gpu.upload("mixed", mixed),
         state: poisoned(gpu, "state", slots * layout.slotStride, state),

@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let t = row % run.length;
-  let tail = (run.slot + row / run.length) * SLOT_STRIDE + block.layer * LAYER_STRIDE;
+  let tail = run.streams[row / run.length].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
   let x = mixed[row * 2u * D + d];
   var sum = conv[TAPS * D + d];
   for (var i = 0u; i < TAPS; i++) {
