@@ -1,4 +1,3 @@
-import { decode } from "../engine/decode.ts";
 import type { Model } from "../engine/model.ts";
 import type { Stream } from "../engine/stream.ts";
 
@@ -45,7 +44,7 @@ export async function decodeBench(model: Model, options: DecodeBenchOptions): Pr
     onStream(model, async (stream) => {
       stream.position = position;
       stream.pending = 0;
-      const steps = decode(runner, stream, [], { ...SETTINGS, runAhead, maxTokens: tokens });
+      const steps = model.batch.decode(stream, [], { ...SETTINGS, runAhead, maxTokens: tokens });
       return timed(tokens, async () => {
         for await (const _ of steps);
       });

@@ -1,4 +1,3 @@
-import { decode } from "../engine/decode.ts";
 import type { Gpu } from "../engine/gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
 import { onStream, SETTINGS, timed } from "./decode.ts";
@@ -74,7 +73,7 @@ export async function loadBench(
         stream.pending = step?.token ?? 0;
       });
       const stepTime = await timed(steps, async () => {
-        for await (const _ of decode(model.runner, stream, [], {
+        for await (const _ of model.batch.decode(stream, [], {
           ...SETTINGS,
           runAhead: 0,
           maxTokens: steps,

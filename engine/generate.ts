@@ -1,5 +1,4 @@
 import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
-import { decode } from "./decode.ts";
 import { ResonantError } from "./errors.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
 import type { Model } from "./model.ts";
@@ -42,6 +41,8 @@ export interface GenerateOptions {
   readonly keepPending?: boolean;
   /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
   readonly runAhead?: number;
+  /** Whose request it is: prompts of different clients are fed in turns. Default: everyone is one client. */
+  readonly client?: unknown;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -71,7 +72,7 @@ export interface Piece {
 
 /**
  * Continues `stream` with `prompt` and generates. The stream is left right after the last token that was read.
- * @throws ResonantError `invalid_argument` naming the field; what `decode` throws
+ * @throws ResonantError `invalid_argument` naming the field; what `Batch.decode` throws
  */
 export async function* generate(
   model: Model,
@@ -103,9 +104,9 @@ export async function* generate(
   let reason: FinishReason = "max_tokens";
   let stop: string | undefined;
   const maxTokens = Math.min(o.maxTokens ?? 100, roomFor(model, stream, tokens));
-  const { logprobs, readoutScale, runAhead = 8, signal } = o;
-  const settings = { sampling, measure, logprobs, readoutScale, maxTokens, runAhead, signal };
-  for await (const step of decode(model.runner, stream, tokens, settings)) {
+  const { logprobs, readoutScale, runAhead = 8, client, signal } = o;
+  const settings = { sampling, measure, logprobs, readoutScale, maxTokens, runAhead, client, signal };
+  for await (const step of model.batch.decode(stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
     generated.push(step.token);

@@ -4,6 +4,7 @@ import { type ChatTemplate, loadChatTemplate } from "../weights/chat-template.ts
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
 import { type Alignment, readAlignment } from "./alignment/alignment-file.ts";
+import { Batch } from "./batch.ts";
 import { ResonantError } from "./errors.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
@@ -52,6 +53,8 @@ export class Model {
   readonly config: ModelConfig;
   readonly weights: Weights;
   readonly runner: Runner;
+  /** What decodes its streams, many in a step. */
+  readonly batch: Batch;
   readonly tokenizer: TextTokenizer | undefined;
   /** Undefined where the model has none, or none that can be used. */
   readonly chatTemplate: ChatTemplate | undefined;
@@ -94,6 +97,7 @@ export class Model {
     this.config = runner.network.config;
     this.weights = runner.weights;
     this.runner = runner;
+    this.batch = new Batch(runner);
     this.tokenizer = tokenizer;
     this.chatTemplate = chatTemplate;
     this.fingerprint = fingerprint;

@@ -390,6 +390,11 @@ export class Runner {
     return this.#step;
   }
 
+  /** What steps work in. */
+  get stepActivations(): Activations {
+    return this.#step;
+  }
+
   /** What {@link pass} works in. */
   get passActivations(): Activations {
     return this.#promptLists().a;

@@ -33,7 +33,8 @@ interface Batch {
   readonly counts?: Uint32Array;
   /** R of each row and block; NaN elsewhere. */
   readonly order?: Float32Array;
-  readonly position?: number;
+  /** One for all, or one a row. */
+  readonly position?: number | readonly number[];
   readonly step?: number;
 }
 
@@ -61,7 +62,14 @@ async function draw(batch: Batch): Promise<Uint32Array> {
   const tokens = poisoned(gpu, "tokens", rows + 16);
   const results = poisoned(gpu, "results", (step + 2) * rows);
   const call = sample(gpu, vocabulary, layers, {
-    run: uploadRun(gpu, shape, slot, position),
+    run: uploadRun(
+      gpu,
+      shape,
+      settings.map((_, row) => ({
+        slot: slot + row,
+        position: typeof position === "number" ? position : position[row]!,
+      })),
+    ),
     schedule: uploadSchedule(gpu, step),
     sampling: gpu.upload("sampling", sampling),
     logits: gpu.upload("logits", repeat(batch.logits, new Float32Array(rows * vocabulary))),
@@ -99,7 +107,7 @@ it("has a right p-value to judge by", () => {
 });
 
 describe("20,000 draws", () => {
-  const draws = 20_000;
+  const [draws, rows] = [20_000, 1000];
   const vocabulary = 37;
   const logits = randomFloats(1, vocabulary, -3, 3);
   const counts = randomIntegers(2, vocabulary, 3);
@@ -117,8 +125,12 @@ describe("20,000 draws", () => {
   it.each(cases)("follow the exact distribution of %o, and its quantiles", async (changed) => {
     const setting = { ...plain, ...changed };
     const settings = seeds(setting, draws, 1000);
-    const order = new Float32Array(draws * layers).map((_, i) => (i % layers === 0 ? 0.25 : 0.75));
-    const tokens = await draw({ vocabulary, logits, settings, counts, order, position: 9 });
+    const order = new Float32Array(rows * layers).map((_, i) => (i % layers === 0 ? 0.25 : 0.75));
+    const tokens: number[] = [];
+    for (let first = 0; first < draws; first += rows) {
+      const part = settings.slice(first, first + rows);
+      tokens.push(...(await draw({ vocabulary, logits, settings: part, counts, order, position: 9 })));
+    }
     const temperature = setting.temperature * (1 + setting.phaseTemperature * (1 - 0.5));
     const exact = distributionReference(logits, counts, { ...setting, temperature });
 
@@ -239,10 +251,11 @@ describe("the seed", () => {
       topK: row * 3,
       topP: 1 - row / 20,
     }));
-    const together = await draw({ vocabulary, logits: many, settings });
+    const position = settings.map((_, row) => 7 * row);
+    const together = await draw({ vocabulary, logits: many, settings, position });
     for (const row of [0, 4, 8]) {
       const own = many.subarray(row * vocabulary, (row + 1) * vocabulary);
-      const alone = await draw({ vocabulary, logits: own, settings: [settings[row]!] });
+      const alone = await draw({ vocabulary, logits: own, settings: [settings[row]!], position: 7 * row });
       expect(alone[0]).toBe(together[row]);
     }
   });
