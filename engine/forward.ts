@@ -2,7 +2,7 @@ import { combine } from "../kernels/combine/combine.ts";
 import { embed } from "../kernels/embed/embed.ts";
 import type { Dispatch, KernelHost, StateShape } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm/layer-norm.ts";
-import { linear, linearRow, type Product } from "../kernels/linear/linear.ts";
+import { linear, linearRow, type Product, type TileRows } from "../kernels/linear/linear.ts";
 import { memoryScan } from "../kernels/memory-scan/memory-scan.ts";
 import { memoryStep } from "../kernels/memory-step/memory-step.ts";
 import { metrics } from "../kernels/metrics/metrics.ts";
@@ -21,6 +21,8 @@ export interface Workspace {
   readonly shape: StateShape;
   readonly state: GPUBuffer;
   readonly counts: GPUBuffer;
+  /** Of the products of many rows. */
+  readonly tileRows?: TileRows | undefined;
   /** Whether to measure SPEC §4's metrics of every row. */
   readonly measure: boolean;
   /** Where the first block's memory votes on the logits. */
@@ -64,10 +66,14 @@ export function headPass(w: Weights, on: Workspace): Dispatch[] {
   const output = { buffer: a.logits, stride: w.head.rows };
   return [
     layerNorm(host, size, { h: a.h, norm: w.norm, out: a.normed }),
-    ...linear(host, a.run, { weight: w.head, input, output, epilogue: "store" }),
-    ...voted(w, on, (product) => linear(host, a.run, product)),
+    ...tiled(on, { weight: w.head, input, output, epilogue: "store" }),
+    ...voted(w, on, (product) => tiled(on, product)),
   ];
 }
+
+/** A product of many rows. */
+export const tiled = ({ host, a, tileRows }: Workspace, product: Product): Dispatch[] =>
+  linear(host, a.run, product, tileRows);
 
 /** One resonant block for one token of each stream (SPEC §1): h to h'. */
 export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
@@ -113,14 +119,14 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
   return [
     layerNorm(host, size, { h: a.h, norm: b.norm, out: a.mixed }, 2 * size),
     shortConv(host, size, taps, state, { ...shared, conv: b.conv, out: a.normed }),
-    ...linear(host, a.run, {
+    ...tiled(on, {
       ...b.mixer,
       input: { buffer: a.normed, stride: size },
       output: u,
       epilogue: "gated",
     }),
     ...memoryScan(host, size, state, { ...shared, decay: b.decay }),
-    ...linear(host, a.run, {
+    ...tiled(on, {
       ...b.memory,
       rows: [0, lattice ? 2 * size : size],
       columns: gated ? size : 0,
@@ -129,7 +135,7 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
       epilogue: "sigmoid",
     }),
     ...(lattice
-      ? linear(host, a.run, {
+      ? tiled(on, {
           ...b.memory,
           rows: [2 * size, size],
           input: z,
@@ -143,13 +149,13 @@ export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
     ...(b.mlp
       ? [
           layerNorm(host, size, { h: a.h, norm: b.mlp.norm, out: a.normed }),
-          ...linear(host, a.run, {
+          ...tiled(on, {
             ...b.mlp.up,
             input: { buffer: a.normed, stride: size },
             output: { buffer: a.inner, stride: inner },
             epilogue: "gated",
           }),
-          ...linear(host, a.run, {
+          ...tiled(on, {
             ...b.mlp.down,
             input: { buffer: a.inner, stride: inner },
             output: { buffer: a.h, stride: size },

@@ -1,4 +1,5 @@
 import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
+import type { TileRows } from "../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { Matrix } from "../kernels/matrix.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
@@ -177,10 +178,10 @@ export class Runner {
     return this.#stepListsOf({ measure: false, vote: false }).step.length;
   }
 
-  #workspace(a: Activations, { measure, vote }: Extras): Workspace {
+  #workspace(a: Activations, { measure, vote }: Extras, tileRows?: TileRows): Workspace {
     const { state, counts } = this.pool;
     const votes = vote ? this.#votesOf(a) : undefined;
-    return { host: this.gpu, a, shape: this.#shape, state, counts, measure, votes };
+    return { host: this.gpu, a, shape: this.#shape, state, counts, tileRows, measure, votes };
   }
 
   /** What votes on the logits of `a` are made of; without an alignment there is nobody to ask. */
@@ -201,7 +202,7 @@ export class Runner {
 
   #stepListsOf(extras: Extras, rows: Rows = "few"): StepLists {
     return made(this.#stepLists, { ...extras, rows }, () => {
-      const on = this.#workspace(this.#step, extras);
+      const on = this.#workspace(this.#step, extras, 16);
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,

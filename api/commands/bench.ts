@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
+import { batchBench } from "../../bench/batch.ts";
 import { decodeBench } from "../../bench/decode.ts";
 import { type LoadFigures, loadBench } from "../../bench/load.ts";
 import { retrievalBench } from "../../bench/retrieve.ts";
@@ -13,6 +14,7 @@ import { Progress, print, printJson, table } from "../terminal.ts";
 interface Flags extends ModelFlags {
   readonly quick?: boolean;
   readonly load?: boolean;
+  readonly streams?: readonly number[];
   readonly retrieval?: RetrievalMode;
   readonly formats?: readonly WeightFormat[];
   readonly prompt: number;
@@ -32,6 +34,11 @@ export function benchCommand(): Command {
         .choices(["pvm", "plm", "hybrid"])
         .preset("hybrid"),
     )
+    .addOption(
+      new Option("--streams [counts]", "measure decoding of so many streams at once instead, 1,4 …")
+        .argParser(readCounts)
+        .preset("1,4,16,32"),
+    )
     .option("--load", "measure loading, its memory, and one short run instead")
     .addOption(
       new Option("--formats <formats>", "with --load: weight formats, f32,f16 …").argParser(readFormats),
@@ -50,8 +57,12 @@ function readFormats(text: string): WeightFormat[] {
   });
 }
 
+function readCounts(text: string): number[] {
+  return text.split(",").map(numberIn(1, 256, true));
+}
+
 async function benchRun(flags: Flags): Promise<void> {
-  const model = await openModel(flags);
+  const model = await openModel(flags, flags.streams ? { slots: Math.max(...flags.streams) } : {});
   const progress = new Progress("measuring", "timings");
   try {
     const onProgress = (done: number, total: number): void => progress.update(done, total);
@@ -63,12 +74,18 @@ async function benchRun(flags: Flags): Promise<void> {
             : { lengths: [8192, 2 ** 20], needle: 48, rounds: 3 }),
           onProgress,
         })
-      : await decodeBench(model, {
-          ...(flags.quick
-            ? { tokens: 32, prompt: 256, rounds: 1 }
-            : { tokens: 128, prompt: 2048, rounds: 3 }),
-          onProgress,
-        });
+      : flags.streams
+        ? await batchBench(model, {
+            streams: flags.streams,
+            ...(flags.quick ? { tokens: 16, rounds: 1 } : { tokens: 128, rounds: 3 }),
+            onProgress,
+          })
+        : await decodeBench(model, {
+            ...(flags.quick
+              ? { tokens: 32, prompt: 256, rounds: 1 }
+              : { tokens: 128, prompt: 2048, rounds: 3 }),
+            onProgress,
+          });
     progress.stop();
     const about = { adapter: model.gpu.name, model: model.name, format: model.format };
     if (flags.json) return await printJson({ ...about, date: new Date().toISOString(), rows });

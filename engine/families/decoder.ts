@@ -4,17 +4,11 @@ import { attentionStep, partialsBytes } from "../../kernels/attention-step/atten
 import { embed } from "../../kernels/embed/embed.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
-import {
-  type Columns,
-  type Epilogue,
-  linear,
-  linearRow,
-  productsThatFit,
-} from "../../kernels/linear/linear.ts";
+import { type Columns, type Epilogue, linearRow, productsThatFit } from "../../kernels/linear/linear.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Activations } from "../activations.ts";
 import { ResonantError } from "../errors.ts";
-import { blockPass, blockStep, headPass, headStep, type Workspace } from "../forward.ts";
+import { blockPass, blockStep, headPass, headStep, tiled, type Workspace } from "../forward.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Network, Passes, Rows } from "../network.ts";
 import type { Weights } from "../weights.ts";
@@ -200,12 +194,12 @@ interface Products {
 }
 
 /** Many rows in tiles: a norm is taken once. */
-const manyRows = ({ host, a }: Workspace, c: DecoderConfig): Products => ({
+const manyRows = (on: Workspace, c: DecoderConfig): Products => ({
   normed: (norm, matrix, _from, output, epilogue) => [
-    layerNorm(host, c.size, { h: a.h, norm, out: a.normed }),
-    ...linear(host, a.run, { ...matrix, input: { buffer: a.normed, stride: c.size }, output, epilogue }),
+    layerNorm(on.host, c.size, { h: on.a.h, norm, out: on.a.normed }),
+    ...tiled(on, { ...matrix, input: { buffer: on.a.normed, stride: c.size }, output, epilogue }),
   ],
-  product: (matrix, input, output, epilogue) => linear(host, a.run, { ...matrix, input, output, epilogue }),
+  product: (matrix, input, output, epilogue) => tiled(on, { ...matrix, input, output, epilogue }),
 });
 
 /** A row at a time, a norm on the way into its product; tiles where a row is too wide for that. */

@@ -91,6 +91,7 @@ async function run(
 }
 
 const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
+const tiles16 = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p, 16));
 const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
 
 const sizes: [rows: number, k: number, n: number][] = [
@@ -114,6 +115,7 @@ it.each(
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
+  expect(firstDifference(await tiles16(c), values)).toBe(-1);
 });
 
 it.each([
@@ -132,11 +134,12 @@ it.each([
   ["gated", "q8"],
   ["add", "q4"],
   ["swiglu", "q4"],
-] as const)("gives the same bits from both kernels for %s in %s", async (epilogue, format) => {
+] as const)("gives the same bits from every kernel for %s in %s", async (epilogue, format) => {
   const c = { ...base, epilogue, format };
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
+  expect(firstDifference(await tiles16(c), values)).toBe(-1);
 });
 
 it.each([
@@ -168,11 +171,28 @@ it.each([
   },
 );
 
+it("leaves a zero's sign where it adds nothing", async () => {
+  const c: Case = { ...base, rows: 3, k: 33, n: 34, epilogue: "add", bias: false };
+  const before = new Float32Array(c.rows * c.n).fill(-0);
+  for (const make of [
+    (p: Product, shape: GPUBuffer) => linear(gpu, shape, p),
+    (p: Product, shape: GPUBuffer) => linear(gpu, shape, p, 16),
+    (p: Product) => linearRow(gpu, p),
+  ]) {
+    const found = await run(c, (p, shape) => {
+      gpu.device.queue.writeBuffer(p.output.buffer, 0, before);
+      return make({ ...p, input: { ...p.input, buffer: gpu.storage("zeros", 4 * c.rows * c.k) } }, shape);
+    });
+    expect(firstDifference(found, before)).toBe(-1);
+  }
+});
+
 it("gives the same bits without a bias", async () => {
   const c = { ...base, bias: false };
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
+  expect(firstDifference(await tiles16(c), values)).toBe(-1);
 });
 
 it("gives the same bits however many products share a workgroup", async () => {
@@ -194,10 +214,10 @@ it("gives a row the same bits wherever it lies in the batch and however large th
     [5, 33],
   ] as const) {
     const slice = x.slice(first * c.k, (first + rows) * c.k);
-    for (const kernel of ["linear", "linearRow"] as const) {
+    for (const kernel of [64, 16, "row"] as const) {
       const part = await run({ ...c, rows }, (p, shape) => {
         const here = { ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } };
-        return kernel === "linear" ? linear(gpu, shape, here) : linearRow(gpu, here);
+        return kernel === "row" ? linearRow(gpu, here) : linear(gpu, shape, here, kernel);
       });
       expect(firstDifference(part, all.subarray(first * c.n, (first + rows) * c.n))).toBe(-1);
     }
@@ -220,7 +240,11 @@ it("reads and writes only its columns and its rows of W", async () => {
   );
   const shape = { rows, length: rows };
   const run = uploadRun(gpu, shape);
-  for (const make of [(p: Product) => linear(gpu, run, p), (p: Product) => linearRow(gpu, p)]) {
+  for (const make of [
+    (p: Product) => linear(gpu, run, p),
+    (p: Product) => linear(gpu, run, p, 16),
+    (p: Product) => linearRow(gpu, p),
+  ]) {
     const out = poisoned(gpu, "out", rows * outStride);
     const product: Product = {
       weight: uploadMatrix(gpu, weight, [first + n + 9, k], "f32"),

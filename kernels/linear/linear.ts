@@ -9,9 +9,18 @@ import statistics from "../lib/statistics.wgsl";
 import { kernelPerFormat, type Matrix, partsOf, slicesOf } from "../matrix.ts";
 import epilogue from "./epilogue.wgsl";
 import manySource from "./linear.wgsl";
+import tile16Source from "./linear-16.wgsl";
 import fewSource from "./linear-row.wgsl";
+import tile from "./tile.wgsl";
 
-const manyRows = kernelPerFormat("linear", run, product, activation, epilogue, manySource);
+/** Rows of a tile: 64 for prompts, 16 for a batch's steps. */
+export type TileRows = 16 | 64;
+
+const parts = [run, product, activation, epilogue, tile] as const;
+const tiles = {
+  64: { kernels: kernelPerFormat("linear", ...parts, manySource), columns: 32 },
+  16: { kernels: kernelPerFormat("linear-16", ...parts, tile16Source), columns: 64 },
+} as const;
 const fewRows = kernelPerFormat(
   "linear-row",
   reduce,
@@ -104,17 +113,18 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
 }
 
 /**
- * `Y = epilogue(X Wᵀ + b)` for many rows, in 64 × 32 tiles: a dispatch for each part of W that the device binds. Bit for
- * bit what {@link linearRow} gives.
+ * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles of 64 × 32 or 16 × 64: a dispatch for each part of W that the device
+ * binds. Bit for bit what {@link linearRow} gives.
  */
-export function linear(host: KernelHost, run: GPUBuffer, p: Product): Dispatch[] {
+export function linear(host: KernelHost, run: GPUBuffer, p: Product, tileRows: TileRows = 64): Dispatch[] {
+  const { kernels, columns } = tiles[tileRows];
   return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
     dispatch(
       host,
-      manyRows[p.weight.format],
+      kernels[p.weight.format],
       {},
       [run, shape, p.input.buffer, weight, bias, p.output.buffer],
-      ({ rows }) => [ceilDivide(outputs, 32), ceilDivide(rows, 64)],
+      ({ rows }) => [ceilDivide(outputs, columns), ceilDivide(rows, tileRows)],
     ),
   );
 }

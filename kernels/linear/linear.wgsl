@@ -10,18 +10,6 @@
 var<workgroup> x_tile: array<vec4f, 512>; // [64 rows, 8]
 var<workgroup> w_tile: array<vec4f, 256>; // [32 columns, 8]
 
-// Four values of a row, zeros beyond its end.
-fn load_x(row: u32, k: u32) -> vec4f {
-  var values = vec4f();
-  if (row < run.rows) {
-    let at = row * shape.in_stride + shape.in_offset + k;
-    for (var c = 0u; c < min(4u, shape.columns - min(shape.columns, k)); c++) {
-      values[c] = x[at + c];
-    }
-  }
-  return values;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first_row = group.y * 64u;
@@ -91,21 +79,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   store_four(row + 5u, column, total5);
   store_four(row + 6u, column, total6);
   store_four(row + 7u, column, total7);
-}
-
-// Four columns' sums over the next four k: in order, as `multiply_add` of lib/product.wgsl does for one.
-fn add_products(w: mat4x4f, x: vec4f, sum: vec4f) -> vec4f {
-  return fma(w[3], vec4f(x.w), fma(w[2], vec4f(x.z), fma(w[1], vec4f(x.y), fma(w[0], vec4f(x.x), sum))));
-}
-
-fn store_four(row: u32, column: u32, sums: vec4f) {
-  if (row < run.rows) {
-    let out_row = row * shape.out_stride + shape.out_offset;
-    if (column < shape.outputs) {
-      store(out_row, column, sums.x, sums.y);
-    }
-    if (column + 2u < shape.outputs) {
-      store(out_row, column + 2u, sums.z, sums.w);
-    }
-  }
 }
