@@ -144,11 +144,11 @@ describe("an error that nobody expected", () => {
 describe("an error in the middle of a stream", () => {
   /** Lets a few tokens through. */
   function failLater(error: unknown): void {
-    const steps = model.runner.steps.bind(model.runner);
+    const batch = model.runner.batch.bind(model.runner);
     let calls = 0;
-    vi.spyOn(model.runner, "steps").mockImplementation((...args) => {
+    vi.spyOn(model.runner, "batch").mockImplementation((...args) => {
       if (++calls > 4) throw error;
-      return steps(...args);
+      return batch(...args);
     });
   }
 

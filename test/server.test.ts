@@ -55,9 +55,9 @@ describe("a client that leaves", () => {
   ])("mid-stream of %s frees its slot within the run-ahead depth plus one steps", async (path, body) => {
     const server = await serve(tiny, ["--log-level", "info"]);
     let steps = 0;
-    const run = tiny.runner.steps.bind(tiny.runner);
-    vi.spyOn(tiny.runner, "steps").mockImplementation((...call) => {
-      steps += call[2];
+    const run = tiny.runner.batch.bind(tiny.runner);
+    vi.spyOn(tiny.runner, "batch").mockImplementation((...call) => {
+      steps += call[1];
       return run(...call);
     });
     const { response, leave } = openRequest(server.url + path, body);
