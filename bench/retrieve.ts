@@ -2,7 +2,7 @@ import type { Model } from "../engine/model.ts";
 import type { RetrievalMode } from "../engine/retrieval/resonance.ts";
 import { Search } from "../engine/retrieval/search.ts";
 import { inTurns, type Row, timed } from "./decode.ts";
-import { seeded } from "./needle/random.ts";
+import { seeded } from "./random.ts";
 
 export interface RetrievalBenchOptions {
   readonly mode: RetrievalMode;

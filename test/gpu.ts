@@ -1,4 +1,5 @@
 import { afterAll } from "vitest";
+import { seeded as mulberry32 } from "../bench/random.ts";
 import { Gpu } from "../engine/gpu.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
 import type { Dispatch, KernelHost, RunShape, StateShape } from "../kernels/kernel.ts";
@@ -7,6 +8,7 @@ import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
 import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 
 export { relativeError } from "../engine/goldens.ts";
+export { mulberry32 };
 
 /** A float no kernel computes: what it was not meant to write stays NaN, and what it forgot to write shows as NaN. */
 const POISON = 0x7fc00000;
@@ -24,17 +26,6 @@ afterAll(async () => {
   gpu?.destroy();
   opened = undefined;
 });
-
-/** Mulberry32: numbers in [0, 1) that depend only on `seed`. */
-export function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let x = Math.imul(state ^ (state >>> 15), state | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** `count` f32 numbers, uniform between `low` and `high`. */
 export function randomFloats(seed: number, count: number, low = -1, high = 1): Float32Array<ArrayBuffer> {

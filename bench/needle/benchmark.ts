@@ -1,7 +1,7 @@
+import { seeded } from "../random.ts";
 import type { DamageName } from "./damage.ts";
 import type { NeedleSize, Source } from "./data.ts";
 import { areaUnderRoc, distance, hitAt, mean, median } from "./measures.ts";
-import { seeded } from "./random.ts";
 import type { Hit, Searcher } from "./searcher.ts";
 import { type Condition, type Cue, conditionsOf, haystacks } from "./trials.ts";
 

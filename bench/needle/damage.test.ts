@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { seeded } from "../random.ts";
 import { type DamageName, damage, damageNames, type Vocabulary } from "./damage.ts";
-import { seeded } from "./random.ts";
 
 const vocabulary: Vocabulary = {
   alphabet: Array.from({ length: 256 }, (_, id) => id),

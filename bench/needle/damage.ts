@@ -1,4 +1,4 @@
-import { below, oneOf, type Random, some } from "./random.ts";
+import { below, oneOf, type Random, some } from "../random.ts";
 
 /** What a damage needs to know of the tokens it makes. */
 export interface Vocabulary {

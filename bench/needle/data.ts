@@ -1,6 +1,6 @@
 import { ResonantError } from "../../engine/errors.ts";
+import { below, oneOf, type Random } from "../random.ts";
 import type { Vocabulary } from "./damage.ts";
-import { below, oneOf, type Random } from "./random.ts";
 
 /** How long a needle is: so many tokens, or as many as make up so many bytes. */
 export interface NeedleSize {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { seeded } from "../random.ts";
 import { needleSize, randomTokens, textTokens } from "./data.ts";
-import { seeded } from "./random.ts";
 import { loadRivals, textScript, tokenScript } from "./rivals.ts";
 import type { Searcher } from "./searcher.ts";
 import { byteCodec, prose } from "./testing/text.ts";

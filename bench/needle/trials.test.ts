@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { seeded } from "../random.ts";
 import { damageNames } from "./damage.ts";
 import { needleSize, occurrencesOf, randomTokens, type Source, textTokens } from "./data.ts";
-import { seeded } from "./random.ts";
 import { byteCodec, prose } from "./testing/text.ts";
 import { haystacks, type Plan } from "./trials.ts";
 

@@ -1,7 +1,7 @@
 import { ResonantError } from "../../engine/errors.ts";
+import type { Random } from "../random.ts";
 import { type DamageName, damage, isOfText } from "./damage.ts";
 import { type NeedleSize, occurrencesOf, type Source } from "./data.ts";
-import type { Random } from "./random.ts";
 import type { Needle } from "./searcher.ts";
 
 /** What a needle is: as it stands in the context, damaged, or from elsewhere. */

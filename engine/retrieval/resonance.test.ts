@@ -95,11 +95,11 @@ describe.each([
 
 describe("resonance", () => {
   it("is the same however the context is cut into blocks", async () => {
-    const context = randomIntegers(3, 20_000, 256);
-    const options = { cues: [[...context.subarray(9000, 9030)], [1], [2, 3, 4]], modes };
+    const context = randomIntegers(3, 9000, 256);
+    const options = { cues: [[...context.subarray(8180, 8210)], [1], [2, 3, 4]], modes };
     const whole = await resonate(tiny, context, options);
-    expect(whole[0]![9000]!.similarity).toBe(1);
-    for (const block of [777, 8192, 10_000]) {
+    expect(whole[0]![8180]!.similarity).toBe(1);
+    for (const block of [777, 8192]) {
       expect(await resonate(tiny, context, options, block)).toEqual(whole);
     }
   });
@@ -115,9 +115,9 @@ describe("resonance", () => {
   });
 
   it("finds a cue longer than a block of the GPU, and one longer than its context", async () => {
-    const context = randomIntegers(5, 20_000, 256);
+    const context = randomIntegers(5, 8500, 256);
     const long = await resonate(tiny, context, {
-      cues: [[...context.subarray(500, 10_500)]],
+      cues: [[...context.subarray(500, 7600)]],
       modes: ["hybrid"],
     });
     expect(long[0]!.flatMap(({ similarity }, p) => (similarity === 1 ? [p] : []))).toEqual([500]);

@@ -1,5 +1,5 @@
+import { below, oneOf, seeded } from "../../random.ts";
 import type { Codec } from "../data.ts";
-import { below, oneOf, seeded } from "../random.ts";
 
 /** Bytes as tokens, and one token more that stands for nothing. */
 export const byteCodec: Codec = {
