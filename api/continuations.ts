@@ -42,6 +42,7 @@ export interface Run {
   readonly service: Service;
   readonly timer: GenerationTimer;
   readonly signal: AbortSignal;
+  readonly client: string;
 }
 
 /** How an endpoint words its answer. */
@@ -85,7 +86,7 @@ export function continuationsOf(
  * @param write words the log-probabilities of the text's next tokens
  */
 export async function* generateParts<L>(
-  { model, service, timer, signal }: Run,
+  { model, service, timer, signal, client }: Run,
   request: GenerationRequest,
   { prompt, choice, seed }: Continuation,
   more: { readonly maxTokens: number; readonly logprobs: number | undefined; readonly eosIds?: number[] },
@@ -102,7 +103,7 @@ export async function* generateParts<L>(
     ...more,
   };
   let told = 0;
-  for await (const piece of service.generate(model, { prompt, options }, timer, signal)) {
+  for await (const piece of service.generate(model, { prompt, options }, timer, signal, client)) {
     const { text, token, logprobs, finish } = piece;
     if (!finish) {
       told++;
@@ -129,10 +130,13 @@ export async function answerWith<L>(
 ): Promise<Response> {
   const places = service.admission.admit(continuations.length);
   const ended = new AbortController();
+  const client = c.get("client");
   const signal = AbortSignal.any([c.get("signal"), ended.signal]);
   setMaxListeners(0, signal); // one for each continuation: not a leak
   const sources = continuations.map((continuation, i) =>
-    service.inTurn(places[i]!, signal, (timer) => generate(continuation, { model, service, timer, signal })),
+    service.inTurn(places[i]!, signal, (timer) =>
+      generate(continuation, { model, service, timer, signal, client }),
+    ),
   );
   const parts = merge(sources, ended);
   const head = {

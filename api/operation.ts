@@ -10,6 +10,8 @@ export interface Env {
   readonly Bindings: HttpBindings;
   readonly Variables: {
     readonly requestId: string;
+    /** Who calls a guarded operation. */
+    readonly client: string;
     /** Aborted where the client leaves before its answer is out. */
     readonly signal: AbortSignal;
     /** The operation's path. */

@@ -129,12 +129,13 @@ export class Service {
     job: Job,
     timer: GenerationTimer,
     signal: AbortSignal,
+    client: string,
   ): AsyncGenerator<JobPiece, void, undefined> {
     const start = performance.now();
     const stream = job.state ? await model.restore(job.state) : model.open();
     let finished = false;
     try {
-      const options = { ...job.options, stream, signal, keepPending: job.returnState === true };
+      const options = { ...job.options, stream, signal, client, keepPending: job.returnState === true };
       for await (const piece of model.generate(job.prompt, options)) {
         if (piece.token !== undefined) timer.token();
         if (!piece.finish) {

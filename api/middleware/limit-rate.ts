@@ -6,7 +6,7 @@ import type { ApiContext, Env } from "../operation.ts";
 import type { Settings } from "../settings.ts";
 import { keyOf } from "./authenticate.ts";
 
-/** Refuses a client's requests beyond its rate and burst with 429; a client is a key, or an address where there is none. */
+/** Tells who calls, and refuses a client's requests beyond its rate and burst with 429; a client is a key, or an address where there is none. */
 export function limitRate(
   settings: Pick<Settings, "rateLimit" | "rateLimitBurst" | "trustProxy" | "apiKeys">,
 ) {
@@ -19,9 +19,11 @@ export function limitRate(
   });
   const limiter = rateLimitBurst > 0 ? new BurstyRateLimiter(steady, burst) : steady;
   return createMiddleware<Env>(async (c, next) => {
+    const client = clientOf(c, settings);
+    c.set("client", client);
     if (rateLimit > 0) {
       try {
-        await limiter.consume(clientOf(c, settings));
+        await limiter.consume(client);
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw refusal;
         const seconds = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000));

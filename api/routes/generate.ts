@@ -39,7 +39,10 @@ export const generateOperation = post({
     refuseVotes(model, request);
     const job = toJob(request, service);
     const [place] = service.admission.admit();
-    const pieces = service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal));
+    const client = c.get("client");
+    const pieces = service.inTurn(place!, signal, (timer) =>
+      service.generate(model, job, timer, signal, client),
+    );
     const answer = (text: string, last: Last) => response(model, service, request, text, last);
     if (!request.stream) {
       let text = "";
