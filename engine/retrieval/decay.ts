@@ -11,6 +11,7 @@ const known = new WeakMap<Weights, Promise<readonly PairFade[]>>();
 export function readFades(gpu: Gpu, weights: Weights): Promise<readonly PairFade[]> {
   const fades = known.get(weights) ?? readTable(gpu, weights);
   known.set(weights, fades);
+  fades.catch(() => known.delete(weights)); // a read that failed is not all there will ever be
   return fades;
 }
 
