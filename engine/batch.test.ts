@@ -258,6 +258,20 @@ describe("a stream", () => {
     expectAllFree(model);
   });
 
+  it("that is refused at its joining leaves the others alone", async () => {
+    const model = await loadTiny(gpu, { slots: 2 });
+    const expected = await collect(model.generate("no votes", OPTIONS));
+    const stream = model.open();
+    const both = collect(model.generate("no votes", OPTIONS));
+    const decoding = model.batch.decode(stream, [1], { ...settings, maxTokens: 3, readoutScale: 1 });
+    expect(await refusal(decoding.next())).toMatchObject({ where: "readoutScale" });
+    const nothing = model.batch.decode(stream, [], { ...settings, maxTokens: 3 });
+    expect(await refusal(nothing.next())).toMatchObject({ where: "prompt" });
+    expect(await both).toEqual(expected);
+    stream.close();
+    expectAllFree(model);
+  });
+
   it("that is broken fails alone", async () => {
     const model = await tiny();
     const expected = await request(model, 9);
@@ -301,6 +315,13 @@ describe("a stream", () => {
     expect(await decoding).toBe(400);
     for (const stream of [first, second]) stream.close();
     expectAllFree(model);
+  });
+});
+
+it("has no more slots than a step feeds streams: the model is refused by name", async () => {
+  expect(await refusal(loadTiny(gpu, { slots: 1025 }))).toMatchObject({
+    code: "invalid_argument",
+    where: "slots",
   });
 });
 
