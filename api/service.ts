@@ -1,4 +1,4 @@
-import type { GenerateOptions, Piece } from "../engine/generate.ts";
+import { type GenerateOptions, MOST_READOUT_SCALE, type Piece } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { Admission, type Place } from "./admission.ts";
@@ -171,6 +171,7 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
     stateChars: Math.ceil((stateBytes * 4) / 3),
     vocabulary,
     chat: model ? model.chatTemplate !== undefined : true,
+    readoutScale: model && !model.alignment ? 0 : MOST_READOUT_SCALE,
     retrievalModes: model ? retrievalModes(model) : ["pvm", "plm", "hybrid"],
   };
 }

@@ -79,10 +79,10 @@ const GENERATE: readonly Row[] = [
   ["phase_temperature", "1", "must be a number between 0 and 100"],
   ["phase_temperature", -1, "must be between 0 and 100"],
   ["phase_temperature", 101, "must be between 0 and 100"],
-  ["readout_scale", null, "must be a number between 0 and 100"],
-  ["readout_scale", "1", "must be a number between 0 and 100"],
-  ["readout_scale", -1, "must be between 0 and 100"],
-  ["readout_scale", 101, "must be between 0 and 100"],
+  ["readout_scale", null, "must be 0: the server has no alignment"],
+  ["readout_scale", "1", "must be 0: the server has no alignment"],
+  ["readout_scale", -1, "must be 0: the server has no alignment"],
+  ["readout_scale", 101, "must be 0: the server has no alignment"],
   ...flags("return_phase_metrics", "return_memory_stats", "stream", "return_state"),
 ];
 

@@ -156,7 +156,7 @@ describe("a server", () => {
         expect(body).toMatchObject({
           error: "validation_error",
           message: "readout_scale must be 0: the server has no alignment",
-          details: { field: "readout_scale", value: 0.5, allowed: "0" },
+          details: { field: "readout_scale", value: 0.5, allowed: "0: the server has no alignment" },
         });
       }
       const { status, body } = await post(`${without.url}/v1/generate`, { ...request, readout_scale: 0 });

@@ -36,7 +36,6 @@ export const generateOperation = post({
     const { model } = service;
     const signal = c.get("signal");
     refuseStates(model, request);
-    refuseVotes(model, request);
     const job = toJob(request, service);
     const [place] = service.admission.admit();
     const client = c.get("client");
@@ -70,14 +69,6 @@ function refuseStates(model: Model, request: GenerateRequest): void {
       },
     );
   }
-}
-
-/** @throws ApiError `validation_error` naming the scale of votes that nobody has */
-function refuseVotes(model: Model, { readout_scale: value }: GenerateRequest): void {
-  if (value === 0 || model.alignment) return;
-  throw new ApiError("validation_error", "readout_scale must be 0: the server has no alignment", {
-    details: { field: "readout_scale", value, allowed: "0" },
-  });
 }
 
 type Last = JobPiece & { readonly finish: Finish };

@@ -17,11 +17,11 @@ export function integer(least: number, most: number, description: string) {
   );
 }
 
-/** A number from `least` to `most`. */
-export function number(least: number, most: number, description: string) {
-  const range = between(least, most);
+/** A number from `least` to `most`; `allowed` tells what that is in other words. */
+export function number(least: number, most: number, description: string, allowed?: string) {
+  const range = allowed ?? between(least, most);
   return v.pipe(
-    v.number(`a number ${range}`),
+    v.number(allowed ?? `a number ${range}`),
     v.minValue(least, range),
     v.maxValue(most, range),
     v.description(description),

@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { MOST_READOUT_SCALE } from "../../engine/generate.ts";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 
@@ -46,8 +45,9 @@ export const generateRequest = (limits: Limits) =>
         readout_scale: v.optional(
           number(
             0,
-            MOST_READOUT_SCALE,
+            limits.readoutScale,
             "Weight of the calibrated memory's votes on the logits; above 0 the server needs an alignment",
+            limits.readoutScale === 0 ? "0: the server has no alignment" : undefined,
           ),
           0,
         ),

@@ -12,6 +12,8 @@ export interface Limits {
   readonly vocabulary: number;
   /** Whether the model has a chat template. */
   readonly chat: boolean;
+  /** Largest weight of a readout's votes: 0 without an alignment. */
+  readonly readoutScale: number;
   readonly retrievalModes: readonly [string, ...string[]];
 }
 
