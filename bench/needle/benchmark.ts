@@ -1,3 +1,4 @@
+import { macrotask } from "../../engine/macrotask.ts";
 import { seeded } from "../random.ts";
 import type { DamageName } from "./damage.ts";
 import type { NeedleSize, Source } from "./data.ts";
@@ -187,6 +188,3 @@ function rowOf(condition: Row["condition"], outcomes: readonly Outcome[], absent
 }
 
 const least = (values: readonly number[]): number => (values.length > 0 ? Math.min(...values) : Number.NaN);
-
-/** Lets the event loop turn, so that a bar is drawn. */
-const macrotask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));

@@ -82,9 +82,8 @@ export class Resonance {
     layout: Layout,
     signatures: Signatures,
   ) {
-    const { width, rows, ring, windows, scales, slots, run } = layout;
+    const { width, longest, segmentCount: count, rows, ring, windows, scales, slots, run } = layout;
     const { span, ends } = segments;
-    const count = ends.flat().length;
     this.#gpu = gpu;
     this.#features = features;
     this.#scratch = scratch;
@@ -95,7 +94,7 @@ export class Resonance {
     this.segments = ends.map((own) => own.length);
     this.#slots = slots;
     this.#run = run;
-    this.longest = Math.max(...cues.map((cue) => cue.length));
+    this.longest = longest;
     this.#tail = new Uint32Array(span - 1).fill(SILENCE);
     const { host } = scratch;
     this.#ringRows = host.uniform("retrieval rows", new Uint32Array(4));
@@ -166,6 +165,8 @@ export class Resonance {
       const slots = scratch.words("slots", segments.span - 1 + rows);
       const layout: Layout = {
         width,
+        longest,
+        segmentCount: count,
         rows,
         ring: rows + longest + 2 * LAGS,
         windows,
@@ -271,6 +272,10 @@ interface Submitted {
 interface Layout {
   /** W, of `planarWidth`. */
   readonly width: number;
+  /** Tokens of the longest cue. */
+  readonly longest: number;
+  /** Of all cues. */
+  readonly segmentCount: number;
   /** Tokens at once. */
   readonly rows: number;
   /** Rows of cosines that are kept. */

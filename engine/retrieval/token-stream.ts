@@ -1,3 +1,4 @@
+import { macrotask } from "../macrotask.ts";
 import type { Model } from "../model.ts";
 import { type TextSource, TextWindow } from "./text-source.ts";
 import { TokenSpans } from "./token-spans.ts";
@@ -265,6 +266,3 @@ function lowerBound(sorted: Uint32Array, value: number): number {
 
 const bytesOf = ({ tokens, spans }: Piece): number =>
   8 * tokens.length + spans.floor.byteLength + spans.ceil.byteLength;
-
-/** Lets the event loop turn. */
-const macrotask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
