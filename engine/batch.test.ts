@@ -157,7 +157,11 @@ const requestOf = (model: Model, i: number): [prompt: number[], options: Generat
   },
 ];
 
-const request = (model: Model, i: number) => collect(model.generate(...requestOf(model, i)));
+/** How it ended, but for what was fed for others before. */
+async function request(model: Model, i: number) {
+  const { reusedTokens: _, ...finish } = await collect(model.generate(...requestOf(model, i)));
+  return finish;
+}
 
 const tasks = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 0));
@@ -293,14 +297,16 @@ describe("a stream", () => {
   it("that decodes waits for no more than one turn's rows of another's prompt", async () => {
     const model = await tiny();
     const { runner } = model;
-    const log: string[] = [];
-    for (const name of ["feed", "prompt", "batch"] as const) {
-      const real = runner[name].bind(runner) as (...args: unknown[]) => never;
-      vi.spyOn(runner, name).mockImplementation((...args: unknown[]) => {
-        log.push(name);
-        return real(...args);
-      });
-    }
+    const turns = [0]; // rows of prompts between two runs of steps
+    const [feed, batch] = [runner.feed.bind(runner), runner.batch.bind(runner)];
+    vi.spyOn(runner, "feed").mockImplementation((...args) => {
+      turns[turns.length - 1]! += args[2].length;
+      feed(...args);
+    });
+    vi.spyOn(runner, "batch").mockImplementation((...args) => {
+      turns.push(0);
+      return batch(...args);
+    });
     const long = Array.from(randomIntegers(3, 20 * 128, model.config.vocabulary));
     const [first, second] = [model.open(), model.open()];
     const decoding = (async () => {
@@ -310,10 +316,173 @@ describe("a stream", () => {
     })();
     await tasks(5);
     for await (const _ of model.batch.decode(second, long, { ...settings, maxTokens: 1 }));
-    expect(log.filter((name) => name === "feed").length).toBeGreaterThan(18);
-    expect(log.join(" ")).not.toMatch(/feed feed|feed prompt/);
+    expect(turns.filter((rows) => rows > 0).length).toBeGreaterThan(18);
+    expect(Math.max(...turns)).toBeLessThanOrEqual(runner.promptRows);
     expect(await decoding).toBe(400);
     for (const stream of [first, second]) stream.close();
+    expectAllFree(model);
+  });
+});
+
+describe("a prompt that begins as another of its client's did", () => {
+  const OPTIONS = { seed: 9, temperature: 1, maxTokens: 12, repetitionPenalty: 1.2 } as const;
+  const random = (seed: number, length: number): number[] => Array.from(randomIntegers(seed, length, 260));
+  const beginning = random(1, 700);
+  const withEnd = (seed: number, length: number): number[] => [...beginning, ...random(seed, length)];
+
+  /** Tokens that are fed from now on, and the streams of which the last part of a prompt was fed, together. */
+  function watch({ runner }: Model) {
+    const seen = { fed: 0, together: [] as number[] };
+    const [feed, prompts] = [runner.feed.bind(runner), runner.prompts.bind(runner)];
+    vi.spyOn(runner, "feed").mockImplementation((...args) => {
+      seen.fed += args[2].length;
+      feed(...args);
+    });
+    vi.spyOn(runner, "prompts").mockImplementation((...args) => {
+      seen.fed += args[2].length;
+      seen.together.push(args[0].length);
+      return prompts(...args);
+    });
+    return seen;
+  }
+
+  it("is fed from there on, and gives what it gives without", async () => {
+    const model = await loadTiny(gpu, { slots: 2 });
+    const plain = await loadTiny(gpu, { slots: 2, prefixBytes: 0 });
+    const prompts = [
+      withEnd(2, 30),
+      withEnd(3, 30),
+      withEnd(3, 30),
+      withEnd(4, 200),
+      beginning.slice(0, 400),
+    ];
+    const reused: number[] = [];
+    for (const prompt of prompts) {
+      const seen = watch(model);
+      const { reusedTokens, ...found } = await collect(model.generate(prompt, OPTIONS));
+      const { reusedTokens: none, ...expected } = await collect(plain.generate(prompt, OPTIONS));
+      expect(found).toEqual(expected);
+      expect(none).toBe(0);
+      expect(seen.fed).toBe(prompt.length - reusedTokens);
+      reused.push(reusedTokens);
+      vi.restoreAllMocks();
+    }
+    // The first keeps its first 192, 448, 576, 640 and 704 tokens; 700 are the second's, too, and 704 the third's.
+    expect(reused).toEqual([0, 640, 704, 640, 192]);
+    expectAllFree(model);
+  });
+
+  it("is fed from where the two before it parted", async () => {
+    const model = await loadTiny(gpu, { slots: 2 });
+    const reused: number[] = [];
+    for (const seed of [2, 3, 4]) {
+      const { reusedTokens } = await collect(model.generate(withEnd(seed, 600), OPTIONS));
+      reused.push(reusedTokens);
+    }
+    const parted = Math.floor(beginning.length / CHUNK) * CHUNK;
+    expect(reused[1]).toBeLessThan(parted);
+    expect(reused[2]).toBe(parted);
+  });
+
+  it("is fed from its start for another client, and under attention for everyone", async () => {
+    const native = await loadTiny(gpu, { slots: 2 });
+    const attending = await loadBase({ slots: 2, attention: "on" });
+    const reused = async (on: Model, client: string): Promise<number> => {
+      const stream = on.open();
+      const onReuse = vi.fn();
+      const options = { ...settingsOf(2), runAhead: 8, maxTokens: 2, client, onReuse };
+      const prompt = beginning.slice(0, 100).map((token) => token % on.config.vocabulary);
+      for await (const _ of on.batch.decode(stream, prompt, options));
+      stream.close();
+      expect(onReuse).toHaveBeenCalledOnce();
+      return onReuse.mock.lastCall![0];
+    };
+    const clients = ["me", "you", "me"];
+    for (const [model, expected] of [
+      [native, [0, 0, CHUNK]],
+      [attending, [0, 0, 0]],
+    ] as const) {
+      const found: number[] = [];
+      for (const client of clients) found.push(await reused(model, client));
+      expect(found).toEqual(expected);
+    }
+  });
+
+  it("is fed from its start where that was given up for others", async () => {
+    const model = await loadTiny(gpu, { slots: 2, prefixBytes: 30_000 });
+    const { rows } = model.runner.prefixes!;
+    expect(rows).toBeLessThan(8);
+    const first = await collect(model.generate(beginning, OPTIONS));
+    for (let seed = 20; seed < 25; seed++) await collect(model.generate(random(seed, 200), OPTIONS));
+    expect(model.runner.prefixes!.size).toBe(rows);
+    expect(await collect(model.generate(beginning, OPTIONS))).toEqual(first);
+  });
+
+  it("and is the same, at the same time, is fed once for all, and each gives what it gives alone", async () => {
+    for (const length of [1, 50, CHUNK + 1, 300]) {
+      const model = await loadTiny(gpu, { slots: 12, manyRows: 6 });
+      const prompt = random(length, length);
+      const options = (choice: number): GenerateOptions => ({
+        ...OPTIONS,
+        choice,
+        temperature: choice === 3 ? 0 : 1,
+        metrics: choice % 2 === 1,
+        ...(choice % 3 === 1 ? { logprobs: 2 } : {}),
+      });
+      const choices = Array.from({ length: 12 }, (_, choice) => choice);
+      const seen = watch(model);
+      const found = await Promise.all(
+        choices.map((choice) => collect(model.generate(prompt, options(choice)))),
+      );
+      expect(seen.fed).toBe(length);
+      expect(seen.together).toEqual([12]);
+      vi.restoreAllMocks();
+      expect(found.map(({ reusedTokens }) => reusedTokens)).toEqual([0, ...new Array(11).fill(length)]);
+      expect(new Set(found.map(({ text }) => text)).size).toBeGreaterThan(8);
+      const plain = await loadTiny(gpu, { slots: 12, prefixBytes: 0 });
+      for (const [choice, { reusedTokens: _, ...each }] of found.entries()) {
+        expect(await collect(plain.generate(prompt, options(choice)))).toMatchObject(each);
+      }
+      expectAllFree(model);
+    }
+  });
+
+  it("goes on in another's hands where the one that was fed leaves", async () => {
+    const model = await loadTiny(gpu, { slots: 4, prefixBytes: 0, promptRows: 64 });
+    const prompt = random(8, 1000);
+    const expected = await collect(model.generate(prompt, OPTIONS));
+    for (const leavers of [1, 2, 3]) {
+      const seen = watch(model);
+      const controllers = [0, 1, 2, 3].map(() => new AbortController());
+      const all = controllers.map(({ signal }) => collect(model.generate(prompt, { ...OPTIONS, signal })));
+      for (const each of all) each.catch(() => {});
+      for (const controller of controllers.slice(0, leavers)) {
+        const before = seen.fed;
+        await vi.waitUntil(() => seen.fed > before);
+        controller.abort(new Error("gone"));
+      }
+      for (const [i, each] of all.entries()) {
+        if (i < leavers) await expect(each).rejects.toThrow("gone");
+        else expect(await each).toMatchObject({ text: expected.text, tokens: expected.tokens });
+      }
+      expect(seen.fed).toBe(prompt.length);
+      vi.restoreAllMocks();
+      expectAllFree(model);
+      expect(model.batch.size).toBe(0);
+    }
+  });
+
+  it("is its own where votes differ, or where a stream has a past", async () => {
+    const model = await tiny();
+    const prompt = random(77, 90);
+    const seen = watch(model);
+    const stream = model.open();
+    await collect(model.generate("before", { ...OPTIONS, stream }));
+    const before = seen.together.length;
+    const options = [{ readoutScale: 1 }, {}, { stream, client: undefined }, { readoutScale: 1 }, {}];
+    await Promise.all(options.map((more) => collect(model.generate(prompt, { ...OPTIONS, ...more }))));
+    expect(seen.together.slice(before).sort()).toEqual([1, 2, 2]);
+    stream.close();
     expectAllFree(model);
   });
 });
@@ -330,17 +499,17 @@ describe("clients", () => {
     const model = await tiny();
     const { runner } = model;
     const fed: number[] = [];
-    const prompt = runner.prompt.bind(runner);
-    vi.spyOn(runner, "prompt").mockImplementation((slot, ...rest) => {
-      fed.push(slot);
-      return prompt(slot, ...rest);
+    const prompts = runner.prompts.bind(runner);
+    vi.spyOn(runner, "prompts").mockImplementation((rows, ...rest) => {
+      fed.push(...rows.map(({ slot }) => slot));
+      return prompts(rows, ...rest);
     });
-    const long = Array.from(randomIntegers(3, 500, model.config.vocabulary));
     const streams = Array.from({ length: 5 }, () => model.open());
     await Promise.all(
       streams.map(async (stream, i) => {
         const client = i < 4 ? "busy" : "modest";
         const options = { ...settingsOf(2), runAhead: 8, maxTokens: 2, client };
+        const long = Array.from(randomIntegers(3 + i, 500, model.config.vocabulary));
         for await (const _ of model.batch.decode(stream, i < 4 ? long : [1, 2], options));
       }),
     );

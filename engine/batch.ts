@@ -1,6 +1,8 @@
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import { abortable } from "./abortable.ts";
 import { ResonantError } from "./errors.ts";
+import { type Chunks, chunksOf, cutsOf } from "./prefix-cache.ts";
+import { PromptQueue } from "./prompt-queue.ts";
 import type { Run, Runner, RunSettings, Step } from "./runner.ts";
 
 /** Where a stream stands. Everything else its future depends on lies in its slot of the state pool. */
@@ -17,40 +19,45 @@ export interface DecodeOptions extends RunSettings {
   /** Steps submitted at once, 1 to the runner's most; two such runs are kept in flight. 0: wait for every token. */
   readonly runAhead: number;
   readonly signal?: AbortSignal | undefined;
-  /** Whose prompt it is: those of different clients are fed in turns. Default: everyone is one client. */
+  /** Whose prompt it is: those of different clients are fed in turns, and share nothing. Default: everyone is one client. */
   readonly client?: unknown;
-}
-
-export interface BatchOptions {
-  /** Most rows of prompts between two runs of steps, while streams decode; a multiple of the scan's chunk. Default 128. */
-  readonly promptRows?: number;
+  /** Told, before the first token, how many of the prompt's tokens need not be fed, because others' were. */
+  readonly onReuse?: (tokens: number) => void;
 }
 
 /** Turns in flight: one that the GPU computes, and one that waits for it. */
 const DEPTH = 2;
 
+/** Milliseconds that a turn may take for what it feeds of prompts: then it feeds less, and much sooner, more. */
+const PATIENCE = 100;
+
 /**
  * Continuous batching (Orca, Yu et al. 2022): every step draws a token of each stream that decodes. A turn feeds chunks
  * of prompts (chunked prefill, Agrawal et al. 2023) and runs steps of all streams that are ready; two turns are kept in
- * flight. A stream's tokens depend on nothing but itself, whatever shares its passes.
+ * flight. A stream's tokens depend on nothing but itself, whatever shares its passes, and whatever of its prompt was
+ * already fed for another.
  */
 export class Batch {
   readonly #runner: Runner;
-  readonly #promptRows: number;
-  /** Prompts that are not fed to their ends, by client; the first client is served next, its first prompt first. */
-  readonly #prompts = new Map<unknown, Member[]>();
+  /** Streams whose prompts are not fed to their ends. */
+  readonly #prompts = new PromptQueue<Member>();
   /** Streams whose prompts are fed. */
   readonly #decoding = new Set<Member>();
   #inFlight = 0;
+  /** Rows of prompts that a turn feeds. */
+  #rows = CHUNK;
+  /** When the last turn was done. */
+  #done = 0;
 
-  constructor(runner: Runner, { promptRows = 128 }: BatchOptions = {}) {
+  constructor(runner: Runner) {
     this.#runner = runner;
-    this.#promptRows = Math.min(runner.promptRows, Math.max(1, Math.floor(promptRows / CHUNK)) * CHUNK);
   }
 
   /** Streams that wait with a prompt, or decode. */
   get size(): number {
-    return [...this.#prompts.values()].reduce((sum, queue) => sum + queue.length, this.#decoding.size);
+    let size = this.#decoding.size;
+    for (const { followers } of this.#prompts) size += 1 + followers.size;
+    return size;
   }
 
   /**
@@ -66,8 +73,8 @@ export class Batch {
     prompt: readonly number[],
     options: DecodeOptions,
   ): AsyncGenerator<Step, void, undefined> {
-    const feed = cursor.pending === undefined ? prompt : [cursor.pending, ...prompt];
-    if (feed.length === 0) {
+    const whole = cursor.pending === undefined ? prompt : [cursor.pending, ...prompt];
+    if (whole.length === 0) {
       throw new ResonantError("invalid_argument", "there is nothing to continue", {
         where: "prompt",
         fix: "Give a prompt of at least one token, or a state",
@@ -76,7 +83,7 @@ export class Batch {
     const { signal, maxTokens } = options;
     signal?.throwIfAborted();
     this.#runner.votes(options.readoutScale); // refused here, a scale fails nobody else's run
-    const member = new Member(this.#runner, cursor, feed, options);
+    const member = new Member(this.#runner, cursor, whole, options);
     this.#join(member);
     try {
       for (let given = 0; given < maxTokens; ) {
@@ -97,20 +104,30 @@ export class Batch {
     }
   }
 
+  /** Waits for its prompt to be fed: beside one of its client's that begins alike and has the same prompt, or for itself. */
   #join(member: Member): void {
-    const { client } = member.options;
-    const queue = this.#prompts.get(client);
-    if (queue) queue.push(member);
-    else this.#prompts.set(client, [member]);
-    this.#turns();
+    for (const other of this.#prompts.of(member.options.client)) {
+      if (!member.canFollow(other)) continue;
+      other.followers.add(member);
+      return;
+    }
+    this.#prompts.add(member);
+    queueMicrotask(() => this.#turns()); // when everyone has joined who does so at the same time
   }
 
   #leave(member: Member): void {
     const { client } = member.options;
-    const others = this.#prompts.get(client)?.filter((each) => each !== member) ?? [];
-    if (others.length > 0) this.#prompts.set(client, others);
-    else this.#prompts.delete(client);
+    for (const other of this.#prompts.of(client)) other.followers.delete(member);
+    this.#prompts.delete(member);
     this.#decoding.delete(member);
+    const [heir, ...others] = member.followers;
+    if (heir) {
+      this.#attempt([heir, ...others], () => {
+        heir.inherit(member);
+        for (const other of others) heir.followers.add(other);
+        this.#prompts.add(heir);
+      });
+    }
     try {
       member.undo();
     } finally {
@@ -121,40 +138,54 @@ export class Batch {
   /** Submits turns while somebody waits for one, and nobody is about to be ready for it who would miss it. */
   #turns(): void {
     while (this.#inFlight < DEPTH && [...this.#decoding].every((member) => member.ready || !member.due)) {
-      const work = [...this.#feedPrompts(), ...this.#runSteps()];
+      const start = performance.now();
+      const prompts = this.#feedPrompts();
+      const work = [...prompts.map(({ done }) => done), ...this.#runSteps()];
       if (work.length === 0) return;
       this.#inFlight++;
       void Promise.allSettled(work).then(() => {
         this.#inFlight--;
+        const now = performance.now();
+        const fed = prompts.reduce((sum, { rows }) => sum + rows, 0);
+        this.#adapt(fed, now - Math.max(start, this.#done));
+        this.#done = now;
         this.#turns();
         this.#notice();
       });
     }
   }
 
+  /** Sets the rows of the next turns to what would take {@link PATIENCE} at the speed of one that fed so many. */
+  #adapt(fed: number, milliseconds: number): void {
+    if (fed === 0 || (fed < this.#rows && milliseconds < PATIENCE)) return; // tells nothing of more
+    const rows = Math.min(2 * this.#rows, this.#runner.promptRows, (fed * PATIENCE) / milliseconds);
+    this.#rows = Math.max(CHUNK, Math.floor(rows / CHUNK) * CHUNK);
+  }
+
   /** Feeds prompts, one client's after another's, as far as a turn's rows go. */
-  *#feedPrompts(): Iterable<Promise<unknown>> {
-    let rows = this.#decoding.size > 0 ? this.#promptRows : this.#runner.promptRows;
-    while (rows > 0) {
-      const [client, [member, ...others] = []] = this.#prompts.entries().next().value ?? [];
-      const length = member ? cut(member.feed.length, rows) : 0;
-      if (!member || length === 0) return;
-      rows -= length;
-      const work = this.#attempt([member], () => member.feedNext(length));
-      if (member.fed && !member.failure) this.#decoding.add(member);
-      const rest = member.fed || member.failure ? others : [member, ...others];
-      this.#prompts.delete(client);
-      if (rest.length > 0) this.#prompts.set(client, rest); // now the last in turn
-      if (work) yield work;
+  #feedPrompts(): Fed[] {
+    const all: Fed[] = [];
+    for (let room = this.#rows; room > 0; room -= all.at(-1)!.rows) {
+      const member = this.#prompts.next();
+      if (!member) break;
+      const together = [member, ...member.followers];
+      const fed = this.#attempt(together, () => member.feedNext(room));
+      if (fed?.rows === 0) break;
+      this.#prompts.turn();
+      all.push(fed ?? { rows: 0, done: Promise.resolve() });
+      if (!fed || member.left > 0) continue;
+      this.#prompts.delete(member);
+      for (const each of together) this.#decoding.add(each);
     }
+    return all;
   }
 
   /** A run of steps of all streams that are ready: one step while prompts wait, more and more while the batch is stable. */
-  *#runSteps(): Iterable<Promise<unknown>> {
+  #runSteps(): Promise<unknown>[] {
     const ready = [...this.#decoding].filter((member) => member.ready);
-    if (ready.length === 0) return;
+    if (ready.length === 0) return [];
     ready.sort((a, b) => a.cursor.slot - b.cursor.slot); // neighbours are copied together
-    const steps = this.#prompts.size > 0 ? 1 : Math.min(...ready.map((member) => member.steps));
+    const steps = this.#prompts.waiting ? 1 : Math.min(...ready.map((member) => member.steps));
     const work = this.#attempt(ready, () => {
       const { snapshots } = this.#runner;
       const taken: number[] = [];
@@ -176,15 +207,16 @@ export class Batch {
         throw error;
       }
     });
-    if (work) yield work;
+    return work ? [work] : [];
   }
 
   /** What cannot even be submitted ends in the readers' hands. */
-  #attempt(members: readonly Member[], submit: () => Promise<unknown>): Promise<unknown> | undefined {
+  #attempt<T>(members: readonly Member[], submit: () => T): T | undefined {
     try {
       return submit();
     } catch (error) {
       for (const member of members) {
+        this.#prompts.delete(member);
         this.#decoding.delete(member);
         member.fail(error);
       }
@@ -206,9 +238,11 @@ export class Batch {
   }
 }
 
-/** Tokens of a prompt that a turn of `rows` takes: all, or as many whole chunks of the scan as there is room for. */
-const cut = (length: number, rows: number): number =>
-  length <= rows ? length : Math.floor(rows / CHUNK) * CHUNK;
+/** Rows of a prompt that a turn feeds, and when they are. */
+interface Fed {
+  readonly rows: number;
+  readonly done: Promise<unknown>;
+}
 
 /** A part in a run, not read to its end. */
 interface Flight {
@@ -223,10 +257,21 @@ class Member {
   readonly #runner: Runner;
   readonly cursor: Cursor;
   readonly options: DecodeOptions;
-  /** What of the prompt is still to be fed. */
-  feed: readonly number[];
+  readonly prompt: readonly number[];
+  /** Whether it has no past before the prompt. */
+  readonly #fresh: boolean;
   /** Of the next token to feed. */
   position: number;
+  /** Tokens of the prompt still to be fed. */
+  left: number;
+  /** Streams with the same prompt, to become copies of this one when it is fed. */
+  readonly followers = new Set<Member>();
+  /** By which beginnings are known. */
+  readonly #chunks: Chunks;
+  /** Lengths of beginnings to keep. */
+  #cuts: readonly number[];
+  /** Tokens of the prompt that others' were. */
+  #reused = 0;
   /** Steps of the first flight that the reader has been given. */
   read = 0;
   /** Whether the reader takes its time. */
@@ -240,16 +285,39 @@ class Member {
   #size = 1;
   #wake: () => void = () => {};
 
-  constructor(runner: Runner, cursor: Cursor, feed: readonly number[], options: DecodeOptions) {
+  constructor(runner: Runner, cursor: Cursor, prompt: readonly number[], options: DecodeOptions) {
     this.#runner = runner;
     this.cursor = cursor;
-    this.feed = feed;
+    this.prompt = prompt;
     this.options = options;
     this.position = cursor.position;
+    this.left = prompt.length;
+    this.#fresh = cursor.position === 0 && cursor.pending === undefined;
+    const keeps = this.#fresh && runner.prefixes !== undefined;
+    this.#chunks = keeps ? chunksOf(prompt) : [];
+    this.#cuts = keeps ? cutsOf(prompt.length) : [];
   }
 
-  get fed(): boolean {
-    return this.feed.length === 0;
+  /** Whether it can become a copy of another when that one's prompt is fed. */
+  canFollow(other: Member): boolean {
+    return (
+      this.#runner.portable &&
+      this.#fresh &&
+      other.#fresh &&
+      (this.options.readoutScale ?? 0) === (other.options.readoutScale ?? 0) &&
+      this.prompt.length === other.prompt.length &&
+      this.prompt.every((token, i) => token === other.prompt[i])
+    );
+  }
+
+  /** Goes on where another leaves, which it followed. */
+  inherit(other: Member): void {
+    this.#keepBefore();
+    this.#runner.fork(other.cursor.slot, this.cursor.slot);
+    this.position = other.position;
+    this.left = other.left;
+    this.#reused = other.position;
+    this.#cuts = other.#cuts;
   }
 
   /** Whether the next run should have it: there are tokens to draw, and somebody reads them. */
@@ -272,30 +340,77 @@ class Member {
     return this.#flights[0]?.arrived ? this.#flights[0] : undefined;
   }
 
-  /** Feeds `length` tokens of the prompt, and draws its first token after the last. */
-  feedNext(length: number): Promise<unknown> {
-    const runner = this.#runner;
+  /**
+   * Feeds the next part of the prompt: to its end or to a cut, or as many whole chunks of the scan as `room` has rows for.
+   * After its last token, draws the first of its own and its followers'.
+   */
+  feedNext(room: number): Fed {
+    this.#reuse();
+    this.#keepBefore();
+    const most = Math.min(this.left, (this.#cuts[0] ?? Number.POSITIVE_INFINITY) - this.position);
+    const rows = most <= room ? most : Math.floor(room / CHUNK) * CHUNK;
+    if (rows === 0) return { rows, done: Promise.resolve() };
+    const from = this.prompt.length - this.left;
+    const tokens = this.prompt.slice(from, from + rows);
+    if (rows === this.left) return { rows, done: this.#finishPrompt(tokens) };
+    const { gpu, prefixes } = this.#runner;
     const { slot } = this.cursor;
-    if (this.#before === undefined) {
-      this.#before = runner.snapshots.take();
-      runner.keep(slot, this.#before);
+    this.#runner.feed(slot, this.position, tokens);
+    this.#advance(rows);
+    if (prefixes && this.position === this.#cuts[0]) {
+      const row = prefixes.keep(this.options.client, this.#chunks, this.position);
+      if (row !== undefined) this.#runner.keep(slot, row, prefixes.pool);
     }
-    const tokens = this.feed.slice(0, length);
-    if (length < this.feed.length) {
-      runner.feed(slot, this.position, tokens);
-      this.#advance(length);
-      return runner.gpu.device.queue.onSubmittedWorkDone();
+    return { rows, done: gpu.device.queue.onSubmittedWorkDone() };
+  }
+
+  /** Goes on from the longest beginning that is kept by now, if it is longer than what was fed. */
+  #reuse(): void {
+    const { prefixes } = this.#runner;
+    if (!prefixes || this.#chunks.length === 0) return;
+    const { kept, row, shared } = prefixes.find(this.options.client, this.#chunks);
+    const more = kept - this.position;
+    if (row !== undefined && more > 0) {
+      this.#keepBefore();
+      this.#runner.restore(this.cursor.slot, row, prefixes.pool);
+      this.#reused += more;
+      this.#advance(more);
     }
-    const run = runner.prompt(slot, this.position, tokens, this.options);
-    this.#advance(length - 1); // the last is the run's
-    this.feed = [];
-    this.board(run, this.#before);
-    this.#before = undefined;
-    return run.results;
+    // Where it parts from another, a third may part from both.
+    const cuts = new Set([...this.#cuts, shared].filter((cut) => cut > this.position));
+    this.#cuts = [...cuts].sort((a, b) => a - b);
+  }
+
+  #finishPrompt(tokens: readonly number[]): Promise<unknown> {
+    const together = [this, ...this.followers];
+    for (const follower of this.followers) {
+      follower.#keepBefore();
+      follower.position = this.position;
+      follower.#reused = follower.prompt.length;
+    }
+    const streams = together.map(({ cursor, options: settings }) => ({ slot: cursor.slot, settings }));
+    const runs = this.#runner.prompts(streams, this.position, tokens);
+    together.forEach((member, i) => {
+      member.#advance(tokens.length - 1); // the last is the run's
+      member.left = 0;
+      member.board(runs[i]!, member.#before!);
+      member.#before = undefined;
+      member.options.onReuse?.(member.#reused);
+    });
+    this.followers.clear();
+    return Promise.allSettled(runs.map((run) => run.results));
+  }
+
+  /** Keeps the stream as it is before its prompt. */
+  #keepBefore(): void {
+    if (this.#before !== undefined) return;
+    const row = this.#runner.snapshots.take();
+    this.#before = row;
+    this.#runner.keep(this.cursor.slot, row);
   }
 
   #advance(length: number): void {
-    this.feed = this.feed.slice(length);
+    this.left -= length;
     this.position += length;
   }
 

@@ -41,7 +41,7 @@ export interface GenerateOptions {
   readonly keepPending?: boolean;
   /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
   readonly runAhead?: number;
-  /** Whose request it is: prompts of different clients are fed in turns. Default: everyone is one client. */
+  /** Whose request it is: prompts of different clients are fed in turns, and share nothing. Default: everyone is one client. */
   readonly client?: unknown;
   readonly signal?: AbortSignal | undefined;
 }
@@ -53,6 +53,8 @@ export interface Finish {
   readonly reason: FinishReason;
   readonly stop: string | undefined;
   readonly promptTokens: number;
+  /** Of them, those that were not fed, since others' with the same beginning were. */
+  readonly reusedTokens: number;
   readonly tokens: readonly number[];
   /** One a token, one that ended the text included; undefined where nobody asked. */
   readonly logprobs: readonly Logprobs[] | undefined;
@@ -105,7 +107,21 @@ export async function* generate(
   let stop: string | undefined;
   const maxTokens = Math.min(o.maxTokens ?? 100, roomFor(model, stream, tokens));
   const { logprobs, readoutScale, runAhead = 8, client, signal } = o;
-  const settings = { sampling, measure, logprobs, readoutScale, maxTokens, runAhead, client, signal };
+  let reusedTokens = 0;
+  const onReuse = (count: number): void => {
+    reusedTokens = count;
+  };
+  const settings = {
+    sampling,
+    measure,
+    logprobs,
+    readoutScale,
+    maxTokens,
+    runAhead,
+    client,
+    signal,
+    onReuse,
+  };
   for await (const step of model.batch.decode(stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
@@ -140,6 +156,7 @@ export async function* generate(
       reason,
       stop,
       promptTokens: tokens.length,
+      reusedTokens,
       tokens: generated,
       logprobs: logprobs === undefined ? undefined : told,
       seed,

@@ -18,6 +18,7 @@ import { ResonantError } from "./errors.ts";
 import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Network, Passes, Rows } from "./network.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import { StatePool, stateShape } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
@@ -63,10 +64,14 @@ export interface RunnerOptions {
   readonly steps?: number;
   /** Streams from which on a step is done by kernels for many rows. */
   readonly manyRows?: number;
+  /** Most bytes of GPU memory for states after beginnings of prompts, 0: none. Default 16 MiB. */
+  readonly prefixBytes?: number;
 }
 
 /** A logits buffer for a pass larger than this is cut into smaller passes. */
 const LOGIT_BYTES = 64 * 2 ** 20;
+
+const PREFIX_BYTES = 16 * 2 ** 20;
 
 /** Streams from which on tiles of rows beat a row at a time: a tile reads the weights once. */
 const MANY_ROWS = 8;
@@ -78,6 +83,8 @@ export class Runner {
   readonly weights: Weights;
   readonly pool: StatePool;
   readonly snapshots: StatePool;
+  /** Undefined where none are kept, or attention's cache would be part of them. */
+  readonly prefixes: PrefixCache | undefined;
   readonly promptRows: number;
   readonly maxSteps: number;
   readonly #shape: StateShape;
@@ -117,6 +124,8 @@ export class Runner {
     this.pool = new StatePool(gpu, this.#shape, vocabulary, slots);
     // Two runs of each stream may be in flight, and a fork needs one.
     this.snapshots = new StatePool(gpu, this.#shape, vocabulary, 2 * slots + 1);
+    const prefixes = new PrefixCache(gpu, this.#shape, vocabulary, options.prefixBytes ?? PREFIX_BYTES);
+    this.prefixes = this.portable && prefixes.rows > 0 ? prefixes : undefined;
     this.#step = new Activations(gpu, { size: shape.size, inner: network.inner }, layers, {
       rows: slots,
       steps: this.maxSteps,
@@ -305,53 +314,62 @@ export class Runner {
     this.#feed(a, pass({ measure: false, vote: false }), tokens, [{ slot, position }]);
   }
 
-  /** Keeps a slot's stream as it is. */
-  keep(slot: number, snapshot: number): void {
-    this.#submit((encoder) => this.pool.copy(encoder, slot, this.snapshots, snapshot));
+  /** Keeps a slot's stream as it is, in a row of `pool`. */
+  keep(slot: number, row: number, pool = this.snapshots): void {
+    this.#submit((encoder) => this.pool.copy(encoder, slot, pool, row));
   }
 
-  /** Feeds `tokens`, at least one, and draws the next; `snapshot` is taken first. */
-  prompt(
-    slot: number,
+  /** {@link prompts} of one stream. */
+  prompt(slot: number, position: number, tokens: readonly number[], settings: RunSettings): Run {
+    return this.prompts([{ slot, settings }], position, tokens)[0]!;
+  }
+
+  /**
+   * Feeds `tokens`, at least one, to streams that stand alike at `position` and have one `readoutScale`, and draws the next
+   * of each. The first alone is fed, the others become copies of it; how many there are changes no bit of what any is given.
+   */
+  prompts(
+    streams: readonly Pick<BatchRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
-    settings: RunSettings,
-    snapshot?: number,
-  ): Run {
+  ): Run[] {
+    const [first, ...others] = streams;
+    if (!first) return [];
+    const last = position + tokens.length - 1;
+    const rows = streams.map((stream) => ({ ...stream, position: last }));
     const { queue } = this.gpu.device;
     if (tokens.length === 1) {
-      queue.writeBuffer(this.pool.pending, slot * 4, Uint32Array.from(tokens));
-      return this.steps(slot, position, 1, settings, snapshot);
+      for (const { slot } of others) this.fork(first.slot, slot);
+      for (const { slot } of streams)
+        queue.writeBuffer(this.pool.pending, slot * 4, Uint32Array.from(tokens));
+      return this.batch(rows, 1);
     }
-    const { measure, readoutScale = 0 } = settings;
+    const settings = streams.map((stream) => stream.settings);
+    const measure = settings.some((each) => each.measure);
+    const { readoutScale } = first.settings;
     const vote = this.votes(readoutScale);
-    const { head } = this.#listsFor([settings]);
-    if (snapshot !== undefined) this.keep(slot, snapshot);
+    const { head } = this.#listsFor(settings);
     const { a, pass } = this.#promptLists();
-    let rows = 0;
-    let fed = 0;
-    for (; fed < tokens.length; fed += rows) {
+    let row = 0;
+    for (let fed = 0; fed < tokens.length; fed += this.promptRows) {
       const part = tokens.slice(fed, fed + this.promptRows);
-      rows = part.length;
-      this.#feed(a, pass({ measure, vote }), part, [{ slot, position: position + fed }], readoutScale);
+      const at = [{ slot: first.slot, position: position + fed }];
+      this.#feed(a, pass({ measure, vote }), part, at, readoutScale);
+      row = part.length - 1;
     }
-    const last = position + tokens.length - 1;
+    for (const { slot } of others) this.fork(first.slot, slot);
     const step = this.#step;
-    const streams = [{ slot, position: last, settings }];
-    const run = this.#prepare(streams, 1, 0);
+    const run = this.#prepare(rows, 1, 0);
     const encoder = this.gpu.device.createCommandEncoder();
+    const copyRow = (from: GPUBuffer, to: GPUBuffer, bytes: number): void => {
+      for (const i of rows.keys()) encoder.copyBufferToBuffer(from, row * bytes, to, i * bytes, bytes);
+    };
     const rowBytes = 4 * this.weights.shape.size;
-    encoder.copyBufferToBuffer(a.h, (rows - 1) * rowBytes, step.h, 0, rowBytes);
-    if (vote) {
-      const [from, to] = [this.#votesOf(a).readouts, this.#votesOf(step).readouts];
-      encoder.copyBufferToBuffer(from, (rows - 1) * rowBytes, to, 0, rowBytes);
-    }
-    const measureBytes = 16 * step.layers;
-    if (measure) {
-      encoder.copyBufferToBuffer(a.metrics, (rows - 1) * measureBytes, step.metrics, 0, measureBytes);
-    }
+    copyRow(a.h, step.h, rowBytes);
+    if (vote) copyRow(this.#votesOf(a).readouts, this.#votesOf(step).readouts, rowBytes);
+    if (measure) copyRow(a.metrics, step.metrics, 16 * step.layers);
     this.gpu.record(encoder, head, run);
-    return this.#finish(encoder, streams, 1)[0]!;
+    return this.#finish(encoder, rows, 1);
   }
 
   /**
@@ -432,9 +450,9 @@ export class Runner {
     }
   }
 
-  /** Brings a slot back to a snapshot. */
-  restore(slot: number, snapshot: number): void {
-    this.#submit((encoder) => this.snapshots.copy(encoder, snapshot, this.pool, slot));
+  /** Brings a slot's stream to what was kept in a row of `pool`. */
+  restore(slot: number, row: number, pool = this.snapshots): void {
+    this.#submit((encoder) => pool.copy(encoder, row, this.pool, slot));
   }
 
   /** Copies one slot's stream to another. */
