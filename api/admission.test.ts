@@ -10,7 +10,7 @@ async function running(place: Place): Promise<boolean> {
 describe("admission", () => {
   it("lets those who wait run in the order they came", async () => {
     const admission = new Admission(1, 3);
-    const places = admission.admit(1).concat(admission.admit(2), admission.admit(1));
+    const places = admission.admit("me", 1).concat(admission.admit("me", 2), admission.admit("me", 1));
     const order: number[] = [];
     const turns = places.map((place, i) => place.turn().then(() => order.push(i)));
     for (const [i, place] of places.entries()) {
@@ -22,23 +22,35 @@ describe("admission", () => {
     expect([admission.running, admission.waiting]).toEqual([0, 0]);
   });
 
+  it("gives clients turns, however many of one client's wait", async () => {
+    const admission = new Admission(1, 5);
+    const order: string[] = [];
+    const all = [...admission.admit("busy", 4), ...admission.admit("modest", 2)].map(async (place, i) => {
+      await place.turn();
+      order.push(i < 4 ? "b" : "m");
+      place.leave();
+    });
+    await Promise.all(all);
+    expect(order.join("")).toBe("bbmbmb");
+  });
+
   it("takes all of several or none, and says when to come again", () => {
     const admission = new Admission(2, 2);
-    admission.admit(3);
-    expect(() => admission.admit(2)).toThrowError(
+    admission.admit("me", 3);
+    expect(() => admission.admit("me", 2)).toThrowError(
       expect.objectContaining({
         kind: "resource_error",
         headers: { "Retry-After": expect.stringMatching(/^\d+$/) },
       }),
     );
     expect([admission.running, admission.waiting]).toEqual([2, 1]);
-    admission.admit(1);
-    expect(() => admission.admit()).toThrow("too many requests are waiting");
+    admission.admit("me", 1);
+    expect(() => admission.admit("me")).toThrow("too many requests are waiting");
   });
 
   it("forgets who leaves the queue, and gives a place up once however often it is left", async () => {
     const admission = new Admission(1, 2);
-    const [first, second, third] = admission.admit(3);
+    const [first, second, third] = admission.admit("me", 3);
     second!.leave();
     second!.leave();
     expect(admission.waiting).toBe(1);
@@ -52,7 +64,7 @@ describe("admission", () => {
 
   it("gives up the place of a signal that is aborted, before or while it waits", async () => {
     const admission = new Admission(1, 2);
-    const [first, second, third] = admission.admit(3);
+    const [first, second, third] = admission.admit("me", 3);
     const gone = new Error("gone");
     await expect(second!.turn(AbortSignal.abort(gone))).rejects.toBe(gone);
     const controller = new AbortController();

@@ -9,11 +9,15 @@ export interface Place {
   leave(): void;
 }
 
-/** Who runs, at most `most` at once, and who waits, first come first served; whoever finds the queue full is refused. */
+/**
+ * Who runs, at most `most` at once, and who waits; whoever finds the queue full is refused. Clients take turns, and each of
+ * them is served in the order it came.
+ */
 export class Admission {
   readonly #most: number;
   readonly #queue: number;
-  readonly #waiting = new Set<() => void>();
+  /** By client; the first is served next. */
+  readonly #waiting = new Map<string, Set<() => void>>();
   #running = 0;
   /** Seconds that a place was held, averaged. */
   #held = 1;
@@ -28,27 +32,29 @@ export class Admission {
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    let waiting = 0;
+    for (const queue of this.#waiting.values()) waiting += queue.size;
+    return waiting;
   }
 
-  /** Takes `count` places, or none. @throws ApiError `resource_error` with `Retry-After` where the queue is too full */
-  admit(count = 1): Place[] {
-    const free = this.#most - this.#running + this.#queue - this.#waiting.size;
+  /** Takes `count` places for a client, or none. @throws ApiError `resource_error` with `Retry-After` where the queue is too full */
+  admit(client: string, count = 1): Place[] {
+    const free = this.#most - this.#running + this.#queue - this.waiting;
     if (count > free) {
       throw new ApiError("resource_error", "too many requests are waiting", {
         headers: { "Retry-After": String(this.#retryAfter()) },
       });
     }
-    return Array.from({ length: count }, () => this.#place());
+    return Array.from({ length: count }, () => this.#place(client));
   }
 
   /** When the queue will have moved on, in whole seconds. */
   #retryAfter(): number {
-    const seconds = (this.#held * (this.#waiting.size + 1)) / this.#most;
+    const seconds = (this.#held * (this.waiting + 1)) / this.#most;
     return Math.min(60, Math.max(1, Math.ceil(seconds)));
   }
 
-  #place(): Place {
+  #place(client: string): Place {
     let since: number | undefined;
     let left = false;
     let admit = (): void => {};
@@ -63,7 +69,7 @@ export class Admission {
       if (left) return;
       left = true;
       if (since === undefined) {
-        this.#waiting.delete(admit);
+        this.#forget(client, admit);
         return;
       }
       this.#held += 0.1 * ((performance.now() - since) / 1000 - this.#held);
@@ -71,7 +77,7 @@ export class Admission {
       this.#next();
     };
     if (this.#running < this.#most) admit();
-    else this.#waiting.add(admit);
+    else this.#waiting.set(client, (this.#waiting.get(client) ?? new Set()).add(admit));
     return {
       leave,
       turn: async (signal) => {
@@ -86,9 +92,19 @@ export class Admission {
   }
 
   #next(): void {
-    const [admit] = this.#waiting;
-    if (!admit || this.#running >= this.#most) return;
-    this.#waiting.delete(admit);
-    admit();
+    const [first] = this.#waiting;
+    if (!first || this.#running >= this.#most) return;
+    const [client, queue] = first;
+    const [admit] = queue;
+    this.#waiting.delete(client);
+    this.#waiting.set(client, queue); // now the last in turn
+    this.#forget(client, admit!);
+    admit!();
+  }
+
+  #forget(client: string, admit: () => void): void {
+    const queue = this.#waiting.get(client);
+    queue?.delete(admit);
+    if (queue?.size === 0) this.#waiting.delete(client);
   }
 }

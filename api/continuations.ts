@@ -34,6 +34,10 @@ export interface Part<L> {
   readonly logprobs: L | null;
   readonly finish_reason: FinishReason;
   readonly tokens: number;
+  /** With the last part: the log-probability of all its tokens, in nats, where log-probabilities were asked for. */
+  readonly logprob: number;
+  /** With the last part: tokens of the prompt that others' were. */
+  readonly reused: number;
 }
 
 /** What a continuation is generated with. */
@@ -69,10 +73,10 @@ export function modelOf(service: Service, { model: name }: GenerationRequest): M
   });
 }
 
-/** `n` continuations of each prompt. */
+/** `n` continuations of each prompt, or more. */
 export function continuationsOf(
   prompts: readonly (readonly number[])[],
-  { n, seed: given }: GenerationRequest,
+  { n, seed: given }: Pick<GenerationRequest, "n" | "seed">,
 ): Continuation[] {
   return prompts.flatMap((prompt) => {
     const seed = given ?? Math.floor(Math.random() * 2 ** 32);
@@ -107,16 +111,33 @@ export async function* generateParts<L>(
     const { text, token, logprobs, finish } = piece;
     if (!finish) {
       told++;
-      yield { text, logprobs: write([{ token: token!, logprobs }]), finish_reason: null, tokens: 1 };
+      yield part({ text, logprobs: write([{ token: token!, logprobs }]), tokens: 1 });
       continue;
     }
     const rest = finish.tokens
       .slice(told)
       .map((token, i) => ({ token, logprobs: finish.logprobs?.[told + i] }));
-    const finish_reason = finish.reason === "max_tokens" ? "length" : "stop";
-    yield { text, logprobs: write(rest), finish_reason, tokens: rest.length };
+    yield part({
+      text,
+      logprobs: write(rest),
+      finish_reason: finish.reason === "max_tokens" ? "length" : "stop",
+      tokens: rest.length,
+      logprob: finish.logprobs?.reduce((sum, { logprob }) => sum + logprob, 0) ?? 0,
+      reused: finish.reusedTokens,
+    });
   }
 }
+
+/** A part, of which nothing need be told but what is. */
+export const part = <L>(told: Partial<Part<L>>): Part<L> => ({
+  text: "",
+  logprobs: null,
+  finish_reason: null,
+  tokens: 0,
+  logprob: 0,
+  reused: 0,
+  ...told,
+});
 
 /** Answers with a choice for each continuation, at once or as a stream. */
 export async function answerWith<L>(
@@ -128,7 +149,7 @@ export async function answerWith<L>(
   wording: Wording<L>,
   generate: (continuation: Continuation, run: Run) => AsyncGenerator<Part<L>, void, undefined>,
 ): Promise<Response> {
-  const places = service.admission.admit(continuations.length);
+  const places = service.admission.admit(c.get("client"), continuations.length);
   const ended = new AbortController();
   const client = c.get("client");
   const signal = AbortSignal.any([c.get("signal"), ended.signal]);
@@ -145,7 +166,7 @@ export async function answerWith<L>(
     model: model.name,
     system_fingerprint: `fp_${model.fingerprint.slice(0, 12)}`,
   };
-  if (!request.stream) return c.json(await collect(head, parts, continuations, wording));
+  if (!request.stream) return c.json(await collect(head, parts, continuations, request.n, wording));
   const first = await parts.next(); // what is wrong until here has its own status
   const withUsage = request.stream_options?.include_usage === true;
   return eventStream(c, service, chunks(head, first, parts, continuations, wording, withUsage), (error) =>
@@ -155,30 +176,70 @@ export async function answerWith<L>(
 
 type Parts<L> = AsyncGenerator<{ readonly index: number; readonly item: Part<L> }, void, undefined>;
 
-function usageOf(continuations: readonly Continuation[], completionTokens: number): Usage {
-  const promptTokens = continuations.reduce((sum, { first, prompt }) => sum + (first ? prompt.length : 0), 0);
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-  };
+/** Counts what the parts of all continuations took; each prompt once. */
+class UsageMeter {
+  readonly #continuations: readonly Continuation[];
+  #completion = 0;
+  #cached = 0;
+
+  constructor(continuations: readonly Continuation[]) {
+    this.#continuations = continuations;
+  }
+
+  add(index: number, { tokens, reused }: Part<unknown>): void {
+    this.#completion += tokens;
+    if (this.#continuations[index]!.first) this.#cached += reused;
+  }
+
+  get usage(): Usage {
+    const prompts = this.#continuations.filter(({ first }) => first).map(({ prompt }) => prompt.length);
+    const prompt = prompts.reduce((sum, length) => sum + length, 0);
+    return {
+      prompt_tokens: prompt,
+      completion_tokens: this.#completion,
+      total_tokens: prompt + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
+    };
+  }
 }
 
 async function collect<L>(
   head: object,
   parts: Parts<L>,
   continuations: readonly Continuation[],
+  n: number,
   wording: Wording<L>,
 ): Promise<object> {
+  const meter = new UsageMeter(continuations);
   const own: Part<L>[][] = continuations.map(() => []);
-  for await (const { index, item } of parts) own[index]!.push(item);
-  const tokens = own.flat().reduce((sum, part) => sum + part.tokens, 0);
+  for await (const { index, item } of parts) {
+    own[index]!.push(item);
+    meter.add(index, item);
+  }
+  const given = own
+    .filter((_, index) => continuations[index]!.first)
+    .flatMap((_, prompt, { length }) => {
+      const count = own.length / length;
+      return best(own.slice(prompt * count, (prompt + 1) * count), n);
+    });
   return {
     ...head,
     object: wording.object,
-    choices: own.map((parts, index) => wording.whole(index, parts)),
-    usage: usageOf(continuations, tokens),
+    choices: given.map((parts, index) => wording.whole(index, parts)),
+    usage: meter.usage,
   };
+}
+
+/** The `n` likeliest of one prompt's continuations by token, the likeliest first; as they are, if `n` are all. */
+function best<L>(continuations: readonly Part<L>[][], n: number): readonly Part<L>[][] {
+  if (continuations.length === n) return continuations;
+  const mean = (parts: readonly Part<L>[]): number =>
+    (parts.at(-1)?.logprob ?? 0) /
+    Math.max(
+      1,
+      parts.reduce((sum, { tokens }) => sum + tokens, 0),
+    );
+  return [...continuations].sort((a, b) => mean(b) - mean(a)).slice(0, n);
 }
 
 async function* chunks<L>(
@@ -191,17 +252,17 @@ async function* chunks<L>(
 ): AsyncGenerator<ServerSentEvent> {
   const chunk = { ...head, object: wording.chunk };
   const begun = new Set<number>();
-  let tokens = 0;
+  const meter = new UsageMeter(continuations);
   try {
     for (let next = first; !next.done; next = await parts.next()) {
       const { index, item } = next.value;
-      tokens += item.tokens;
+      meter.add(index, item);
       for (const choice of wording.chunks(index, item, !begun.has(index))) {
         yield { data: { ...chunk, choices: [choice], ...(withUsage ? { usage: null } : {}) } };
       }
       begun.add(index);
     }
-    if (withUsage) yield { data: { ...chunk, choices: [], usage: usageOf(continuations, tokens) } };
+    if (withUsage) yield { data: { ...chunk, choices: [], usage: meter.usage } };
     yield { data: "[DONE]" };
   } finally {
     await parts.return();

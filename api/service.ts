@@ -142,7 +142,7 @@ export class Service {
           yield piece;
           continue;
         }
-        timer.prompt(piece.finish.promptTokens);
+        timer.prompt(piece.finish.promptTokens, piece.finish.reusedTokens);
         timer.finished(piece.finish.reason);
         finished = true;
         const milliseconds = performance.now() - start;

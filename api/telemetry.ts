@@ -21,6 +21,7 @@ export class Telemetry {
   readonly #duration: Histogram<"route">;
   readonly #finished: Counter<"finished_reason">;
   readonly #promptTokens: Counter;
+  readonly #reusedTokens: Counter;
   readonly #generatedTokens: Counter;
   readonly #queueTime: Histogram;
   readonly #firstToken: Histogram;
@@ -65,7 +66,11 @@ export class Telemetry {
       "Generations by how they ended; abort: before their end",
       ["finished_reason"],
     );
-    this.#promptTokens = counter("prompt_tokens_total", "Prompt tokens read");
+    this.#promptTokens = counter("prompt_tokens_total", "Prompt tokens");
+    this.#reusedTokens = counter(
+      "prefix_cache_hits_total",
+      "Prompt tokens that were not read again, since a prompt before had them",
+    );
     this.#generatedTokens = counter("generation_tokens_total", "Tokens generated");
     this.#queueTime = histogram("request_queue_time_seconds", "From a request to its turn");
     this.#firstToken = histogram("time_to_first_token_seconds", "From a request to its first token");
@@ -103,7 +108,10 @@ export class Telemetry {
         last = performance.now();
         this.#generatedTokens.inc();
       },
-      prompt: (tokens) => this.#promptTokens.inc(tokens),
+      prompt: (tokens, reused) => {
+        this.#promptTokens.inc(tokens);
+        this.#reusedTokens.inc(reused);
+      },
       left: () => this.#finished.inc({ finished_reason: "abort" }),
       finished: (reason) => {
         this.#finished.inc({ finished_reason: reason });
@@ -116,7 +124,8 @@ export class Telemetry {
 export interface GenerationTimer {
   admitted(): void;
   token(): void;
-  prompt(tokens: number): void;
+  /** @param reused of its tokens, those that were not read again */
+  prompt(tokens: number, reused: number): void;
   finished(reason: FinishReason): void;
   /** It was not finished: its client left, or an error came. */
   left(): void;

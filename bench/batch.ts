@@ -18,13 +18,16 @@ export async function batchBench(model: Model, options: BatchBenchOptions): Prom
     rounds,
     onProgress,
   );
+  const one = times[streams.indexOf(1)];
   return streams.flatMap((count, i) => {
-    const perSecond = 1000 / (times[i] ?? Number.NaN);
+    const time = times[i] ?? Number.NaN;
     const name = `${count} ${count === 1 ? "stream" : "streams"}`;
-    return [
-      { name, value: perSecond, unit: "tokens/s" },
-      { name: `${name}, each`, value: perSecond / count, unit: "tokens/s" },
+    const figures = [
+      { name, value: 1000 / time, unit: "tokens/s" },
+      { name: `${name}, each`, value: 1000 / time / count, unit: "tokens/s" },
     ];
+    if (one === undefined || count === 1) return figures;
+    return [...figures, { name: `${name} / 1 stream`, value: one / time, unit: "×" }];
   });
 }
 

@@ -102,7 +102,12 @@ describe("a chat completion", () => {
       object: "chat.completion",
       model: "chat",
       system_fingerprint: expect.stringMatching(/^fp_\w{12}$/),
-      usage: { prompt_tokens: prompt.length, completion_tokens: 3, total_tokens: prompt.length + 3 },
+      usage: {
+        prompt_tokens: prompt.length,
+        completion_tokens: 3,
+        total_tokens: prompt.length + 3,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     expect(answer.created).toBeGreaterThanOrEqual(before);
     expect(answer.choices).toEqual([

@@ -115,7 +115,12 @@ describe("a completion", () => {
       id: expect.stringMatching(/^cmpl-/),
       object: "text_completion",
       model: model.name,
-      usage: { prompt_tokens: PROMPT.length, completion_tokens: 3, total_tokens: PROMPT.length + 3 },
+      usage: {
+        prompt_tokens: PROMPT.length,
+        completion_tokens: 3,
+        total_tokens: PROMPT.length + 3,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     expect(answer.created).toBeGreaterThanOrEqual(before);
     expect(answer.choices).toEqual([
@@ -152,6 +157,64 @@ describe("a completion", () => {
     expect((await complete({ prompt: PROMPT, seed: null })).choices).not.toEqual(bare.choices);
   });
 
+  it("is the likeliest by token of best_of continuations, or the n likeliest, the first first", async () => {
+    const asked = { prompt: PROMPT, seed: 6, max_tokens: 12, temperature: 1.5, logprobs: 0 };
+    const all = await complete({ ...asked, n: 8 });
+    const mean = ({ logprobs }: Completion["choices"][number]): number => {
+      const told = logprobs!.token_logprobs;
+      return told.reduce<number>((sum, each) => sum + each!, 0) / told.length;
+    };
+    const sorted = [...all.choices].sort((a, b) => mean(b) - mean(a));
+    expect(sorted.map(({ index }) => index)).not.toEqual(all.choices.map(({ index }) => index));
+    for (const n of [1, 3]) {
+      const found = await complete({ ...asked, n, best_of: 8 });
+      expect(found.choices).toEqual(sorted.slice(0, n).map((choice, index) => ({ ...choice, index })));
+      expect(found.usage?.completion_tokens).toBe(all.usage?.completion_tokens);
+      const untold = await complete({ ...asked, n, best_of: 8, logprobs: null });
+      expect(untold.choices).toEqual(found.choices.map((choice) => ({ ...choice, logprobs: null })));
+    }
+    expect((await complete({ ...asked, n: 8, best_of: 8 })).choices).toEqual(all.choices);
+    const two = await complete({ ...asked, prompt: [PROMPT, "another"], best_of: 4 });
+    const [first] = await choicesOf({ ...asked, best_of: 4 });
+    expect(two.choices[0]).toEqual(first);
+    expect(two.choices).toHaveLength(2);
+  });
+
+  it("cannot be the best of fewer than are asked for, nor the best in a stream", async () => {
+    const answer = await post(`${server.url}/v1/completions`, {
+      model: nameOf(server),
+      prompt: PROMPT,
+      n: 3,
+      best_of: 2,
+    });
+    expect([answer.status, answer.body.error.message]).toEqual([400, "best_of must be at least n"]);
+    const streamed = await post(`${server.url}/v1/completions`, {
+      model: nameOf(server),
+      prompt: PROMPT,
+      best_of: 2,
+      stream: true,
+    });
+    expect([streamed.status, streamed.body.error.param]).toEqual([400, "best_of"]);
+  });
+
+  it("reads the beginning of its prompt, if one before had it, no second time, and says so", async () => {
+    const beginning = "what a prompt has in common with another one, ".repeat(10);
+    const asked = { seed: 4, max_tokens: 8, temperature: 1 };
+    const cached = async (prompt: string, more: object = {}): Promise<number> => {
+      const { usage } = await complete({ prompt, ...asked, ...more });
+      expect(usage?.prompt_tokens).toBe(prompt.length);
+      return usage!.prompt_tokens_details.cached_tokens;
+    };
+    expect(await cached(`${beginning}one`, { n: 4 })).toBe(0);
+    expect(await cached(`${beginning}two`)).toBe(448);
+    const [again] = await choicesOf({ prompt: `${beginning}one`, ...asked });
+    const plain = await startServer(await loadTiny(await testGpu(), { slots: 16, prefixBytes: 0 }));
+    expect(await choicesOf({ prompt: `${beginning}one`, ...asked }, plain)).toEqual([again]);
+    await plain.stop();
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(Number(/^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(448);
+  });
+
   it("is of a text, of its tokens, or of lists of either", async () => {
     const tokens = model.encode(PROMPT);
     const options = { seed: 2, max_tokens: 4, echo: true, logprobs: 1 };
@@ -183,6 +246,7 @@ describe("a completion", () => {
       prompt_tokens: promptTokens, // once, however many choices
       completion_tokens: 6 * 8,
       total_tokens: promptTokens + 6 * 8,
+      prompt_tokens_details: { cached_tokens: 0 },
     });
   });
 
@@ -248,6 +312,7 @@ describe("the echo of a prompt", () => {
       prompt_tokens: tokens.length,
       completion_tokens: 0,
       total_tokens: tokens.length,
+      prompt_tokens_details: { cached_tokens: 0 },
     });
     const [scored] = await choicesOf({ ...body, logprobs: 3 });
     const scores = await model.score(tokens, 3);

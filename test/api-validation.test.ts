@@ -175,10 +175,11 @@ const COMPLETIONS: readonly Row[] = [
   ["presence_penalty", "0", "must be 0: use repetition_penalty"],
   ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
   ["frequency_penalty", {}, "must be 0: use repetition_penalty"],
-  ["best_of", 2, "must be 1: use n"],
+  ["best_of", 0, "must be between 1 and 16"],
+  ["best_of", 17, "must be between 1 and 16"],
   ["suffix", "END", "must be empty: nothing can be put before it"],
   ["logit_bias", { 50: 1 }, "must be null: tokens cannot be weighed"],
-  ["best_of", "1", "must be 1: use n"],
+  ["best_of", "1", "must be an integer between 1 and 16"],
   ["user", 5, "must be a string"],
   ["user", {}, "must be a string"],
 ];

@@ -1,14 +1,21 @@
 import { spawnSync } from "node:child_process";
 import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
 import { batchBench } from "../../bench/batch.ts";
+import type { Row } from "../../bench/decode.ts";
 import { decodeBench } from "../../bench/decode.ts";
 import { type LoadFigures, loadBench } from "../../bench/load.ts";
 import { retrievalBench } from "../../bench/retrieve.ts";
+import { servingBench } from "../../bench/serving.ts";
+import type { Model } from "../../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
 import type { RetrievalMode } from "../../engine/retrieval/resonance.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { resolveModel } from "../../weights/hub/model.ts";
+import { createLogger } from "../log.ts";
 import { jsonOption, type ModelFlags, numberIn, openGpu, openModel, withModel } from "../options.ts";
+import { listen } from "../server.ts";
+import { Service } from "../service.ts";
+import { type Settings, withSettings } from "../settings.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
 
 interface Flags extends ModelFlags {
@@ -35,7 +42,10 @@ export function benchCommand(): Command {
         .preset("hybrid"),
     )
     .addOption(
-      new Option("--streams [counts]", "measure decoding of so many streams at once instead, 1,4 …")
+      new Option(
+        "--streams [counts]",
+        "measure decoding of so many streams at once, 1,4 …, and what a server's clients wait for, instead",
+      )
         .argParser(readCounts)
         .preset("1,4,16,32"),
     )
@@ -62,7 +72,7 @@ function readCounts(text: string): number[] {
 }
 
 async function benchRun(flags: Flags): Promise<void> {
-  const model = await openModel(flags, flags.streams ? { slots: Math.max(...flags.streams) } : {});
+  const model = await openModel(flags, flags.streams ? { slots: Math.max(3, ...flags.streams) } : {});
   const progress = new Progress("measuring", "timings");
   try {
     const onProgress = (done: number, total: number): void => progress.update(done, total);
@@ -75,11 +85,14 @@ async function benchRun(flags: Flags): Promise<void> {
           onProgress,
         })
       : flags.streams
-        ? await batchBench(model, {
-            streams: flags.streams,
-            ...(flags.quick ? { tokens: 16, rounds: 1 } : { tokens: 128, rounds: 3 }),
-            onProgress,
-          })
+        ? [
+            ...(await batchBench(model, {
+              streams: flags.streams,
+              ...(flags.quick ? { tokens: 16, rounds: 1 } : { tokens: 128, rounds: 3 }),
+              onProgress,
+            })),
+            ...(await benchServing(model, flags, onProgress)),
+          ]
         : await decodeBench(model, {
             ...(flags.quick
               ? { tokens: 32, prompt: 256, rounds: 1 }
@@ -93,6 +106,37 @@ async function benchRun(flags: Flags): Promise<void> {
     await print(table(rows.map(({ name, value, unit }) => [name, readable(value), unit])));
   } finally {
     progress.stop();
+  }
+}
+
+/** Serves the model in this process, and asks it over HTTP. */
+async function benchServing(
+  model: Model,
+  { quick, streams }: Flags,
+  onProgress: (done: number, total: number) => void,
+): Promise<Row[]> {
+  const [longPrompt, sharedPrefix] = quick ? [3000, 1000] : [20_000, 4000];
+  const most = Math.max(...(streams ?? []));
+  const flags = ["--host=127.0.0.1", "--port=0", "--log-level=silent", "--max-tokens-limit=1000000"];
+  const limits = [`--max-batch-size=${most}`, `--max-prompt-chars=${longPrompt + sharedPrefix}`];
+  const settings: Settings = withSettings(new Subcommand())
+    .parse([...flags, ...limits], { from: "user" })
+    .opts();
+  const service = new Service(settings, createLogger(settings));
+  const server = await listen(service);
+  try {
+    service.serve(model);
+    const url = `http://127.0.0.1:${server.port}`;
+    return await servingBench({
+      url,
+      longPrompt,
+      sharedPrefix,
+      streams: Math.max(1, Math.min(4, most - 2)),
+      rounds: quick ? 3 : 10,
+      onProgress,
+    });
+  } finally {
+    await server.drain();
   }
 }
 

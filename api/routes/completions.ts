@@ -6,6 +6,7 @@ import {
   joined,
   modelOf,
   type Part,
+  part,
   type Run,
   type ScoredToken,
   type Wording,
@@ -41,7 +42,8 @@ export const completionsOperation = post({
     const prompts = promptsOf(request.prompt).map((prompt) =>
       typeof prompt === "string" ? model.encode(prompt) : prompt,
     );
-    const continuations = continuationsOf(prompts, request);
+    const { seed, n, best_of } = request;
+    const continuations = continuationsOf(prompts, { seed, n: best_of ?? n });
     return answerWith(c, service, model, request, continuations, wording, (continuation, run) =>
       choice(request, continuation, run),
     );
@@ -81,11 +83,13 @@ async function* choice(
       Buffer.concat(prompt.map((token) => model.tokenBytes(token))),
     );
     const scored = prompt.map((token, i) => ({ token, logprobs: scores[i - 1] }));
-    yield { text, logprobs: write(scored), finish_reason: null, tokens: 0 };
+    yield part({ text, logprobs: write(scored) });
   }
   if (request.max_tokens === 0) {
-    yield { text: "", logprobs: write([]), finish_reason: "length", tokens: 0 };
+    yield part({ logprobs: write([]), finish_reason: "length" });
     return;
   }
-  yield* generateParts(run, request, continuation, { maxTokens: request.max_tokens, logprobs }, write);
+  const { max_tokens: maxTokens, best_of, n } = request;
+  const ranked = (best_of ?? n) > n ? 0 : undefined;
+  yield* generateParts(run, request, continuation, { maxTokens, logprobs: logprobs ?? ranked }, write);
 }

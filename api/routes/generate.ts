@@ -37,7 +37,7 @@ export const generateOperation = post({
     const signal = c.get("signal");
     refuseStates(model, request);
     const job = toJob(request, service);
-    const [place] = service.admission.admit();
+    const [place] = service.admission.admit(c.get("client"));
     const client = c.get("client");
     const pieces = service.inTurn(place!, signal, (timer) =>
       service.generate(model, job, timer, signal, client),

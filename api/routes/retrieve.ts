@@ -16,7 +16,7 @@ export const retrieveOperation = post({
   handle: async (c, service, request) => {
     const { model } = service;
     const signal = c.get("signal");
-    const [place] = service.admission.admit();
+    const [place] = service.admission.admit(c.get("client"));
     try {
       await place!.turn(signal);
       const start = performance.now();

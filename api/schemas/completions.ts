@@ -38,11 +38,44 @@ export const completionRequest = (limits: Limits) => {
           integer(0, 5, "Log-probabilities of the tokens, and of so many likeliest others"),
         ),
         echo: v.nullish(flag("Give the prompt, too"), false),
-        best_of: only(1, "use n"),
+        best_of: v.nullish(
+          integer(
+            1,
+            limits.choices,
+            "Continuations to generate of each prompt, at least n, of which the n likeliest by token are given; not for streams",
+          ),
+        ),
         suffix: only("", "nothing can be put before it"),
       },
       "a JSON object",
     ),
+    v.forward(
+      v.partialCheck([["best_of"], ["n"]], ({ best_of, n }) => (best_of ?? n) >= n, "at least n"),
+      ["best_of"],
+    ),
+    v.forward(
+      v.partialCheck(
+        [["best_of"], ["stream"]],
+        ({ best_of, stream }) => !stream || (best_of ?? 1) === 1,
+        "1 where stream is true: which is the best is known at the end",
+      ),
+      ["best_of"],
+    ),
+    v.metadata({
+      allOf: [
+        {
+          anyOf: Array.from({ length: limits.choices }, (_, k) => ({
+            properties: { n: { maximum: k + 1 }, best_of: { minimum: k + 1 } },
+          })),
+        },
+        {
+          anyOf: [
+            { properties: { stream: { enum: [false, null] } } },
+            { properties: { best_of: { enum: [1, null] } } },
+          ],
+        },
+      ],
+    }),
     v.title("CompletionRequest"),
   );
 };

@@ -53,7 +53,14 @@ export type GenerationRequest = v.InferOutput<Generation>;
 export const finishReason = v.nullable(v.picklist(["stop", "length"]));
 export type FinishReason = v.InferOutput<typeof finishReason>;
 
-const usage = v.object({ prompt_tokens: whole, completion_tokens: whole, total_tokens: whole });
+const usage = v.object({
+  prompt_tokens: whole,
+  completion_tokens: v.pipe(whole, v.description("Of all that were generated, given or not")),
+  total_tokens: whole,
+  prompt_tokens_details: v.object({
+    cached_tokens: v.pipe(whole, v.description("Of the prompts, read before for a prompt that begins alike")),
+  }),
+});
 export type Usage = v.InferOutput<typeof usage>;
 
 /** An answer, or a chunk of one that streams, with choices of a kind. */

@@ -1,0 +1,201 @@
+import type { Row } from "./decode.ts";
+
+export interface ServingBenchOptions {
+  /** Of a server that does nothing else, and allows such prompts. */
+  readonly url: string;
+  /** Characters of the prompt beside which short requests come; so many tokens, if the model reads bytes. */
+  readonly longPrompt: number;
+  /** Characters of the beginning that two prompts share. */
+  readonly sharedPrefix: number;
+  /** Streams that run meanwhile. */
+  readonly streams: number;
+  /** Short requests, one after another, for each figure. */
+  readonly rounds: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** When the parts of an answer came, in milliseconds since its request. */
+interface Arrivals {
+  readonly first: number;
+  readonly gaps: readonly number[];
+}
+
+/**
+ * What clients of a server feel, over HTTP: how long a short request waits for its first token, and a running stream for its
+ * next, with nothing else, with other streams, and while a long prompt is fed; and what a shared beginning saves.
+ * Percentiles are of single gaps; tokens that were computed ahead come together.
+ */
+export async function servingBench(options: ServingBenchOptions): Promise<Row[]> {
+  const { longPrompt, sharedPrefix, streams, rounds, onProgress } = options;
+  const text = letters(longPrompt + sharedPrefix);
+  const total = 4 * rounds + 1;
+  let done = 0;
+  const progress = (): void => onProgress?.(++done, total);
+  const short = async (): Promise<number> => {
+    const { first } = await generate(options.url, { prompt: "\nROMEO:\n", max_tokens: 4 });
+    progress();
+    return first;
+  };
+  await short();
+  const alone: number[] = [];
+  for (let i = 1; i < rounds; i++) alone.push(await short());
+
+  const leave = new AbortController();
+  const running = Array.from({ length: streams }, (_, seed) => new Gaps(options.url, seed, leave.signal));
+  await Promise.all(running.map((stream) => stream.begun));
+  const measure = async (work: () => Promise<number[]>) => {
+    for (const stream of running) stream.gaps = [];
+    const start = performance.now();
+    const firsts = await work();
+    const seconds = (performance.now() - start) / 1000;
+    const gaps = running.flatMap((stream) => stream.gaps).sort((a, b) => a - b);
+    return { firsts: firsts.sort((a, b) => a - b), gaps, seconds };
+  };
+  const beside = await measure(async () => {
+    const firsts: number[] = [];
+    for (let i = 0; i < rounds; i++) firsts.push(await short());
+    return firsts;
+  });
+  const idle = await measure(async () => {
+    await pause(beside.seconds * 1000 + 2000);
+    return [];
+  });
+  let fed = false;
+  const during = await measure(async () => {
+    const long = generate(options.url, { prompt: text.slice(0, longPrompt), max_tokens: 1 });
+    void long.then(
+      () => (fed = true),
+      () => (fed = true),
+    );
+    const firsts: number[] = [];
+    for (let i = 0; !fed; i++) {
+      await pause(200);
+      if (i < 2 * rounds) firsts.push(await short());
+    }
+    const { first } = await long;
+    firsts.push(first);
+    return firsts;
+  });
+  leave.abort();
+  await Promise.all(running.map((stream) => stream.ended));
+  const long = during.firsts.pop()!; // it takes longest
+  if (during.firsts.length === 0)
+    throw new Error("the long prompt was fed before a short request could come");
+
+  const first: number[] = [];
+  for (const end of ["\nFirst question", "\nAnother question"]) {
+    const prompt = text.slice(longPrompt) + end;
+    first.push((await generate(options.url, { prompt, max_tokens: 1 })).first);
+  }
+  progress();
+  const ms = (name: string, value: number): Row => ({ name, value, unit: "ms" });
+  const [before, after] = [quantile(idle.gaps, 0.99), quantile(during.gaps, 0.99)];
+  const their = `${streams} streams`;
+  const prompt = `a prompt of ${longPrompt.toLocaleString("en")} characters`;
+  return [
+    ms(
+      "first token of a short request, alone",
+      quantile(
+        alone.sort((a, b) => a - b),
+        0.5,
+      ),
+    ),
+    ms(`first token of a short request, beside ${their}`, quantile(beside.firsts, 0.5)),
+    ms(`first token of a short request, beside ${their} and ${prompt}, p50`, quantile(during.firsts, 0.5)),
+    ms("the same, worst", quantile(during.firsts, 1)),
+    ms(`first token of ${prompt}, beside ${their}`, long),
+    ms(`between tokens of ${their}, p50`, quantile(idle.gaps, 0.5)),
+    ms(`between tokens of ${their}, mean`, mean(idle.gaps)),
+    ms(`between tokens of ${their}, p99`, before),
+    ms(`between tokens of ${their} beside ${prompt}, p50`, quantile(during.gaps, 0.5)),
+    ms(`between tokens of ${their} beside ${prompt}, mean`, mean(during.gaps)),
+    ms(`between tokens of ${their} beside ${prompt}, p99`, after),
+    { name: "p99 beside the prompt / without", value: after / before, unit: "×" },
+    ms(
+      `first token of a prompt of ${sharedPrefix.toLocaleString("en")} characters and a question`,
+      first[0]!,
+    ),
+    ms("the same prompt with another question", first[1]!),
+    { name: "the first / the second", value: first[0]! / first[1]!, unit: "×" },
+  ];
+}
+
+/** A stream that is read until it is left, and the milliseconds between its parts. */
+class Gaps {
+  gaps: number[] = [];
+  /** Resolves with its first part. */
+  readonly begun: Promise<void>;
+  readonly ended: Promise<void>;
+
+  constructor(url: string, seed: number, signal: AbortSignal) {
+    let begin = (): void => {};
+    this.begun = new Promise((resolve) => {
+      begin = resolve;
+    });
+    this.ended = (async () => {
+      while (!signal.aborted) {
+        const body = { prompt: "\nJULIET:\n", max_tokens: 100_000, temperature: 1, seed };
+        let last: number | undefined;
+        for await (const moment of parts(url, body, signal)) {
+          if (last !== undefined) this.gaps.push(moment - last);
+          last = moment;
+          begin();
+        }
+      }
+    })().catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    this.begun = Promise.race([this.begun, this.ended]);
+  }
+}
+
+async function generate(url: string, body: object): Promise<Arrivals> {
+  const start = performance.now();
+  const gaps: number[] = [];
+  let [first, last] = [0, start];
+  for await (const moment of parts(url, { seed: 1, ...body })) {
+    if (last === start) first = moment - start;
+    else gaps.push(moment - last);
+    last = moment;
+  }
+  return { first, gaps };
+}
+
+/** Moments at which a generation's parts come. */
+async function* parts(
+  url: string,
+  body: object,
+  signal?: AbortSignal,
+): AsyncGenerator<number, void, undefined> {
+  const response = await fetch(`${url}/v1/generate`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...body, stream: true }),
+    ...(signal ? { signal } : {}),
+  });
+  if (!response.ok || !response.body) throw new Error(`${response.status}: ${await response.text()}`);
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(bytes, { stream: true });
+    const events = text.split("\n\n");
+    text = events.pop()!;
+    for (const event of events) {
+      if (event.startsWith("event: error")) throw new Error(event);
+      if (event.startsWith("data:")) yield performance.now();
+    }
+  }
+}
+
+/** A text that nobody has seen. */
+const letters = (length: number): string =>
+  String.fromCharCode(...Array.from({ length }, () => 97 + Math.floor(26 * Math.random())));
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+const quantile = (sorted: readonly number[], share: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
