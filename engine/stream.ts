@@ -1,4 +1,4 @@
-import type { Cursor } from "./batch.ts";
+import type { Cursor } from "./member.ts";
 import type { Runner } from "./runner.ts";
 import type { PendingText } from "./text/text-stream.ts";
 
