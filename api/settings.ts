@@ -15,6 +15,10 @@ export interface Settings extends ModelFlags {
   readonly maxBodyBytes?: number;
   readonly apiKeys: readonly string[];
   readonly stateSecret?: string;
+  /** `memory`, or the URL of a Redis. */
+  readonly sessionStore: string;
+  readonly sessionTtl: number;
+  readonly maxSessions: number;
   readonly rateLimit: number;
   readonly rateLimitBurst: number;
   readonly trustProxy: number;
@@ -80,6 +84,21 @@ const rows: readonly Row[] = [
   ],
   ["--api-keys <list>", "API_KEYS", "bearer keys, with commas between", list, []],
   ["--state-secret <text>", "STATE_SECRET", "signs states (default: random for each process)", secret],
+  [
+    "--session-store <url>",
+    "SESSION_STORE",
+    "where sessions are kept: memory, redis://… or rediss://…",
+    String,
+    "memory",
+  ],
+  [
+    "--session-ttl <s>",
+    "SESSION_TTL_S",
+    "seconds that a session is kept after its last use",
+    seconds,
+    86_400,
+  ],
+  ["--max-sessions <n>", "MAX_SESSIONS", "sessions of one API key, or of all without keys", positive, 1000],
   ["--rate-limit <n>", "RATE_LIMIT", "requests a second of one client, 0: no limit", count, 0],
   [
     "--rate-limit-burst <n>",

@@ -1,0 +1,303 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createClient, RESP_TYPES } from "@redis/client";
+import { ApiError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type {
+  Lease,
+  Session,
+  SessionInfo,
+  SessionRecord,
+  SessionStore,
+  StoreOptions,
+} from "./session-store.ts";
+
+export interface RedisOptions extends StoreOptions {
+  /** `redis[s]://[[user]:password@]host[:port][/database]`. */
+  readonly url: string;
+  readonly log: Logger;
+  /** Milliseconds after which the lease of a server that has died ends. Default 10,000. */
+  readonly lease?: number;
+}
+
+const LEASE_MILLISECONDS = 10_000;
+/** For a connection, or an answer; requests wait for it. */
+const PATIENCE_MILLISECONDS = 2000;
+const LONGEST_RETRY_MILLISECONDS = 2000;
+
+/**
+ * Sessions in Redis (6.2 or newer) or Valkey, shared by all servers that use it. Of each owner there are a hash a session,
+ * a string a lease, and two sorted sets: the names in their order, and when each expires. The owner is the keys' hash tag,
+ * so that a cluster has them in one place. Time is Redis's own.
+ */
+export class RedisSessionStore implements SessionStore {
+  readonly #options: RedisOptions;
+  readonly #lease: number;
+  readonly #leases = new Set<NodeJS.Timeout>();
+  #client: Client;
+  #reached: boolean | undefined;
+
+  private constructor(options: RedisOptions) {
+    this.#options = options;
+    this.#lease = options.lease ?? LEASE_MILLISECONDS;
+    this.#client = this.#connect();
+  }
+
+  /** Resolves when it is connected, or has failed to be once: it goes on trying. @throws TypeError for a bad URL */
+  static async open(options: RedisOptions): Promise<RedisSessionStore> {
+    const store = new RedisSessionStore(options);
+    const signal = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+    await once(store.#client, "ready", { signal }).catch(() => undefined);
+    return store;
+  }
+
+  #connect(): Client {
+    const { url, log } = this.#options;
+    const client = clientOf(url);
+    client.on("ready", () => {
+      if (!this.#reached) log.info(`sessions are kept at ${placeOf(url)}`);
+      this.#reached = true;
+    });
+    client.on("error", (error: Error) => {
+      if (this.#reached !== false) log.warn(`no sessions: ${placeOf(url)}: ${reasonOf(error)}`);
+      this.#reached = false;
+    });
+    client.connect().catch(() => undefined); // told as an error, too
+    return client;
+  }
+
+  async get(owner: string, name: string): Promise<Session | undefined> {
+    const reply = await this.#run(GET, owner, name, [name, this.#options.ttl]);
+    if (!Array.isArray(reply)) return undefined;
+    const [version, text, state, ...info] = reply as Buffer[];
+    return {
+      ...infoOf(name, info),
+      version: String(version),
+      text: String(text),
+      state: new Uint8Array(state!),
+    };
+  }
+
+  async put(
+    owner: string,
+    name: string,
+    { turn, position, fingerprint, text, state }: SessionRecord,
+    expected: string | undefined,
+  ): Promise<SessionInfo | "changed" | "full"> {
+    const { ttl, most } = this.#options;
+    const fields = { version: randomUUID(), text, state, turn, position, bytes: state.length, fingerprint };
+    const reply = await this.#run(PUT, owner, name, [
+      ...[name, ttl, expected ?? "", most],
+      ...Object.entries(fields).flat(),
+    ]);
+    return Array.isArray(reply) ? infoOf(name, reply as Buffer[]) : (String(reply) as "changed" | "full");
+  }
+
+  async delete(owner: string, name: string): Promise<boolean> {
+    return Number(await this.#run(DELETE, owner, name, [name])) === 1;
+  }
+
+  async list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]> {
+    const least = after === undefined ? "-" : `(${after}`;
+    const names = (await this.#run(LIST, owner, "", [least, limit])) as Buffer[];
+    const replies = await this.#ask(
+      Promise.all(names.map((name) => this.#client.hmGet(keysOf(owner, String(name)).session, INFO))),
+    );
+    return names.flatMap((name, i) => {
+      const info = replies[i] as (Buffer | null)[];
+      return info[0] === null ? [] : [infoOf(String(name), info as Buffer[])]; // gone since
+    });
+  }
+
+  async count(owner: string): Promise<number> {
+    return Number(await this.#run(COUNT, owner, "", []));
+  }
+
+  async lease(owner: string, name: string): Promise<Lease | undefined> {
+    const token = randomUUID();
+    const { lease } = keysOf(owner, name);
+    const options = { condition: "NX", expiration: { type: "PX", value: this.#lease } } as const;
+    if ((await this.#ask(this.#client.set(lease, token, options))) === null) return undefined;
+    const { ttl } = this.#options;
+    // Where it cannot be renewed, it is lost, and what is put then may find another version.
+    const renew = () => this.#run(RENEW, owner, name, [name, ttl, token, this.#lease]).catch(() => undefined);
+    const timer = setInterval(renew, Math.max(1, Math.min(this.#lease, ttl) / 3)).unref();
+    this.#leases.add(timer);
+    return {
+      release: async () => {
+        if (!this.#leases.delete(timer)) return;
+        clearInterval(timer);
+        await this.#run(RELEASE, owner, name, [name, ttl, token]).catch(() => undefined);
+      },
+    };
+  }
+
+  close(): void {
+    for (const timer of this.#leases) clearInterval(timer);
+    this.#client.destroy();
+  }
+
+  /** Runs a script, all at once or not at all. */
+  #run(script: string, owner: string, name: string, args: readonly Argument[]): Promise<unknown> {
+    const { session, lease, names, expiries } = keysOf(owner, name);
+    return this.#ask(
+      this.#client.eval(script, {
+        keys: [session, names, expiries, lease],
+        arguments: args.map((arg) => (typeof arg === "number" ? String(Math.ceil(arg)) : asBuffer(arg))),
+      }),
+    );
+  }
+
+  async #ask<T>(answer: Promise<T>): Promise<T> {
+    const client = this.#client;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error("no answer in time"));
+        // What has gone without a word would keep every request waiting: until it is connected again they end at once.
+        if (client !== this.#client || !client.isOpen) return;
+        client.destroy();
+        this.#client = this.#connect();
+      }, PATIENCE_MILLISECONDS);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } catch (cause) {
+      throw new ApiError("resource_error", "the session store cannot be reached", {
+        headers: { "Retry-After": "2" },
+        cause,
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+type Client = ReturnType<typeof clientOf>;
+type Argument = string | number | Uint8Array;
+
+const asBuffer = (arg: string | Uint8Array): string | Buffer =>
+  typeof arg === "string" ? arg : Buffer.from(arg.buffer, arg.byteOffset, arg.byteLength);
+
+const clientOf = (url: string) =>
+  createClient({
+    url,
+    disableOfflineQueue: true, // a request is refused at once rather than kept waiting
+    commandsQueueMaxLength: 10_000,
+    socket: {
+      connectTimeout: PATIENCE_MILLISECONDS,
+      reconnectStrategy: (retries) =>
+        Math.min(LONGEST_RETRY_MILLISECONDS, 50 * 2 ** retries) * (0.5 + Math.random() / 2),
+    },
+    commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
+  });
+
+/** A URL as a log may have it. */
+function placeOf(url: string): string {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}
+
+/** Of a host with several addresses, each has its own error, and together they say nothing. */
+function reasonOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map(reasonOf).join(", ") : error.message;
+}
+
+function keysOf(owner: string, name: string) {
+  const key = (kind: string) => `resonant:${kind}:{${owner}}`;
+  return {
+    session: `${key("session")}:${name}`,
+    lease: `${key("lease")}:${name}`,
+    names: key("names"),
+    expiries: key("expiries"),
+  };
+}
+
+const INFO = ["turn", "position", "bytes", "fingerprint", "created", "updated", "expires"];
+
+function infoOf(name: string, reply: readonly Buffer[]): SessionInfo {
+  const [turn, position, bytes, fingerprint, created, updated, expires] = reply.map(String);
+  return {
+    name,
+    turn: Number(turn),
+    position: Number(position),
+    bytes: Number(bytes),
+    fingerprint: fingerprint!,
+    created: Number(created),
+    updated: Number(updated),
+    expires: Number(expires),
+  };
+}
+
+const quoted = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(", ");
+
+const PRELUDE = `
+local session, names, expiries, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local time = redis.call('TIME')
+local function whole(number) return string.format('%.0f', number) end
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Names of sessions that have expired.
+local function prune()
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', whole(now))) do
+    redis.call('ZREM', names, name)
+    redis.call('ZREM', expiries, name)
+  end
+end
+
+-- The session begins its time again, and the indices stay as long as any session.
+local function touch(name, ttl)
+  local expires = whole(now + ttl)
+  redis.call('HSET', session, 'expires', expires)
+  redis.call('PEXPIRE', session, ttl)
+  redis.call('ZADD', names, 0, name)
+  redis.call('ZADD', expiries, expires, name)
+  for _, index in ipairs({names, expiries}) do
+    if redis.call('PTTL', index) < tonumber(ttl) then redis.call('PEXPIRE', index, ttl) end
+  end
+end
+`;
+
+const GET = `${PRELUDE}
+if redis.call('EXISTS', session) == 0 then return false end
+touch(ARGV[1], ARGV[2])
+return redis.call('HMGET', session, ${quoted(["version", "text", "state", ...INFO])})`;
+
+const PUT = `${PRELUDE}
+local name, ttl, expected, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local version = redis.call('HGET', session, 'version') or ''
+if version ~= expected then return 'changed' end
+prune()
+if version == '' then
+  if redis.call('ZCARD', names) >= most then return 'full' end
+  redis.call('HSET', session, 'created', whole(now))
+end
+redis.call('HSET', session, 'updated', whole(now), unpack(ARGV, 5))
+touch(name, ttl)
+return redis.call('HMGET', session, ${quoted(INFO)})`;
+
+const DELETE = `${PRELUDE}
+redis.call('ZREM', names, ARGV[1])
+redis.call('ZREM', expiries, ARGV[1])
+return redis.call('DEL', session)`;
+
+const LIST = `${PRELUDE}
+prune()
+return redis.call('ZRANGEBYLEX', names, ARGV[1], '+', 'LIMIT', 0, ARGV[2])`;
+
+const COUNT = `${PRELUDE}
+prune()
+return redis.call('ZCARD', names)`;
+
+const RENEW = `${PRELUDE}
+local name, ttl, token, patience = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if (redis.call('GET', lease) or token) ~= token then return 0 end
+redis.call('SET', lease, token, 'PX', patience)
+if redis.call('EXISTS', session) == 1 then touch(name, ttl) end
+return 1`;
+
+const RELEASE = `${PRELUDE}
+local name, ttl, token = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('GET', lease) ~= token then return 0 end
+if redis.call('EXISTS', session) == 1 then touch(name, ttl) end
+return redis.call('DEL', lease)`;
