@@ -20,6 +20,14 @@ import { completionsOperation } from "./routes/completions.ts";
 import { generateOperation } from "./routes/generate.ts";
 import { liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
 import { retrieveOperation } from "./routes/retrieve.ts";
+import {
+  deleteSessionOperation,
+  exportSessionOperation,
+  forkSessionOperation,
+  importSessionOperation,
+  listSessionsOperation,
+  sessionOperation,
+} from "./routes/sessions.ts";
 import type { Service } from "./service.ts";
 
 const operations: readonly Operation[] = [
@@ -28,6 +36,12 @@ const operations: readonly Operation[] = [
   modelInfoOperation,
   generateOperation,
   retrieveOperation,
+  listSessionsOperation,
+  sessionOperation,
+  deleteSessionOperation,
+  forkSessionOperation,
+  exportSessionOperation,
+  importSessionOperation,
   modelsOperation,
   modelOperation,
   completionsOperation,
@@ -50,18 +64,23 @@ export function createApp(service: Service): Hono<Env> {
     }),
   );
   const guards = [authenticate(settings.apiKeys), limitRate(settings)];
-  for (const operation of operations) {
-    const { method, path, openAi = false, guarded } = operation;
-    const route = path.replace(/\{(\w+)\}/g, ":$1{[^]+}");
+  for (const path of new Set(operations.map((operation) => operation.path))) {
+    const sharing = operations.filter((operation) => operation.path === path);
+    const { openAi = false, slashes } = sharing[0]!;
+    const route = path.replace(/\{(\w+)\}/g, slashes ? ":$1{[^]+}" : ":$1{[^/]+}");
     app.use(route, async (c, next) => {
       c.set("route", path);
       c.set("openAi", openAi);
       await next();
     });
-    if (guarded) app.on(method.toUpperCase(), [route], ...guards);
-    app.on(method.toUpperCase(), route, (c) => operation.handle(c, service));
+    for (const { method, guarded, handle } of sharing) {
+      if (guarded) app.on(method.toUpperCase(), [route], ...guards);
+      app.on(method.toUpperCase(), route, (c) => handle(c, service));
+    }
+    const allowed = sharing
+      .map(({ method }) => (method === "get" ? "GET, HEAD" : method.toUpperCase()))
+      .join(", ");
     app.all(route, () => {
-      const allowed = method === "get" ? "GET, HEAD" : "POST";
       throw new ApiError("method_not_allowed", `only ${allowed}`, { headers: { Allow: allowed } });
     });
   }

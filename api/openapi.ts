@@ -2,7 +2,6 @@ import { toJsonSchema } from "@valibot/to-json-schema";
 import type * as v from "valibot";
 import { ApiError, type ErrorKind } from "./errors.ts";
 import type { Operation } from "./operation.ts";
-import { modelNames } from "./schemas/limits.ts";
 import { errorResponse, openAiErrorResponse } from "./schemas/responses.ts";
 import type { Service } from "./service.ts";
 
@@ -30,7 +29,8 @@ export function openApiDocument(operations: readonly Operation[], service: Servi
   const paths: Record<string, Json> = {};
   for (const operation of operations) {
     if (operation.offered?.(service.limits) === false) continue;
-    paths[operation.path] = { [operation.method]: describe(operation, service, schema, secured) };
+    const described = describe(operation, service, schema, secured);
+    paths[operation.path] = { ...paths[operation.path], [operation.method]: described };
   }
   return {
     openapi: "3.1.0",
@@ -54,14 +54,15 @@ const meanings: Readonly<Record<ErrorKind, string>> = {
   unauthorized: "the key is missing or wrong",
   not_found: "there is no such thing",
   method_not_allowed: "only the methods that `Allow` names",
-  conflict: "the state is not one of this server and model",
+  conflict:
+    "the state is not one of this server and model; or the session is in use (`Retry-After`), there already, beyond their number, or not at this turn",
   payload_too_large: "the body is too large",
-  unsupported_media_type: "the body is not JSON, or is compressed",
+  unsupported_media_type: "the body is of another content type, or is compressed",
   rate_limit_exceeded: "this client asks too often; `Retry-After` says when to come again",
   model_error: "the model failed",
   internal_error: "an unexpected error",
   resource_error:
-    "the queue is full, the model is loading, or memory is short; `Retry-After` says when to come again",
+    "the queue is full, the model is loading, memory is short, or sessions are out of reach; `Retry-After` says when to come again",
 };
 
 /** Of one server-sent event. */
@@ -72,16 +73,22 @@ const eventSchema = (description: string): Json => ({
   required: ["data"],
 });
 
+const BYTES: Json = { type: "string", format: "binary" };
+
 function describe(
   operation: Operation,
   service: Service,
   schema: (of: v.GenericSchema) => Json,
   secured: boolean,
 ): Json {
-  const { answer, body, events, example, guarded, openAi, path } = operation;
+  const { answer, body, events, example, file, guarded, openAi } = operation;
   const content =
     "contentType" in answer
-      ? { [answer.contentType]: { schema: { type: "string" } } }
+      ? {
+          [answer.contentType]: {
+            schema: answer.contentType.startsWith("text/") ? { type: "string" } : BYTES,
+          },
+        }
       : { "application/json": { schema: schema(answer) } };
   const stream = events ? { "text/event-stream": { schema: eventSchema(events) } } : {};
   const headers = {
@@ -110,31 +117,38 @@ function describe(
       content: error,
     };
   }
-  const parameters = Array.from(path.matchAll(/\{(\w+)\}/g), ([, name]) => ({
-    name,
-    in: "path", // each is a model
-    required: true,
-    schema: { type: "string", ...modelNames(service.limits) },
-  }));
+  const parameters = (["params", "query"] as const).flatMap((from) => {
+    const of = operation[from]?.(service.limits);
+    return of ? parametersOf(schema(of), from === "params" ? "path" : "query") : [];
+  });
+  const taken = body
+    ? {
+        "application/json": {
+          schema: schema(body(service.limits)),
+          ...(example ? { example: example(service.limits) } : {}),
+        },
+      }
+    : { "application/octet-stream": { schema: BYTES } };
   return {
     operationId: operation.id,
     tags: [operation.tag],
     summary: operation.summary,
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(guarded && secured ? { security: [{ bearer: [] }] } : {}),
-    ...(body
-      ? {
-          requestBody: {
-            required: true,
-            content: {
-              "application/json": {
-                schema: schema(body(service.limits)),
-                ...(example ? { example: example(service.limits) } : {}),
-              },
-            },
-          },
-        }
+    ...(body || file
+      ? { requestBody: { required: true, ...(file ? { description: file } : {}), content: taken } }
       : {}),
     responses,
   };
+}
+
+/** The fields of an object, each a parameter. */
+function parametersOf({ properties, required = [] }: Json, place: "path" | "query"): Json[] {
+  return Object.entries(properties as Record<string, Json>).map(([name, { description, ...schema }]) => ({
+    name,
+    in: place,
+    required: (required as string[]).includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema,
+  }));
 }

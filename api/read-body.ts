@@ -5,8 +5,30 @@ import type { Service } from "./service.ts";
 /** Characters of a JSON text, escaped at worst. */
 const BYTES_PER_CHARACTER = 12;
 
-/** A request's body, of any kind. @throws ApiError `payload_too_large`, as soon as that is known */
-export async function readBody(c: ApiContext, { settings, limits }: Service): Promise<Uint8Array> {
+/** What a body may be. */
+export interface BodyKind {
+  /** Of its content type. */
+  readonly type: RegExp;
+  /** "the body must be …" */
+  readonly name: string;
+}
+
+/**
+ * A request's body, of a kind.
+ * @throws ApiError `unsupported_media_type` for another kind, `payload_too_large` as soon as that is known
+ */
+export async function readBody(
+  c: ApiContext,
+  { settings, limits }: Service,
+  { type, name }: BodyKind,
+): Promise<Uint8Array> {
+  if (!type.test(c.req.header("Content-Type") ?? "")) {
+    throw new ApiError("unsupported_media_type", `the body must be ${name}`);
+  }
+  const coding = c.req.header("Content-Encoding") ?? "identity";
+  if (coding.toLowerCase() !== "identity") {
+    throw new ApiError("unsupported_media_type", "the body must not be compressed");
+  }
   const { maxPromptChars, maxContextChars } = settings;
   // By default what the largest request needs that all other limits allow.
   const most =

@@ -6,6 +6,7 @@ import { ApiError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Logger } from "./log.ts";
 import type { Limits } from "./schemas/limits.ts";
+import type { SessionStore } from "./sessions/session-store.ts";
 import type { Settings } from "./settings.ts";
 import { StateTokens } from "./state-token.ts";
 import { type GenerationTimer, Telemetry } from "./telemetry.ts";
@@ -21,10 +22,11 @@ export interface Job {
   readonly returnState?: boolean;
 }
 
-/** The last piece also has the time it took, and the state where it was asked for. */
+/** The last piece also has the time it took, and, where they were asked for, the state and the tokens it has read. */
 export interface JobPiece extends Piece {
   readonly milliseconds?: number;
-  readonly state?: Uint8Array;
+  readonly state?: Uint8Array<ArrayBuffer>;
+  readonly position?: number;
 }
 
 /** One model being served: who gets a turn on it, and what is known of how that went. */
@@ -34,6 +36,7 @@ export class Service {
   readonly admission: Admission;
   readonly telemetry: Telemetry;
   readonly states: StateTokens;
+  readonly sessions: SessionStore;
   readonly version = packageJson.version;
   readonly started = Date.now();
   #model: Model | undefined;
@@ -41,10 +44,11 @@ export class Service {
   #heartbeat: Heartbeat | undefined;
   #draining = false;
 
-  constructor(settings: Settings, log: Logger) {
+  constructor(settings: Settings, log: Logger, sessions: SessionStore) {
     this.settings = settings;
     this.log = log;
     this.admission = new Admission(settings.maxBatchSize, settings.maxQueueSize);
+    this.sessions = sessions;
     this.states = new StateTokens(settings.stateSecret);
     this.telemetry = new Telemetry({
       running: () => this.admission.running,
@@ -92,6 +96,7 @@ export class Service {
   close(): void {
     this.#heartbeat?.stop();
     this.#model?.gpu.destroy();
+    this.sessions.close();
   }
 
   /** @throws ApiError `resource_error` while no model is loaded, or none any more */
@@ -146,7 +151,8 @@ export class Service {
         timer.finished(piece.finish.reason);
         finished = true;
         const milliseconds = performance.now() - start;
-        const state = job.returnState ? { state: await model.save(stream) } : {};
+        const { position } = stream;
+        const state = job.returnState ? { state: await model.save(stream), position } : {};
         yield { ...piece, milliseconds, ...state };
       }
     } finally {

@@ -14,7 +14,7 @@ import type { Gpu } from "./gpu.ts";
 import type { ModelConfig } from "./network.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { type ScoreOptions, score } from "./score.ts";
-import { decodeState, encodeState, type StateOwner } from "./state-file.ts";
+import { decodeState, encodeState, type StateOwner, type StreamState } from "./state-file.ts";
 import { Stream } from "./stream.ts";
 import type { LoadTold, Weights } from "./weights.ts";
 
@@ -176,12 +176,7 @@ export class Model {
 
   /** A stream that continues a saved one. @throws ResonantError `state` if it is damaged or of another model */
   async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
-    this.runner.assertPortable("a state cannot be restored");
-    const { position, pending, seed, choice, text, state, counts } = await decodeState(
-      this.#owner(),
-      file,
-      name,
-    );
+    const { position, pending, seed, choice, text, state, counts } = await this.check(file, name);
     const stream = new Stream(this.runner);
     this.runner.pool.write(
       stream.slot,
@@ -190,6 +185,15 @@ export class Model {
       pending ?? 0,
     );
     return Object.assign(stream, { position, pending, seed, choice, text });
+  }
+
+  /**
+   * Reads a saved state to see whether it can be restored, and takes no slot.
+   * @throws ResonantError `state` if it is damaged or of another model, `unsupported` under attention
+   */
+  async check(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<StreamState> {
+    this.runner.assertPortable("a state cannot be restored");
+    return decodeState(this.#owner(), file, name);
   }
 
   #owner(): StateOwner {

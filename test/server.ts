@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { createLogger } from "../api/log.ts";
 import { type Listening, listen } from "../api/server.ts";
 import { Service } from "../api/service.ts";
+import { openSessionStore } from "../api/sessions/open-store.ts";
 import { type Settings, withSettings } from "../api/settings.ts";
 import type { Model } from "../engine/model.ts";
 
@@ -34,7 +35,8 @@ export async function startServer(
 ): Promise<TestServer> {
   const settings = settingsOf(["--host", "127.0.0.1", "--port", "0", ...flags]);
   const log: string[] = [];
-  const service = new Service(settings, createLogger(settings, { write: (line: string) => log.push(line) }));
+  const logger = createLogger(settings, { write: (line: string) => log.push(line) });
+  const service = new Service(settings, logger, await openSessionStore(settings, logger));
   const listening = await listen(service);
   if (model) service.serve(model);
   return {
@@ -43,7 +45,7 @@ export async function startServer(
     service,
     log,
     stop: async () => {
-      service.close = () => undefined; // the device is the tests'
+      service.close = () => service.sessions.close(); // the device is the tests'
       await listening.drain();
     },
   };

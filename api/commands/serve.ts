@@ -8,6 +8,7 @@ import { createLogger, type Logger } from "../log.ts";
 import { openModel } from "../options.ts";
 import { listen } from "../server.ts";
 import { Service } from "../service.ts";
+import { openSessionStore } from "../sessions/open-store.ts";
 import { type Settings, withSettings } from "../settings.ts";
 
 /** `resonant serve`. */
@@ -21,7 +22,7 @@ export function serveCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger(settings);
-  const service = new Service(settings, log);
+  const service = new Service(settings, log, await openSessionStore(settings, log));
   const server = await listen(service).catch((cause: Error) => {
     throw new ResonantError("invalid_argument", cause.message, { where: "API_HOST, API_PORT", cause });
   });

@@ -1,6 +1,8 @@
+import * as v from "valibot";
 import { ApiError } from "../errors.ts";
 import type { Operation } from "../operation.ts";
 import { modelInfo } from "../responses.ts";
+import { modelNames } from "../schemas/limits.ts";
 import {
   healthResponse,
   modelCard,
@@ -64,9 +66,11 @@ export const modelsOperation: Operation = {
 export const modelOperation: Operation = {
   method: "get",
   path: "/v1/models/{model}",
+  slashes: true,
   id: "retrieveModel",
   tag: "OpenAI",
   summary: "One model by its id",
+  params: (limits) => v.object({ model: v.pipe(v.string(), v.metadata(modelNames(limits))) }),
   answer: modelCard,
   errors: ["not_found", "resource_error"],
   openAi: true,

@@ -2,7 +2,7 @@ import { ResonantError } from "../../engine/errors.ts";
 import type { Finish } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import { ApiError } from "../errors.ts";
-import { post } from "../operation.ts";
+import { type ApiContext, post } from "../operation.ts";
 import { generateResponse as respond } from "../responses.ts";
 import {
   type GenerateRequest,
@@ -10,7 +10,8 @@ import {
   generateRequest,
   generateResponse,
 } from "../schemas/generate.ts";
-import type { Job, JobPiece, Service } from "../service.ts";
+import type { Job, Service } from "../service.ts";
+import { ownerOf, type TurnPiece, takeTurn } from "../sessions/turn.ts";
 import { eventStream, type ServerSentEvent } from "../sse.ts";
 
 /** `POST /v1/generate`. */
@@ -31,17 +32,12 @@ export const generateOperation = post({
   answer: generateResponse,
   events:
     'With `stream: true`: messages `{"text": "…"}`, then an event `done` with the whole answer, or an event `error` with an error',
+  errors: ["not_found"],
   guarded: true,
   handle: async (c, service, request) => {
     const { model } = service;
-    const signal = c.get("signal");
     refuseStates(model, request);
-    const job = toJob(request, service);
-    const [place] = service.admission.admit(c.get("client"));
-    const client = c.get("client");
-    const pieces = service.inTurn(place!, signal, (timer) =>
-      service.generate(model, job, timer, signal, client),
-    );
+    const pieces = piecesOf(c, service, model, request);
     const answer = (text: string, last: Last) => response(model, service, request, text, last);
     if (!request.stream) {
       let text = "";
@@ -56,10 +52,29 @@ export const generateOperation = post({
   },
 });
 
+/** What the request asks for. Nothing happens before the first piece is. */
+function piecesOf(
+  c: ApiContext,
+  service: Service,
+  model: Model,
+  request: GenerateRequest,
+): AsyncGenerator<TurnPiece, void, undefined> {
+  const { session, turn } = request;
+  const signal = c.get("signal");
+  const client = c.get("client");
+  const run = async function* (job: Job) {
+    const [place] = service.admission.admit(client);
+    yield* service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal, client));
+  };
+  const job = toJob(request, service);
+  if (typeof session !== "string") return run(job);
+  return takeTurn(service, { owner: ownerOf(c, service), session, turn: turn ?? undefined }, job, run);
+}
+
 /** @throws ApiError `validation_error` naming the field that a model with attention cannot serve */
 function refuseStates(model: Model, request: GenerateRequest): void {
   if (model.runner.portable) return;
-  for (const field of ["return_state", "state"] as const) {
+  for (const field of ["return_state", "state", "session"] as const) {
     if (!request[field]) continue;
     throw new ApiError(
       "validation_error",
@@ -71,9 +86,9 @@ function refuseStates(model: Model, request: GenerateRequest): void {
   }
 }
 
-type Last = JobPiece & { readonly finish: Finish };
+type Last = TurnPiece & { readonly finish: Finish };
 
-const isLast = (piece: JobPiece): piece is Last => piece.finish !== undefined;
+const isLast = (piece: TurnPiece): piece is Last => piece.finish !== undefined;
 
 function toJob(request: GenerateRequest, service: Service): Job {
   const { state, seed } = request;
@@ -101,20 +116,21 @@ function response(
   service: Service,
   request: GenerateRequest,
   text: string,
-  { finish, milliseconds = 0, state }: Last,
+  { finish, milliseconds = 0, state, turn }: Last,
 ): GenerateResponse {
   const whole = respond(model, request.prompt ?? "", { ...finish, text }, milliseconds);
   return {
     ...whole,
     phase_metrics: request.return_phase_metrics ? whole.phase_metrics : null,
     memory_stats: request.return_memory_stats ? whole.memory_stats : null,
-    ...(state ? { state: service.states.sign(state) } : {}),
+    ...(state && request.return_state ? { state: service.states.sign(state) } : {}),
+    ...(turn === undefined ? {} : { session: request.session ?? "", turn }),
   };
 }
 
 async function* events(
-  first: IteratorResult<JobPiece, void>,
-  pieces: AsyncGenerator<JobPiece, void, undefined>,
+  first: IteratorResult<TurnPiece, void>,
+  pieces: AsyncGenerator<TurnPiece, void, undefined>,
   answer: (text: string, last: Last) => GenerateResponse,
 ): AsyncGenerator<ServerSentEvent> {
   let text = "";

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
+import { sessionName, turns } from "./sessions.ts";
 
 /** The stop strings of a request. */
 export const stopString = () => text(1, 256, "Text to end before");
@@ -13,13 +14,13 @@ export const seedField = () =>
     "The same seed gives the same text; without one, a random seed is drawn",
   );
 
-/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last five are ours. */
+/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last seven are ours. */
 export const generateRequest = (limits: Limits) =>
   v.pipe(
     object(
       {
         prompt: v.optional(
-          text(0, limits.promptChars, "Text to continue; required, but where `state` is given"),
+          text(0, limits.promptChars, "Text to continue; required, but where `state` or `session` is given"),
         ),
         max_tokens: v.optional(
           integer(1, limits.maxTokens, "Most tokens to generate"),
@@ -37,6 +38,14 @@ export const generateRequest = (limits: Limits) =>
         return_state: v.optional(flag("Give the stream's state, to be continued"), false),
         state: v.nullish(
           text(1, limits.stateChars, "A state that an earlier answer gave: continue from there"),
+        ),
+        session: v.nullish(
+          sessionName(
+            "A session that the server keeps: go on from its last turn; where there is none, a new one",
+          ),
+        ),
+        turn: v.nullish(
+          turns("With `session`: how many it must have had, 0 for a new one, so that no turn is taken twice"),
         ),
         phase_temperature: v.optional(
           number(0, 100, "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence"),
@@ -56,20 +65,42 @@ export const generateRequest = (limits: Limits) =>
     ),
     v.forward(
       v.partialCheck(
-        [["prompt"], ["state"]],
-        ({ prompt = "", state }) => prompt.length > 0 || typeof state === "string",
+        [["prompt"], ["state"], ["session"]],
+        ({ prompt = "", state, session }) =>
+          prompt.length > 0 || typeof state === "string" || typeof session === "string",
         `a string of 1 to ${limits.promptChars} characters`,
       ),
       ["prompt"],
     ),
+    v.forward(
+      v.partialCheck(
+        [["state"], ["session"]],
+        ({ state, session }) => typeof state !== "string" || typeof session !== "string",
+        "left out where session is given",
+      ),
+      ["state"],
+    ),
+    v.forward(
+      v.partialCheck(
+        [["turn"], ["session"]],
+        ({ turn, session }) => typeof turn !== "number" || typeof session === "string",
+        "left out where no session is given",
+      ),
+      ["turn"],
+    ),
     v.metadata({
       anyOf: [
-        { required: ["prompt"], properties: { prompt: { minLength: 1 } } },
-        { required: ["state"], properties: { state: { type: "string" } } },
+        { required: ["prompt"], properties: { prompt: { minLength: 1 }, ...without("session", "turn") } },
+        { required: ["state"], properties: { state: { type: "string" }, ...without("session", "turn") } },
+        { required: ["session"], properties: { session: { type: "string" }, ...without("state") } },
       ],
     }),
     v.title("GenerateRequest"),
   );
+
+/** Fields left out, or null. */
+const without = (...fields: string[]) =>
+  Object.fromEntries(fields.map((field) => [field, { type: "null" as const }]));
 
 export type GenerateRequest = v.InferOutput<ReturnType<typeof generateRequest>>;
 
@@ -115,6 +146,8 @@ export const generateResponse = v.pipe(
       hidden_size: whole,
     }),
     state: v.optional(v.pipe(v.string(), v.description("Where `return_state` asked for it"))),
+    session: v.optional(v.pipe(v.string(), v.description("The session that it was a turn of"))),
+    turn: v.optional(v.pipe(whole, v.description("Turns that the session now has had"))),
   }),
   v.title("GenerateResponse"),
 );

@@ -1,0 +1,180 @@
+import { ApiError } from "../errors.ts";
+import { type ApiContext, BODY_ERRORS, checked, readFile } from "../operation.ts";
+import {
+  deletedResponse,
+  forkRequest,
+  listSessionsQuery,
+  type SessionResponse,
+  sessionDetail,
+  sessionParams,
+  sessionResponse,
+  sessionsResponse,
+} from "../schemas/sessions.ts";
+import type { Service } from "../service.ts";
+import type { Session, SessionInfo, SessionRecord } from "../sessions/session-store.ts";
+import { asConflict, leaseOf, noSession, ownerOf, written } from "../sessions/turn.ts";
+
+const FILE = "application/octet-stream";
+
+/** `GET /v1/sessions`. */
+export const listSessionsOperation = checked({
+  method: "get",
+  path: "/v1/sessions",
+  id: "listSessions",
+  tag: "Sessions",
+  summary: "The sessions that the server keeps, by name",
+  query: listSessionsQuery,
+  answer: sessionsResponse,
+  errors: ["validation_error", "resource_error"],
+  guarded: true,
+  handle: async (c, service, { query: { limit = 100, after } }) => {
+    const found = await service.sessions.list(ownerOf(c, service), after, limit + 1);
+    const page = found.slice(0, limit);
+    const next = found.length > limit ? page.at(-1)!.name : null;
+    return c.json({ sessions: page.map(told), next });
+  },
+});
+
+/** `GET /v1/sessions/{name}`. */
+export const sessionOperation = checked({
+  method: "get",
+  path: "/v1/sessions/{name}",
+  id: "session",
+  tag: "Sessions",
+  summary: "One session, with the text of its last turn",
+  params: sessionParams,
+  answer: sessionDetail,
+  errors: ["validation_error", "not_found", "resource_error"],
+  guarded: true,
+  handle: async (c, service, { params: { name } }) => {
+    const session = await find(c, service, name);
+    return c.json({ ...told(session), text: session.text });
+  },
+});
+
+/** `DELETE /v1/sessions/{name}`. */
+export const deleteSessionOperation = checked({
+  method: "delete",
+  path: "/v1/sessions/{name}",
+  id: "deleteSession",
+  tag: "Sessions",
+  summary: "Forget a session",
+  params: sessionParams,
+  answer: deletedResponse,
+  errors: ["validation_error", "not_found", "conflict", "resource_error"],
+  guarded: true,
+  handle: async (c, service, { params: { name } }) => {
+    const { sessions } = service;
+    const owner = ownerOf(c, service);
+    const lease = await leaseOf(sessions, owner, name, "name");
+    try {
+      if (!(await sessions.delete(owner, name))) throw noSession(name, "name");
+    } finally {
+      await lease.release();
+    }
+    return c.json({ name, deleted: true });
+  },
+});
+
+/** `POST /v1/sessions/{name}/fork`: of its last turn that has ended, whatever runs on it. */
+export const forkSessionOperation = checked({
+  method: "post",
+  path: "/v1/sessions/{name}/fork",
+  id: "forkSession",
+  tag: "Sessions",
+  summary: "Begin a session where another one is",
+  params: sessionParams,
+  body: forkRequest,
+  example: () => ({ to: "another-ending" }),
+  answer: sessionResponse,
+  errors: [...BODY_ERRORS, "not_found"],
+  guarded: true,
+  handle: async (c, service, { params: { name }, body: { to } }) =>
+    c.json(told(await create(c, service, to, "to", await find(c, service, name)))),
+});
+
+/** `GET /v1/sessions/{name}/export`. */
+export const exportSessionOperation = checked({
+  method: "get",
+  path: "/v1/sessions/{name}/export",
+  id: "exportSession",
+  tag: "Sessions",
+  summary: "A session's state, as the file that `resonant generate --state` continues",
+  params: sessionParams,
+  answer: { contentType: FILE },
+  errors: ["validation_error", "not_found", "resource_error"],
+  guarded: true,
+  handle: async (c, service, { params: { name } }) => {
+    const { state } = await find(c, service, name);
+    const headers = { "Content-Type": FILE, "Content-Disposition": `attachment; filename="${name}.state"` };
+    return c.body(state, 200, headers);
+  },
+});
+
+/** `POST /v1/sessions/{name}/import`. */
+export const importSessionOperation = checked({
+  method: "post",
+  path: "/v1/sessions/{name}/import",
+  id: "importSession",
+  tag: "Sessions",
+  summary: "Begin a session from a state's file",
+  params: sessionParams,
+  file: "A state of the served model, as an export or `resonant generate --state-out` gives it",
+  answer: sessionResponse,
+  errors: BODY_ERRORS,
+  guarded: true,
+  handle: async (c, service, { params: { name } }) => {
+    const { model } = service;
+    const state = await readFile(c, service);
+    if (!model.runner.portable) {
+      throw new ApiError("validation_error", "the body must be a state, and under attention there are none", {
+        details: { field: "body" },
+      });
+    }
+    const { position } = await model.check(state, "body").catch((error: unknown) => {
+      throw asConflict(error, "body");
+    });
+    const record = { turn: 0, position, fingerprint: model.fingerprint, text: "", state };
+    return c.json(told(await create(c, service, name, "name", record)));
+  },
+});
+
+/** @throws ApiError `not_found` */
+async function find(c: ApiContext, service: Service, name: string): Promise<Session> {
+  const session = await service.sessions.get(ownerOf(c, service), name);
+  if (session) return session;
+  throw noSession(name, "name");
+}
+
+/** @throws ApiError `conflict` naming the field where there is such a session, or one begins, or there are too many */
+async function create(
+  c: ApiContext,
+  service: Service,
+  name: string,
+  field: string,
+  { turn, position, fingerprint, text, state }: SessionRecord,
+): Promise<SessionInfo> {
+  const { sessions, settings } = service;
+  const owner = ownerOf(c, service);
+  const lease = await leaseOf(sessions, owner, name, field);
+  try {
+    const put = await sessions.put(owner, name, { turn, position, fingerprint, text, state }, undefined);
+    if (put !== "changed") return written(put, settings.maxSessions, field);
+  } finally {
+    await lease.release();
+  }
+  throw new ApiError("conflict", `there is a session ${name} already`, { details: { field, value: name } });
+}
+
+const iso = (milliseconds: number): string => new Date(milliseconds).toISOString();
+
+const told = (session: SessionInfo): SessionResponse => ({
+  name: session.name,
+  turn: session.turn,
+  position: session.position,
+  bytes: session.bytes,
+  fingerprint: session.fingerprint,
+  created: iso(session.created),
+  updated: iso(session.updated),
+  expires: iso(session.expires),
+});

@@ -1,0 +1,107 @@
+import { ResonantError } from "../../engine/errors.ts";
+import { ApiError } from "../errors.ts";
+import type { ApiContext } from "../operation.ts";
+import type { Job, JobPiece, Service } from "../service.ts";
+import type { Lease, SessionInfo, SessionStore } from "./session-store.ts";
+
+/** Whose sessions a request is about: its API key's, or everyone's where there are no keys. */
+export const ownerOf = (c: ApiContext, { settings }: Service): string =>
+  settings.apiKeys.length > 0 ? c.get("client") : "public";
+
+/** Which turn of which session. */
+export interface Turn {
+  readonly owner: string;
+  readonly session: string;
+  /** Turns that the session must have had. */
+  readonly turn: number | undefined;
+}
+
+/** The last piece also tells how many turns the session has had, this one among them. */
+export interface TurnPiece extends JobPiece {
+  readonly turn?: number;
+}
+
+/**
+ * A turn of a session: what `run` generates from the session's state. The session goes on when all of it is there, before
+ * the last piece is given; whatever happens before leaves it as it was.
+ * @throws ApiError `conflict` naming what the session or its turn is not, `not_found` for no prompt and no session
+ */
+export async function* takeTurn(
+  { sessions, model, settings }: Service,
+  { owner, session: name, turn }: Turn,
+  job: Job,
+  run: (job: Job) => AsyncGenerator<JobPiece, void, undefined>,
+): AsyncGenerator<TurnPiece, void, undefined> {
+  const lease = await leaseOf(sessions, owner, name, "session");
+  try {
+    const before = await sessions.get(owner, name);
+    const had = before?.turn ?? 0;
+    if (turn !== undefined && turn !== had) {
+      throw new ApiError("conflict", `turn is ${turn}, but session ${name} has had ${had}`, {
+        details: { field: "turn", value: turn, allowed: String(had) },
+      });
+    }
+    if (!before) {
+      if (job.prompt.length === 0) throw noSession(name, "session", "Begin it with a prompt");
+      if ((await sessions.count(owner)) >= settings.maxSessions)
+        throw tooMany(settings.maxSessions, "session");
+    }
+    let text = "";
+    for await (const piece of run({ ...job, state: before?.state, returnState: true })) {
+      text += piece.text;
+      if (!piece.state) {
+        yield piece;
+        continue;
+      }
+      const { state, position = 0 } = piece;
+      const record = { turn: had + 1, position, fingerprint: model.fingerprint, text, state };
+      written(await sessions.put(owner, name, record, before?.version), settings.maxSessions, "session");
+      await lease.release(); // a client that has its answer may ask on at once
+      yield { ...piece, turn: record.turn };
+    }
+  } catch (error) {
+    throw asConflict(error, "session");
+  } finally {
+    await lease.release();
+  }
+}
+
+/** Takes a session's name. @throws ApiError `conflict` where somebody has it */
+export async function leaseOf(
+  sessions: SessionStore,
+  owner: string,
+  name: string,
+  field: string,
+): Promise<Lease> {
+  const lease = await sessions.lease(owner, name);
+  if (lease) return lease;
+  throw new ApiError("conflict", `session ${name} is in use by another request`, {
+    details: { field, value: name },
+    headers: { "Retry-After": "1" },
+  });
+}
+
+/** What {@link SessionStore.put} wrote. @throws ApiError `conflict` where that was nothing */
+export function written(result: SessionInfo | "changed" | "full", most: number, field: string): SessionInfo {
+  if (result === "full") throw tooMany(most, field);
+  if (result !== "changed") return result;
+  throw new ApiError("conflict", "the session has changed or ended meanwhile: ask for it again", {
+    details: { field },
+  });
+}
+
+export const noSession = (name: string, field: string, fix?: string): ApiError =>
+  new ApiError("not_found", `there is no session ${name}${fix ? `. ${fix}` : ""}`, {
+    details: { field, value: name },
+  });
+
+const tooMany = (most: number, field: string): ApiError =>
+  new ApiError("conflict", `there are ${most} sessions already (MAX_SESSIONS): delete one`, {
+    details: { field },
+  });
+
+/** An error of a state, as one of the field that it came by. */
+export function asConflict(error: unknown, field: string): unknown {
+  if (!(error instanceof ResonantError) || error.code !== "state") return error;
+  return new ApiError("conflict", error.message, { details: { field }, cause: error });
+}
