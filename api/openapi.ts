@@ -128,7 +128,7 @@ function describe(
           ...(example ? { example: example(service.limits) } : {}),
         },
       }
-    : { "application/octet-stream": { schema: BYTES } };
+    : { "application/octet-stream": { schema: { ...BYTES, minLength: 1 } } };
   return {
     operationId: operation.id,
     tags: [operation.tag],

@@ -280,7 +280,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
         const report = await schemathesis("--max-examples", "150");
         expect(report).toMatchObject({
           complete: true,
-          operations: { total: 12, tested: 12 },
+          operations: { total: 18, tested: 18 },
           phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
           failures: [],
           errors: [],
@@ -299,7 +299,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
         const report = await schemathesis("--max-examples", "20", "-H", `Authorization: Bearer ${key}`);
         expect(report).toMatchObject({ complete: true, failures: [], errors: [] });
         const metrics = await (await fetch(`${server.url}/metrics`)).text();
-        const guarded = ["generate", "retrieve", "completions", "chat/completions", "models"];
+        const guarded = ["generate", "retrieve", "completions", "chat/completions", "models", "sessions"];
         for (const path of guarded.map((name) => `/v1/${name}`)) {
           expect(metrics).toMatch(new RegExp(`route="${path}",status="401"\\} [1-9]`));
         }
