@@ -14,6 +14,10 @@ export interface GenerateOptions {
   return_state?: boolean;
   /** What an earlier answer gave: continue from there. */
   state?: string;
+  /** A session that the server keeps: go on from its last turn, or begin it. */
+  session?: string;
+  /** Turns that the session must have had. Asked again after a break, none is taken twice. */
+  turn?: number;
   phase_temperature?: number;
 }
 
@@ -38,6 +42,20 @@ export interface Generated {
   } | null;
   model_info: { model_name: string; num_afrb_layers: number; hidden_size: number };
   state?: string;
+  session?: string;
+  /** Turns that the session now has had. */
+  turn?: number;
+}
+
+export interface Session {
+  name: string;
+  turn: number;
+  position: number;
+  bytes: number;
+  fingerprint: string;
+  created: string;
+  updated: string;
+  expires: string;
 }
 
 export interface RetrieveOptions {
@@ -122,7 +140,7 @@ export class ResonantClient {
     return this.#json("/v1/model/info");
   }
 
-  /** Continues `prompt`, which may be empty where `options.state` is given. */
+  /** Continues `prompt`, which may be empty where `options.state` is given, or the session exists. */
   generate(prompt: string, options: GenerateOptions = {}, signal?: AbortSignal): Promise<Generated> {
     return this.#json("/v1/generate", { prompt, ...options }, signal);
   }
@@ -152,13 +170,32 @@ export class ResonantClient {
     return (await this.#json<{ matches: Match[] }>("/v1/retrieve", body)).matches;
   }
 
+  /** A session, and what its last turn said: for one whose answer did not arrive. */
+  session(name: string): Promise<Session & { text: string }> {
+    return this.#json(`/v1/sessions/${encodeURIComponent(name)}`);
+  }
+
+  /** Begins the session `to` where `name` is. */
+  forkSession(name: string, to: string): Promise<Session> {
+    return this.#json(`/v1/sessions/${encodeURIComponent(name)}/fork`, { to });
+  }
+
+  async deleteSession(name: string): Promise<void> {
+    await this.#send(`/v1/sessions/${encodeURIComponent(name)}`, undefined, undefined, "DELETE");
+  }
+
   async #json<T>(path: string, body?: object, signal?: AbortSignal): Promise<T> {
     return (await this.#send(path, body, signal)).json() as Promise<T>;
   }
 
-  async #send(path: string, body?: object, signal?: AbortSignal): Promise<Response> {
+  async #send(
+    path: string,
+    body?: object,
+    signal?: AbortSignal,
+    method = body ? "POST" : "GET",
+  ): Promise<Response> {
     const response = await this.#fetch(this.#base + path, {
-      method: body ? "POST" : "GET",
+      method,
       headers: { ...this.#headers, ...(body ? { "Content-Type": "application/json" } : {}) },
       ...(body ? { body: JSON.stringify(body) } : {}),
       ...(signal ? { signal } : {}),

@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { generateResponse } from "../api/schemas/generate.ts";
@@ -11,8 +14,10 @@ import {
   sessionResponse,
   sessionsResponse,
 } from "../api/schemas/sessions.ts";
+import { settingNames } from "../api/settings.ts";
 import { Model } from "../engine/model.ts";
-import { resonant } from "./cli.ts";
+import { ResonantClient } from "../examples/api-client.ts";
+import { cli, resonant } from "./cli.ts";
 import { testGpu } from "./gpu.ts";
 import { loadTiny, scriptedModelFiles, writeModel } from "./models.ts";
 import { lackingRedis, startRedis, type TestRedis } from "./redis.ts";
@@ -104,7 +109,11 @@ const load = (name: string, body: Uint8Array<ArrayBuffer>, on = server): Promise
   ask("POST", at(name, "/import"), on, { body, headers: { "Content-Type": "application/octet-stream" } });
 
 /** A turn that streams, and has begun to. */
-async function begin(session: string, body: object = {}, on = server): Promise<OpenRequest> {
+async function begin(
+  session: string,
+  body: object = {},
+  on: Pick<TestServer, "url"> = server,
+): Promise<OpenRequest> {
   const asked = { ...SAMPLING, session, prompt: PROMPT, max_tokens: LONG, stream: true, ...body };
   const open = openRequest(`${on.url}/v1/generate`, asked);
   const response = await open.response;
@@ -184,6 +193,44 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
     expect(message).toBe(`session ${name} is in use by another request`);
     await leave(running, name);
     expect((await turn(name, {}, replicas[1])).turn).toBe(CONVERSATION.length + 1);
+  });
+
+  it("stay as they were where a server is killed within a turn, which another server then takes", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "resonant-sessions-"));
+    const env = { ...process.env };
+    for (const setting of settingNames) delete env[setting];
+    await writeModel(folder);
+    const args = [cli, "serve", "--host", "127.0.0.1", "--port", "0", "--model", folder, ...flags()];
+    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+    const ended = once(child, "close");
+    try {
+      let log = "";
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        log += text;
+      });
+      await until(() => / - serving /.test(log) || child.exitCode !== null, "it serves", 100_000);
+      const url = /listening on (http:\S+)/.exec(log)![1]!;
+      const [name, control] = [fresh(), fresh()];
+      for (const each of [name, control]) await turn(each, { prompt: PROMPT, seed: 11 });
+      const before = await tell(name);
+      const open = await begin(name, { prompt: " and drift" }, { url });
+      child.kill("SIGKILL");
+      await ended;
+      open.leave();
+      expectRefusal(await generate({ session: name }), 409, "conflict", "session"); // still its lease
+      expect(await tell(name)).toEqual(before);
+      let answer = await generate({ session: name, prompt: " and drift", turn: 1 });
+      for (let i = 0; answer.status === 409 && i < 40; i++) {
+        await sleep(1000 * Number(answer.headers.get("Retry-After")));
+        answer = await generate({ session: name, prompt: " and drift", turn: 1 });
+      }
+      expect(answer.body).toMatchObject({ turn: 2 });
+      expect(answer.body.text).toBe((await turn(control, { prompt: " and drift" })).text);
+    } finally {
+      child.kill("SIGKILL");
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it("are refused, and left alone, by a server of another model", async () => {
@@ -499,6 +546,20 @@ function endpoints(): void {
     const { state } = await turn(name, { prompt: PROMPT, return_state: true });
     const through = await generate({ state, max_tokens: 12 });
     expect(through.body.text).toBe((await turn(name, { max_tokens: 12 })).text);
+  });
+
+  it("are taken, told of, forked and deleted by the example client", async () => {
+    const client = new ResonantClient(server.url);
+    const [name, to] = [fresh(), fresh()];
+    const said = await client.generate(PROMPT, { session: name, turn: 0, max_tokens: 4 });
+    expect(said).toMatchObject({ session: name, turn: 1 });
+    await expect(client.generate(PROMPT, { session: name, turn: 0 })).rejects.toMatchObject({ status: 409 });
+    expect(await client.session(name)).toMatchObject({ turn: 1, text: said.text });
+    expect(await client.forkSession(name, to)).toMatchObject({ name: to, turn: 1 });
+    const { text } = await client.generate("", { session: name, max_tokens: 9 });
+    expect((await client.generate("", { session: to, max_tokens: 9 })).text).toBe(text);
+    await client.deleteSession(name);
+    await expect(client.session(name)).rejects.toMatchObject({ status: 404 });
   });
 
   it("are listed by name, page after page", async () => {

@@ -109,13 +109,13 @@ describe("a base model by its name on a hub, with adapters", () => {
       expect(body.memory_stats.plm_coherence).toBeNull();
       // Three memories of 32 floats, and keys and values of 3 layers for the 12 tokens fed: the last one is not.
       expect(body.memory_stats.total_memory_kb).toBeCloseTo((3 * 32 * 4 + 2 * 3 * 32 * 4 * 12) / 1024, 6);
-      for (const field of ["return_state", "state"]) {
-        const refused = await post(`${url}/v1/generate`, {
-          prompt: "x",
-          [field]: field === "state" ? "abcd" : true,
-        });
+      for (const [field, value] of Object.entries({ return_state: true, state: "abcd", session: "a" })) {
+        const refused = await post(`${url}/v1/generate`, { prompt: "x", [field]: value });
         expect([refused.status, refused.body.details.field]).toEqual([400, field]);
       }
+      const file = { "Content-Type": "application/octet-stream" };
+      const imported = await post(`${url}/v1/sessions/a/import`, "a state", file);
+      expect([imported.status, imported.body.details.field]).toEqual([400, "body"]);
       const long = await post(`${url}/v1/generate`, { prompt: "x".repeat(401) });
       expect(long.status).toBe(400);
       expect(long.body.message).toMatch(/401 tokens.*400 positions/);

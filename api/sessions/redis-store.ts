@@ -26,9 +26,9 @@ const PATIENCE_MILLISECONDS = 2000;
 const LONGEST_RETRY_MILLISECONDS = 2000;
 
 /**
- * Sessions in Redis (6.2 or newer) or Valkey, shared by all servers that use it. Of each owner there are a hash a session,
- * a string a lease, and two sorted sets: the names in their order, and when each expires. The owner is the keys' hash tag,
- * so that a cluster has them in one place. Time is Redis's own.
+ * Sessions in Redis (6 or newer) or Valkey, shared by all servers that use it. Of each owner there are a hash a session, a
+ * string a lease, and two sorted sets: the names in their order, and when each expires. The owner is the keys' hash tag,
+ * so that a script finds all of its keys in one shard. Time is Redis's own.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #options: RedisOptions;

@@ -273,7 +273,7 @@ function alone(): void {
       client.destroy();
     });
 
-    it("are kept together by their owner in a cluster", async () => {
+    it("have their owner, alone, as the hash tag of all of their keys", async () => {
       const client = await createClient({ url: `${redis.url}/4` }).connect();
       const store = await openRedis(LASTING, `${redis.url}/4`);
       await store.put("own:er", "a}{b", record(), undefined);
