@@ -6,6 +6,7 @@ import { ApiError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Logger } from "./log.ts";
 import type { Limits } from "./schemas/limits.ts";
+import { memoryStore } from "./sessions/open-store.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
 import type { Settings } from "./settings.ts";
 import { StateTokens } from "./state-token.ts";
@@ -44,7 +45,7 @@ export class Service {
   #heartbeat: Heartbeat | undefined;
   #draining = false;
 
-  constructor(settings: Settings, log: Logger, sessions: SessionStore) {
+  constructor(settings: Settings, log: Logger, sessions = memoryStore(settings)) {
     this.settings = settings;
     this.log = log;
     this.admission = new Admission(settings.maxBatchSize, settings.maxQueueSize);

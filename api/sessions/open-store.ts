@@ -2,15 +2,20 @@ import { ResonantError } from "../../engine/errors.ts";
 import type { Logger } from "../log.ts";
 import type { Settings } from "../settings.ts";
 import { MemorySessionStore } from "./memory-store.ts";
-import type { SessionStore } from "./session-store.ts";
+import type { SessionStore, StoreOptions } from "./session-store.ts";
+
+const optionsOf = ({ sessionTtl, maxSessions }: Settings): StoreOptions => ({
+  ttl: sessionTtl * 1000,
+  most: maxSessions,
+});
+
+/** A store in this process, whatever the settings name. */
+export const memoryStore = (settings: Settings): SessionStore => new MemorySessionStore(optionsOf(settings));
 
 /** The store that the settings name. @throws ResonantError `invalid_argument` where it is none */
-export async function openSessionStore(
-  { sessionStore: url, sessionTtl, maxSessions }: Settings,
-  log: Logger,
-): Promise<SessionStore> {
-  const options = { ttl: sessionTtl * 1000, most: maxSessions };
-  if (url === "memory") return new MemorySessionStore(options);
+export async function openSessionStore(settings: Settings, log: Logger): Promise<SessionStore> {
+  const { sessionStore: url } = settings;
+  if (url === "memory") return memoryStore(settings);
   const refuse = (cause?: unknown) =>
     // Without the URL, which may hold a password.
     new ResonantError("invalid_argument", "it is neither memory nor the URL of a Redis", {
@@ -23,7 +28,7 @@ export async function openSessionStore(
   if (!hostname || search || hash || !/^(\/\d*)?$/.test(pathname)) throw refuse();
   const { RedisSessionStore } = await import("./redis-store.ts");
   try {
-    return await RedisSessionStore.open({ ...options, url, log });
+    return await RedisSessionStore.open({ ...optionsOf(settings), url, log });
   } catch (cause) {
     throw refuse(cause);
   }
