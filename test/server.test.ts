@@ -354,8 +354,28 @@ describe("what a server tells of itself", () => {
         "/v1/models",
         "/v1/models/{model}",
         "/v1/retrieve",
+        "/v1/sessions",
+        "/v1/sessions/{name}",
+        "/v1/sessions/{name}/export",
+        "/v1/sessions/{name}/fork",
+        "/v1/sessions/{name}/import",
       ].sort(),
     );
+    const { get: told, delete: forgotten } = document.paths["/v1/sessions/{name}"];
+    for (const { parameters } of [told, forgotten]) {
+      expect(parameters).toMatchObject([
+        { name: "name", in: "path", required: true, schema: { type: "string" } },
+      ]);
+    }
+    expect(document.paths["/v1/sessions"].get.parameters).toMatchObject([
+      {
+        name: "limit",
+        in: "query",
+        required: false,
+        schema: { type: "integer", maximum: 1000, default: 100 },
+      },
+      { name: "after", in: "query", required: false },
+    ]);
     expect(document.components.schemas.GenerateRequest.properties.max_tokens.maximum).toBe(77);
     expect(document.paths["/v1/generate"].post.security).toEqual([{ bearer: [] }]);
   });
