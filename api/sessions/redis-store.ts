@@ -98,15 +98,23 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]> {
-    const least = after === undefined ? "-" : `(${after}`;
-    const names = (await this.#run(LIST, owner, "", [least, limit])) as Buffer[];
-    const replies = await this.#ask(
-      Promise.all(names.map((name) => this.#client.hmGet(keysOf(owner, String(name)).session, INFO))),
-    );
-    return names.flatMap((name, i) => {
-      const info = replies[i] as (Buffer | null)[];
-      return info[0] === null ? [] : [infoOf(String(name), info as Buffer[])]; // gone since
-    });
+    const sessions: SessionInfo[] = [];
+    for (let least = after === undefined ? "-" : `(${after}`; sessions.length < limit; ) {
+      const names = ((await this.#run(LIST, owner, "", [least, limit - sessions.length])) as Buffer[]).map(
+        String,
+      );
+      if (names.length === 0) break;
+      least = `(${names.at(-1)}`;
+      const replies = await this.#ask(
+        Promise.all(names.map((name) => this.#client.hmGet(keysOf(owner, name).session, INFO))),
+      );
+      for (const [i, name] of names.entries()) {
+        const info = replies[i] as (Buffer | null)[];
+        if (info[0] !== null) sessions.push(infoOf(name, info as Buffer[]));
+        else await this.get(owner, name); // evicted: its name goes, too
+      }
+    }
+    return sessions;
   }
 
   async count(owner: string): Promise<number> {
@@ -237,12 +245,14 @@ local time = redis.call('TIME')
 local function whole(number) return string.format('%.0f', number) end
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Names of sessions that have expired.
+local function forget(name)
+  redis.call('ZREM', names, name)
+  redis.call('ZREM', expiries, name)
+end
+
+-- Forgets sessions that have expired.
 local function prune()
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', whole(now))) do
-    redis.call('ZREM', names, name)
-    redis.call('ZREM', expiries, name)
-  end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', whole(now))) do forget(name) end
 end
 
 -- The session begins its time again, and the indices stay as long as any session.
@@ -259,7 +269,10 @@ end
 `;
 
 const GET = `${PRELUDE}
-if redis.call('EXISTS', session) == 0 then return false end
+if redis.call('EXISTS', session) == 0 then
+  forget(ARGV[1])
+  return false
+end
 touch(ARGV[1], ARGV[2])
 return redis.call('HMGET', session, ${quoted(["version", "text", "state", ...INFO])})`;
 
@@ -277,8 +290,7 @@ touch(name, ttl)
 return redis.call('HMGET', session, ${quoted(INFO)})`;
 
 const DELETE = `${PRELUDE}
-redis.call('ZREM', names, ARGV[1])
-redis.call('ZREM', expiries, ARGV[1])
+forget(ARGV[1])
 return redis.call('DEL', session)`;
 
 const LIST = `${PRELUDE}

@@ -283,12 +283,13 @@ function alone(): void {
       client.destroy();
     });
 
-    it("survive the loss of an entry that its index still names", async () => {
+    it("fill a page of a list, and no room of their owner, where others were evicted", async () => {
       const client = await createClient({ url: redis.url }).connect();
       const store = await openRedis();
-      for (const name of ["a", "b"]) await store.put("evicted", name, record(), undefined);
-      await client.del("resonant:session:{evicted}:a"); // as an eviction does
-      expect((await store.list("evicted", undefined, 10)).map(({ name }) => name)).toEqual(["b"]);
+      for (const name of ["a", "b", "c", "d"]) await store.put("evicted", name, record(), undefined);
+      for (const name of ["a", "b"]) await client.del(`resonant:session:{evicted}:${name}`); // as an eviction does
+      expect((await store.list("evicted", undefined, 2)).map(({ name }) => name)).toEqual(["c", "d"]);
+      expect(await store.count("evicted")).toBe(2);
       expect(await store.put("evicted", "a", record({ turn: 5 }), undefined)).toMatchObject({ turn: 5 });
       client.destroy();
     });
