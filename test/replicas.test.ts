@@ -1,0 +1,351 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../engine/generate.ts";
+import { cli, resonant } from "./cli.ts";
+import { testGpu } from "./gpu.ts";
+import { expanded, oneOf, readManifests } from "./manifests.ts";
+import { loadDefault } from "./models.ts";
+import { eventually, findProgram, freePort, listening, type Running, start } from "./processes.ts";
+import { type Answer, openRequest, post, readEvents } from "./server.ts";
+
+// What deploy/ says, with real processes: two servers, the store with the manifest's arguments, and nginx.conf before them.
+
+const store = findProgram("valkey-server", "redis-server");
+const nginx = findProgram("nginx");
+const lacking = [store ? [] : "valkey-server or redis-server", nginx ? [] : "nginx"].flat().join(" and no ");
+
+const PASSWORD = "0123456789abcdef";
+const SAMPLING = { temperature: 1, top_k: 0, top_p: 1, repetition_penalty: 1.2 };
+const ENGINE_SAMPLING = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1.2 };
+
+/** A `resonant serve` behind nginx, on a port that it keeps from one life to the next. */
+class Replica {
+  #process: Running | undefined;
+  readonly port: number;
+  readonly #env: Readonly<Record<string, string>>;
+
+  constructor(port: number, env: Readonly<Record<string, string>>) {
+    this.port = port;
+    this.#env = env;
+  }
+
+  get alive(): boolean {
+    return this.#process !== undefined;
+  }
+
+  async start(): Promise<void> {
+    const args = [cli, "serve", "--host", "127.0.0.1", "--port", String(this.port)];
+    const flags = ["--max-batch-size", "2", "--trust-proxy", "1", "--log-level", "warn"];
+    this.#process = start(process.execPath, [...args, ...flags], this.#env);
+    await eventually(`the server at ${this.port} is ready`, async () => {
+      const response = await fetch(`http://127.0.0.1:${this.port}/readyz`).catch(() => undefined);
+      return response?.ok || undefined;
+    });
+  }
+
+  /** Whether a request runs on it. */
+  async works(): Promise<boolean> {
+    const metrics = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
+    return /^resonant:num_requests_running 1$/m.test(metrics);
+  }
+
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+    this.#process = undefined;
+  }
+}
+
+/** deploy/nginx.conf with what a test has to change: files, ports, and how much one address may ask. */
+async function nginxConfig(folder: string, port: number, servers: readonly number[]): Promise<string> {
+  let text = await readFile(new URL("../deploy/nginx.conf", import.meta.url), "utf8");
+  const replace = (from: string, to: string): void => {
+    expect(text.split(from)).toHaveLength(2);
+    text = text.replace(from, to);
+  };
+  const server = /^ *server (127\.0\.0\.1:8000) .*;\n/m.exec(text)!;
+  replace(server[0], servers.map((one) => server[0].replace(server[1]!, `127.0.0.1:${one}`)).join(""));
+  replace("listen 80;", `listen 127.0.0.1:${port};`);
+  replace("rate=10r/s", "rate=1000r/s");
+  replace("/var/log/nginx/error.log", join(folder, "error.log"));
+  replace("/var/log/nginx/access.log", join(folder, "access.log"));
+  replace("/run/nginx.pid", join(folder, "nginx.pid"));
+  const kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  const places = kinds.map((kind) => `  ${kind}_temp_path ${join(folder, kind)};\n`).join("");
+  replace("http {\n", `http {\n${places}`);
+  return text;
+}
+
+describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is no ${lacking})`}`, () => {
+  let folder: string;
+  let url: string;
+  let storePort: number;
+  let running: Running;
+  let replicas: readonly [Replica, Replica];
+
+  async function startStore(): Promise<void> {
+    const [container] = oneOf(await readManifests("valkey.yaml"), "StatefulSet").spec.template.spec
+      .containers;
+    const args = container!.args.slice(1).map((text) => expanded(text, { SESSION_PASSWORD: PASSWORD }));
+    const set = (flag: string, value: string): void => {
+      args[args.indexOf(flag) + 1] = value;
+    };
+    set("--port", String(storePort));
+    set("--dir", join(folder, "sessions"));
+    running = start(store!, [...args, "--bind", "127.0.0.1"]);
+    await listening(storePort);
+  }
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "resonant-replicas-"));
+    await mkdir(join(folder, "sessions"));
+    storePort = await freePort();
+    await startStore();
+
+    const [container] = oneOf(await readManifests("kubernetes.yaml"), "Deployment").spec.template.spec
+      .containers;
+    const value = container!.env.find(({ name }) => name === "SESSION_STORE")!.value!;
+    const address = new URL(expanded(value, { SESSION_PASSWORD: PASSWORD }));
+    address.hostname = "127.0.0.1";
+    address.port = String(storePort);
+    const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: address.href };
+    replicas = [new Replica(await freePort(), env), new Replica(await freePort(), env)];
+    await Promise.all(replicas.map((each) => each.start()));
+
+    const port = await freePort();
+    const config = join(folder, "nginx.conf");
+    await writeFile(config, await nginxConfig(folder, port, [replicas[0].port, replicas[1].port]));
+    // Root's nginx works as another user by default, who could not look into the folder.
+    const globals = `daemon off;${process.getuid?.() === 0 ? " user root;" : ""}`;
+    start(nginx!, ["-p", folder, "-e", join(folder, "error.log"), "-c", config, "-g", globals]);
+    await listening(port);
+    url = `http://127.0.0.1:${port}`;
+  });
+
+  beforeEach(bothWork);
+
+  afterAll(async () => {
+    await Promise.all((replicas ?? []).map((each) => each.kill()));
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** Which replica answered a request, as nginx's log has it: when it is there, nginx has done with the request. */
+  async function servedBy(headers: Headers): Promise<Replica | undefined> {
+    const id = headers.get("X-Request-Id");
+    const line = await eventually(`nginx has logged ${id}`, async () => {
+      const lines = (await readFile(join(folder, "access.log"), "utf8")).split("\n");
+      return lines.find((each) => each.includes(`"id":"${id}"`) && each.endsWith("}"));
+    });
+    const { upstream } = JSON.parse(line) as { upstream: string };
+    return replicas.find(({ port }) => upstream.endsWith(`:${port}`));
+  }
+
+  /** Starts what is dead, and waits until nginx has found both. */
+  async function bothWork(): Promise<void> {
+    await Promise.all(replicas.filter(({ alive }) => !alive).map((each) => each.start()));
+    const found = new Set<Replica>();
+    await eventually("nginx leads to both", async () => {
+      const { headers } = await fetch(`${url}/v1/health`);
+      found.add((await servedBy(headers))!);
+      return found.size === 2 || undefined;
+    });
+  }
+
+  const other = (replica: Replica): Replica => replicas.find((each) => each !== replica)!;
+  const generate = (body: object): Promise<Answer> => post(`${url}/v1/generate`, { ...SAMPLING, ...body });
+  const session = async (path: string): Promise<Response> => fetch(`${url}/v1/sessions/${path}`);
+
+  /** Asks again, after the time the server names, what is refused for the moment. */
+  async function insist(ask: () => Promise<Answer>): Promise<Answer> {
+    return eventually("it is no longer refused", async () => {
+      const answer = await ask();
+      const wait = answer.headers.get("Retry-After");
+      if (answer.status === 200 || wait === null) return answer;
+      expect([409, 503]).toContain(answer.status);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * Number(wait)));
+      return undefined;
+    });
+  }
+
+  it("continue each other's states, under one STATE_SECRET", async () => {
+    const asked = { prompt: "JULIET:\n", seed: 3 };
+    const whole = await generate({ ...asked, max_tokens: 32 });
+    const seen: (Replica | undefined)[] = [];
+    let text = "";
+    let from: object = asked;
+    for (let part = 0; part < 4; part++) {
+      const { status, headers, body } = await generate({ ...from, max_tokens: 8, return_state: true });
+      expect(status).toBe(200);
+      seen.push(await servedBy(headers));
+      text += body.text;
+      from = { prompt: "", state: body.state };
+    }
+    expect(text).toBe(whole.body.text);
+    expect(seen).toEqual([seen[0], other(seen[0]!), seen[0], other(seen[0]!)]);
+  });
+
+  it("carry a conversation on, a turn here and a turn there, though one dies at work and then the other", async () => {
+    const prompts = [
+      "ROMEO:\n",
+      "\nJULIET:\n",
+      "\nNurse:\n",
+      "",
+      "\nROMEO:\n",
+      "\nJULIET:\n",
+      "\nBoth:\n",
+      "",
+    ];
+    // Those that are interrupted are long, to be still at work then.
+    const asked = prompts.map((prompt, turn) => ({
+      prompt,
+      max_tokens: [2, 6].includes(turn) ? 150 : 12,
+      ...(turn === 0 ? { seed: 11 } : {}),
+    }));
+    const name = `romeo-${randomUUID()}`;
+    const ask = (turn: number): Promise<Answer> => generate({ ...asked[turn], session: name, turn });
+    const texts: string[] = [];
+    const seen: Replica[] = [];
+    const take = async (turn: number): Promise<Replica> => {
+      const { status, headers, body } = await insist(() => ask(turn));
+      expect([status, body.message, body.session, body.turn]).toEqual([200, undefined, name, turn + 1]);
+      texts.push(body.text);
+      const replica = (await servedBy(headers))!;
+      seen.push(replica);
+      return replica;
+    };
+
+    await take(0);
+    await take(1);
+
+    // One dies while its words are on the way.
+    const stream = openRequest(`${url}/v1/generate`, {
+      ...SAMPLING,
+      ...asked[2],
+      session: name,
+      turn: 2,
+      stream: true,
+    });
+    const events: string[] = [];
+    const first = seen[0]!;
+    const reading = (async () => {
+      for await (const { event } of readEvents(await stream.response)) {
+        if (events.push(event) === 1) await first.kill();
+      }
+    })();
+    await expect(reading).rejects.toThrow();
+    expect(events.length).toBeGreaterThan(0);
+    expect(events).not.toContain("done");
+    expect(await take(2)).toBe(other(first));
+    expect(await take(3)).toBe(other(first));
+
+    // It comes back, and takes its turns again.
+    await bothWork();
+    await take(4);
+    await take(5);
+
+    // The other one dies, and nothing has been heard from it yet.
+    await bothWork();
+    const plain = ask(6);
+    const dying = await eventually("one works", async () => {
+      const works = await Promise.all(replicas.map((each) => each.works()));
+      return replicas[works.indexOf(true)];
+    });
+    await dying.kill();
+    const { status, headers, body } = await plain;
+    expect([status, body.error]).toEqual([503, "resource_error"]);
+    expect(Number(headers.get("Retry-After"))).toBeGreaterThan(0);
+    expect(await take(6)).toBe(other(dying));
+    await take(7);
+
+    expect(seen[1]).toBe(other(seen[0]!));
+    expect(seen[5]).toBe(other(seen[4]!));
+    expect(await (await session(name)).json()).toMatchObject({ turn: 8, text: texts.at(-1) });
+
+    const model = await loadDefault(await testGpu(), { slots: 1 });
+    const own = model.open();
+    for (const [turn, { prompt, max_tokens, seed }] of asked.entries()) {
+      const options = { ...ENGINE_SAMPLING, maxTokens: max_tokens, stream: own, keepPending: true };
+      const { text } = await collect(model.generate(prompt, { ...options, ...(seed ? { seed } : {}) }));
+      expect([turn, texts[turn]]).toEqual([turn, text]);
+    }
+  });
+
+  it("keep a turn whose answer was lost, and take it no second time", async () => {
+    const name = `lost-${randomUUID()}`;
+    const asked = { ...SAMPLING, prompt: "KING:\n", max_tokens: 12, seed: 5, session: name, turn: 0 };
+    const body = JSON.stringify(asked);
+    // A client that reads nothing, and is gone when the server has answered.
+    const socket = connect(Number(new URL(url).port), "127.0.0.1").pause();
+    await once(socket, "connect");
+    const head = ["POST /v1/generate HTTP/1.1", "Host: x", "Content-Type: application/json"];
+    socket.write(`${[...head, `Content-Length: ${Buffer.byteLength(body)}`].join("\r\n")}\r\n\r\n${body}`);
+    const kept = await eventually("the turn is kept", async () => {
+      const response = await session(name);
+      return response.status === 404 ? undefined : await response.json();
+    });
+    socket.destroy();
+    expect(kept.turn).toBe(1);
+
+    const again = await generate(asked);
+    expect([again.status, again.body.error, again.body.details.field]).toEqual([409, "conflict", "turn"]);
+    expect(again.headers.get("Retry-After")).toBeNull();
+    const { session: _, turn: __, ...alone } = asked;
+    expect(kept.text).toBe((await generate(alone)).body.text);
+    expect(await (await session(name)).json()).toMatchObject({ turn: 1, text: kept.text });
+  });
+
+  it("give a session out that the command line continues, and take it in again", async () => {
+    const [name, copy] = [`given-${randomUUID()}`, `taken-${randomUUID()}`];
+    const more = { prompt: "", max_tokens: 20, turn: 1 };
+    await generate({ prompt: "HAMLET:\n", max_tokens: 12, seed: 7, session: name, turn: 0 });
+    const exported = await session(`${name}/export`);
+    expect([exported.status, exported.headers.get("Content-Type")]).toEqual([
+      200,
+      "application/octet-stream",
+    ]);
+    const state = new Uint8Array(await exported.arrayBuffer());
+    const path = join(folder, "hamlet.state");
+    await writeFile(path, state);
+
+    const { body } = await generate({ ...more, session: name });
+    const flags = ["-n", "20", "-t", "1", "--top-k", "0", "--top-p", "1", "--repetition-penalty", "1.2"];
+    const { code, out, err } = await resonant(["generate", "--state", path, ...flags, "--json"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(JSON.parse(out).text).toBe(body.text);
+
+    const type = { "Content-Type": "application/octet-stream" };
+    expect((await post(`${url}/v1/sessions/${copy}/import`, state, type)).status).toBe(200);
+    const { turn } = await (await session(copy)).json();
+    expect((await generate({ ...more, session: copy, turn })).body.text).toBe(body.text);
+    const removed = await fetch(`${url}/v1/sessions/${copy}`, { method: "DELETE" });
+    expect(await removed.json()).toEqual({ name: copy, deleted: true });
+    expect((await session(copy)).status).toBe(404);
+  });
+
+  it("answer all but sessions without the store, which comes back with every turn", async () => {
+    const name = `kept-${randomUUID()}`;
+    const asked = { prompt: "DUKE:\n", max_tokens: 8, seed: 9, session: name };
+    const { body } = await generate({ ...asked, turn: 0 });
+    await running.kill();
+
+    for (const answer of [await generate({ ...asked, turn: 1 }), await generate({ ...asked, turn: 1 })]) {
+      expect([answer.status, answer.body.error]).toEqual([503, "resource_error"]);
+      expect(Number(answer.headers.get("Retry-After"))).toBeGreaterThan(0);
+    }
+    expect((await session(name)).status).toBe(503);
+    expect(await generate({ prompt: "DUKE:\n", max_tokens: 8, seed: 9 })).toMatchObject({
+      status: 200,
+      body: { text: body.text },
+    });
+    for (const { port } of replicas)
+      expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
+
+    await startStore();
+    const { status, body: next } = await insist(() => generate({ ...asked, turn: 1 }));
+    expect([status, next.turn]).toEqual([200, 2]);
+  });
+});
