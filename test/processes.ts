@@ -66,16 +66,16 @@ export function start(
   return {
     pid,
     log: () => log,
-    says: (pattern, milliseconds = 100_000) =>
-      eventually(
-        `${command} says ${pattern}`,
-        () => {
-          const found = pattern.exec(log);
-          if (!found && ended) throw new Error(`${command} has ended: ${log}`);
-          return found ?? undefined;
-        },
-        milliseconds,
-      ),
+    says: (pattern, milliseconds = 100_000) => {
+      const find = (): RegExpExecArray | undefined => {
+        const found = pattern.exec(log);
+        if (!found && ended) throw new Error("it has ended");
+        return found ?? undefined;
+      };
+      return eventually(`${pattern}`, find, milliseconds).catch((cause: Error) => {
+        throw new Error(`${command}: ${cause.message}; it has said: ${log}`, { cause });
+      });
+    },
     stop: () => {
       child.kill("SIGTERM");
       return end;

@@ -40,12 +40,9 @@ class Replica {
 
   async start(): Promise<void> {
     const args = [cli, "serve", "--host", "127.0.0.1", "--port", String(this.port)];
-    const flags = ["--max-batch-size", "2", "--trust-proxy", "1", "--log-level", "warn"];
+    const flags = ["--max-batch-size", "2", "--trust-proxy", "1"];
     this.#process = start(process.execPath, [...args, ...flags], this.#env);
-    await eventually(`the server at ${this.port} is ready`, async () => {
-      const response = await fetch(`http://127.0.0.1:${this.port}/readyz`).catch(() => undefined);
-      return response?.ok || undefined;
-    });
+    await this.#process.says(/ - serving /);
   }
 
   /** Whether a request runs on it. */
@@ -114,7 +111,8 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     address.port = String(storePort);
     const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: address.href };
     replicas = [new Replica(await freePort(), env), new Replica(await freePort(), env)];
-    await Promise.all(replicas.map((each) => each.start()));
+    // The second finds the shaders that the first has compiled.
+    for (const each of replicas) await each.start();
 
     const port = await freePort();
     const config = join(folder, "nginx.conf");
@@ -133,16 +131,19 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Which replica answered a request, as nginx's log has it: when it is there, nginx has done with the request. */
-  async function servedBy(headers: Headers): Promise<Replica | undefined> {
+  /** Which replicas nginx tried for a request, by its log: when it is there, nginx has done with the request. */
+  async function triedFor(headers: Headers): Promise<(Replica | undefined)[]> {
     const id = headers.get("X-Request-Id");
     const line = await eventually(`nginx has logged ${id}`, async () => {
       const lines = (await readFile(join(folder, "access.log"), "utf8")).split("\n");
       return lines.find((each) => each.includes(`"id":"${id}"`) && each.endsWith("}"));
     });
     const { upstream } = JSON.parse(line) as { upstream: string };
-    return replicas.find(({ port }) => upstream.endsWith(`:${port}`));
+    return upstream.split(", ").map((one) => replicas.find(({ port }) => one === `127.0.0.1:${port}`));
   }
+
+  /** Which replica answered a request. */
+  const servedBy = async (headers: Headers): Promise<Replica | undefined> => (await triedFor(headers)).at(-1);
 
   /** Starts what is dead, and waits until nginx has found both. */
   async function bothWork(): Promise<void> {
@@ -186,6 +187,19 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     }
     expect(text).toBe(whole.body.text);
     expect(seen).toEqual([seen[0], other(seen[0]!), seen[0], other(seen[0]!)]);
+  });
+
+  it("answer for one that is dead, so that no client sees it", async () => {
+    const [dead, alive] = replicas;
+    await dead.kill();
+    const tried: (Replica | undefined)[][] = [];
+    for (let request = 0; request < 4; request++) {
+      const { status, headers } = await generate({ prompt: "VOLUMNIA:\n", max_tokens: 1 });
+      expect(status).toBe(200);
+      tried.push(await triedFor(headers));
+    }
+    expect(tried.map((servers) => servers.at(-1))).toEqual([alive, alive, alive, alive]);
+    expect(tried).toContainEqual([dead, alive]);
   });
 
   it("carry a conversation on, a turn here and a turn there, though one dies at work and then the other", async () => {
