@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createClient } from "@redis/client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../engine/generate.ts";
 import { cli, resonant } from "./cli.ts";
@@ -81,6 +82,7 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
   let folder: string;
   let url: string;
   let storePort: number;
+  let sessionStore: string;
   let running: Running;
   let replicas: readonly [Replica, Replica];
 
@@ -109,7 +111,8 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     const address = new URL(expanded(value, { SESSION_PASSWORD: PASSWORD }));
     address.hostname = "127.0.0.1";
     address.port = String(storePort);
-    const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: address.href };
+    sessionStore = address.href;
+    const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: sessionStore };
     replicas = [new Replica(await freePort(), env), new Replica(await freePort(), env)];
     // The second finds the shaders that the first has compiled.
     for (const each of replicas) await each.start();
@@ -361,5 +364,24 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     await startStore();
     const { status, body: next } = await insist(() => generate({ ...asked, turn: 1 }));
     expect([status, next.turn]).toEqual([200, 2]);
+  });
+
+  it("refuse turns while the store is full, and lose none for it", async () => {
+    const name = `full-${randomUUID()}`;
+    const asked = { prompt: "PORTIA:\n", max_tokens: 4, seed: 2, session: name };
+    await generate({ ...asked, turn: 0 });
+    const client = await createClient({ url: sessionStore }).connect();
+    try {
+      const { maxmemory } = await client.configGet("maxmemory");
+      await client.configSet("maxmemory", "1");
+      const refused = await generate({ ...asked, turn: 1 });
+      expect([refused.status, refused.body.error]).toEqual([503, "resource_error"]);
+      expect(Number(refused.headers.get("Retry-After"))).toBeGreaterThan(0);
+      await client.configSet("maxmemory", maxmemory!);
+    } finally {
+      client.destroy();
+    }
+    const { status, body } = await generate({ ...asked, turn: 1 });
+    expect([status, body.turn]).toEqual([200, 2]);
   });
 });
