@@ -1,133 +1,41 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@redis/client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../engine/generate.ts";
-import { cli, resonant } from "./cli.ts";
+import { resonant } from "./cli.ts";
+import { lackingPrograms, Replica, Store, startNginx } from "./cluster.ts";
 import { testGpu } from "./gpu.ts";
-import { expanded, oneOf, readManifests } from "./manifests.ts";
 import { loadDefault } from "./models.ts";
-import { eventually, findProgram, freePort, listening, type Running, start } from "./processes.ts";
+import { eventually, freePort } from "./processes.ts";
 import { type Answer, openRequest, post, readEvents } from "./server.ts";
 
-// What deploy/ says, with real processes: two servers, the store with the manifest's arguments, and nginx.conf before them.
-
-const store = findProgram("valkey-server", "redis-server");
-const nginx = findProgram("nginx");
-const lacking = [store ? [] : "valkey-server or redis-server", nginx ? [] : "nginx"].flat().join(" and no ");
-
-const PASSWORD = "0123456789abcdef";
+/** Milliseconds: a server that finds no compiled shaders takes a while to start. */
+const PATIENCE = 300_000;
 const SAMPLING = { temperature: 1, top_k: 0, top_p: 1, repetition_penalty: 1.2 };
 const ENGINE_SAMPLING = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1.2 };
 
-/** A `resonant serve` behind nginx, on a port that it keeps from one life to the next. */
-class Replica {
-  #process: Running | undefined;
-  readonly port: number;
-  readonly #env: Readonly<Record<string, string>>;
-
-  constructor(port: number, env: Readonly<Record<string, string>>) {
-    this.port = port;
-    this.#env = env;
-  }
-
-  get alive(): boolean {
-    return this.#process !== undefined;
-  }
-
-  async start(): Promise<void> {
-    const args = [cli, "serve", "--host", "127.0.0.1", "--port", String(this.port)];
-    const flags = ["--max-batch-size", "2", "--trust-proxy", "1"];
-    this.#process = start(process.execPath, [...args, ...flags], this.#env);
-    await this.#process.says(/ - serving /);
-  }
-
-  /** Whether a request runs on it. */
-  async works(): Promise<boolean> {
-    const metrics = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
-    return /^resonant:num_requests_running 1$/m.test(metrics);
-  }
-
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-    this.#process = undefined;
-  }
-}
-
-/** deploy/nginx.conf with what a test has to change: files, ports, and how much one address may ask. */
-async function nginxConfig(folder: string, port: number, servers: readonly number[]): Promise<string> {
-  let text = await readFile(new URL("../deploy/nginx.conf", import.meta.url), "utf8");
-  const replace = (from: string, to: string): void => {
-    expect(text.split(from)).toHaveLength(2);
-    text = text.replace(from, to);
-  };
-  const server = /^ *server (127\.0\.0\.1:8000) .*;\n/m.exec(text)!;
-  replace(server[0], servers.map((one) => server[0].replace(server[1]!, `127.0.0.1:${one}`)).join(""));
-  replace("listen 80;", `listen 127.0.0.1:${port};`);
-  replace("rate=10r/s", "rate=1000r/s");
-  replace("/var/log/nginx/error.log", join(folder, "error.log"));
-  replace("/var/log/nginx/access.log", join(folder, "access.log"));
-  replace("/run/nginx.pid", join(folder, "nginx.pid"));
-  const kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-  const places = kinds.map((kind) => `  ${kind}_temp_path ${join(folder, kind)};\n`).join("");
-  replace("http {\n", `http {\n${places}`);
-  return text;
-}
-
-describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is no ${lacking})`}`, () => {
+describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => {
   let folder: string;
   let url: string;
-  let storePort: number;
-  let sessionStore: string;
-  let running: Running;
+  let store: Store;
   let replicas: readonly [Replica, Replica];
-
-  async function startStore(): Promise<void> {
-    const [container] = oneOf(await readManifests("valkey.yaml"), "StatefulSet").spec.template.spec
-      .containers;
-    const args = container!.args.slice(1).map((text) => expanded(text, { SESSION_PASSWORD: PASSWORD }));
-    const set = (flag: string, value: string): void => {
-      args[args.indexOf(flag) + 1] = value;
-    };
-    set("--port", String(storePort));
-    set("--dir", join(folder, "sessions"));
-    running = start(store!, [...args, "--bind", "127.0.0.1"]);
-    await listening(storePort);
-  }
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "resonant-replicas-"));
-    await mkdir(join(folder, "sessions"));
-    storePort = await freePort();
-    await startStore();
-
-    const [container] = oneOf(await readManifests("kubernetes.yaml"), "Deployment").spec.template.spec
-      .containers;
-    const value = container!.env.find(({ name }) => name === "SESSION_STORE")!.value!;
-    const address = new URL(expanded(value, { SESSION_PASSWORD: PASSWORD }));
-    address.hostname = "127.0.0.1";
-    address.port = String(storePort);
-    sessionStore = address.href;
-    const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: sessionStore };
+    store = await Store.start(folder);
+    const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: store.url };
     replicas = [new Replica(await freePort(), env), new Replica(await freePort(), env)];
     // The second finds the shaders that the first has compiled.
     for (const each of replicas) await each.start();
+    url = await startNginx(folder, [replicas[0].port, replicas[1].port]);
+  }, PATIENCE);
 
-    const port = await freePort();
-    const config = join(folder, "nginx.conf");
-    await writeFile(config, await nginxConfig(folder, port, [replicas[0].port, replicas[1].port]));
-    // Root's nginx works as another user by default, who could not look into the folder.
-    const globals = `daemon off;${process.getuid?.() === 0 ? " user root;" : ""}`;
-    start(nginx!, ["-p", folder, "-e", join(folder, "error.log"), "-c", config, "-g", globals]);
-    await listening(port);
-    url = `http://127.0.0.1:${port}`;
-  });
-
-  beforeEach(bothWork);
+  beforeEach(bothWork, PATIENCE);
 
   afterAll(async () => {
     await Promise.all((replicas ?? []).map((each) => each.kill()));
@@ -205,91 +113,86 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     expect(tried).toContainEqual([dead, alive]);
   });
 
-  it("carry a conversation on, a turn here and a turn there, though one dies at work and then the other", async () => {
-    const prompts = [
-      "ROMEO:\n",
-      "\nJULIET:\n",
-      "\nNurse:\n",
-      "",
-      "\nROMEO:\n",
-      "\nJULIET:\n",
-      "\nBoth:\n",
-      "",
-    ];
-    // Those that are interrupted are long, to be still at work then.
-    const asked = prompts.map((prompt, turn) => ({
-      prompt,
-      max_tokens: [2, 6].includes(turn) ? 150 : 12,
-      ...(turn === 0 ? { seed: 11 } : {}),
-    }));
-    const name = `romeo-${randomUUID()}`;
-    const ask = (turn: number): Promise<Answer> => generate({ ...asked[turn], session: name, turn });
-    const texts: string[] = [];
-    const seen: Replica[] = [];
-    const take = async (turn: number): Promise<Replica> => {
-      const { status, headers, body } = await insist(() => ask(turn));
-      expect([status, body.message, body.session, body.turn]).toEqual([200, undefined, name, turn + 1]);
-      texts.push(body.text);
-      const replica = (await servedBy(headers))!;
-      seen.push(replica);
-      return replica;
-    };
+  it(
+    "carry a conversation on, a turn here and a turn there, though one dies at work and then the other",
+    async () => {
+      const speakers = ["ROMEO", "JULIET", "Nurse", "", "ROMEO", "JULIET", "Both", ""];
+      // Those that are interrupted are long, to be still at work then.
+      const asked = speakers.map((speaker, turn) => ({
+        prompt: speaker && `\n${speaker}:\n`,
+        max_tokens: [2, 6].includes(turn) ? 150 : 12,
+        ...(turn === 0 ? { seed: 11 } : {}),
+      }));
+      const name = `romeo-${randomUUID()}`;
+      const ask = (turn: number): Promise<Answer> => generate({ ...asked[turn], session: name, turn });
+      const texts: string[] = [];
+      const seen: Replica[] = [];
+      const take = async (turn: number): Promise<Replica> => {
+        const { status, headers, body } = await insist(() => ask(turn));
+        expect([status, body.message, body.session, body.turn]).toEqual([200, undefined, name, turn + 1]);
+        texts.push(body.text);
+        const replica = (await servedBy(headers))!;
+        seen.push(replica);
+        return replica;
+      };
 
-    await take(0);
-    await take(1);
+      await take(0);
+      await take(1);
 
-    // One dies while its words are on the way.
-    const stream = openRequest(`${url}/v1/generate`, {
-      ...SAMPLING,
-      ...asked[2],
-      session: name,
-      turn: 2,
-      stream: true,
-    });
-    const events: string[] = [];
-    const first = seen[0]!;
-    const reading = (async () => {
-      for await (const { event } of readEvents(await stream.response)) {
-        if (events.push(event) === 1) await first.kill();
+      // One dies while its words are on the way.
+      const stream = openRequest(`${url}/v1/generate`, {
+        ...SAMPLING,
+        ...asked[2],
+        session: name,
+        turn: 2,
+        stream: true,
+      });
+      const events: string[] = [];
+      const first = seen[0]!;
+      const reading = (async () => {
+        for await (const { event } of readEvents(await stream.response)) {
+          if (events.push(event) === 1) await first.kill();
+        }
+      })();
+      await expect(reading).rejects.toThrow();
+      expect(events.length).toBeGreaterThan(0);
+      expect(events).not.toContain("done");
+      expect(await take(2)).toBe(other(first));
+      expect(await take(3)).toBe(other(first));
+
+      // It comes back, and takes its turns again.
+      await bothWork();
+      await take(4);
+      await take(5);
+
+      // The other one dies, and nothing has been heard from it yet.
+      await bothWork();
+      const plain = ask(6);
+      const dying = await eventually("one works", async () => {
+        const works = await Promise.all(replicas.map((each) => each.works()));
+        return replicas[works.indexOf(true)];
+      });
+      await dying.kill();
+      const { status, headers, body } = await plain;
+      expect([status, body.error]).toEqual([503, "resource_error"]);
+      expect(Number(headers.get("Retry-After"))).toBeGreaterThan(0);
+      expect(await take(6)).toBe(other(dying));
+      await take(7);
+
+      expect(seen[1]).toBe(other(seen[0]!));
+      expect(seen[5]).toBe(other(seen[4]!));
+      expect(await (await session(name)).json()).toMatchObject({ turn: 8, text: texts.at(-1) });
+
+      const model = await loadDefault(await testGpu(), { slots: 1 });
+      const own = model.open();
+      for (const [turn, { prompt, max_tokens, seed }] of asked.entries()) {
+        const options = { ...ENGINE_SAMPLING, maxTokens: max_tokens, stream: own, keepPending: true };
+        const { text } = await collect(model.generate(prompt, { ...options, ...(seed ? { seed } : {}) }));
+        expect([turn, texts[turn]]).toEqual([turn, text]);
       }
-    })();
-    await expect(reading).rejects.toThrow();
-    expect(events.length).toBeGreaterThan(0);
-    expect(events).not.toContain("done");
-    expect(await take(2)).toBe(other(first));
-    expect(await take(3)).toBe(other(first));
-
-    // It comes back, and takes its turns again.
-    await bothWork();
-    await take(4);
-    await take(5);
-
-    // The other one dies, and nothing has been heard from it yet.
-    await bothWork();
-    const plain = ask(6);
-    const dying = await eventually("one works", async () => {
-      const works = await Promise.all(replicas.map((each) => each.works()));
-      return replicas[works.indexOf(true)];
-    });
-    await dying.kill();
-    const { status, headers, body } = await plain;
-    expect([status, body.error]).toEqual([503, "resource_error"]);
-    expect(Number(headers.get("Retry-After"))).toBeGreaterThan(0);
-    expect(await take(6)).toBe(other(dying));
-    await take(7);
-
-    expect(seen[1]).toBe(other(seen[0]!));
-    expect(seen[5]).toBe(other(seen[4]!));
-    expect(await (await session(name)).json()).toMatchObject({ turn: 8, text: texts.at(-1) });
-
-    const model = await loadDefault(await testGpu(), { slots: 1 });
-    const own = model.open();
-    for (const [turn, { prompt, max_tokens, seed }] of asked.entries()) {
-      const options = { ...ENGINE_SAMPLING, maxTokens: max_tokens, stream: own, keepPending: true };
-      const { text } = await collect(model.generate(prompt, { ...options, ...(seed ? { seed } : {}) }));
-      expect([turn, texts[turn]]).toEqual([turn, text]);
-    }
-  });
+    },
+    PATIENCE,
+  );
 
   it("keep a turn whose answer was lost, and take it no second time", async () => {
     const name = `lost-${randomUUID()}`;
@@ -347,7 +250,7 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     const name = `kept-${randomUUID()}`;
     const asked = { prompt: "DUKE:\n", max_tokens: 8, seed: 9, session: name };
     const { body } = await generate({ ...asked, turn: 0 });
-    await running.kill();
+    await store.kill();
 
     for (const answer of [await generate({ ...asked, turn: 1 }), await generate({ ...asked, turn: 1 })]) {
       expect([answer.status, answer.body.error]).toEqual([503, "resource_error"]);
@@ -361,7 +264,7 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     for (const { port } of replicas)
       expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
 
-    await startStore();
+    await store.start();
     const { status, body: next } = await insist(() => generate({ ...asked, turn: 1 }));
     expect([status, next.turn]).toEqual([200, 2]);
   });
@@ -370,7 +273,7 @@ describe.skipIf(lacking !== "")(`two replicas${lacking && ` (skipped: there is n
     const name = `full-${randomUUID()}`;
     const asked = { prompt: "PORTIA:\n", max_tokens: 4, seed: 2, session: name };
     await generate({ ...asked, turn: 0 });
-    const client = await createClient({ url: sessionStore }).connect();
+    const client = await createClient({ url: store.url }).connect();
     try {
       const { maxmemory } = await client.configGet("maxmemory");
       await client.configSet("maxmemory", "1");
