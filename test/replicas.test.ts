@@ -210,7 +210,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     socket.destroy();
     expect(kept.turn).toBe(1);
 
-    const again = await generate(asked);
+    const again = await insist(() => generate(asked));
     expect([again.status, again.body.error, again.body.details.field]).toEqual([409, "conflict", "turn"]);
     expect(again.headers.get("Retry-After")).toBeNull();
     const { session: _, turn: __, ...alone } = asked;
