@@ -1,73 +1,42 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { parseAllDocuments } from "yaml";
 import { settingNames } from "../api/settings.ts";
+import { Telemetry } from "../api/telemetry.ts";
 import { parseEvents, ResonantClient, ServerError } from "../examples/api-client.ts";
+import { type Container, expanded, oneOf, type Resource, readManifests, type Variable } from "./manifests.ts";
 
 const file = (path: string): Promise<string> => readFile(new URL(`../${path}`, import.meta.url), "utf8");
 
-interface Probe {
-  httpGet: { path: string; port: string };
-  periodSeconds: number;
-  failureThreshold: number;
-}
-
-interface Variable {
-  name: string;
-  value?: string;
-  valueFrom?: { secretKeyRef: { name: string; key: string; optional?: boolean } };
-}
-
-interface Container {
-  image: string;
-  ports: { name: string; containerPort: number }[];
-  env: Variable[];
-  envFrom: { configMapRef: { name: string } }[];
-  resources: { limits: Record<string, number | string> };
-  startupProbe: Probe;
-  readinessProbe: Probe;
-  livenessProbe: Probe;
-  lifecycle: { preStop: { exec: { command: string[] } } };
-  securityContext: Record<string, unknown>;
-  volumeMounts: { name: string; mountPath: string }[];
-}
-
-interface Resource {
-  kind: string;
-  metadata: { name: string };
-  data: Record<string, string>;
-  spec: {
-    selector: Record<string, unknown>;
-    ports: { targetPort: string }[];
-    strategy: { rollingUpdate: { maxUnavailable: number } };
-    template: {
-      metadata: { labels: Record<string, string>; annotations: Record<string, string> };
-      spec: {
-        terminationGracePeriodSeconds: number;
-        securityContext: Record<string, unknown>;
-        containers: Container[];
-        volumes: { name: string; emptyDir?: unknown }[];
-      };
-    };
-  };
-}
-
-const resources = parseAllDocuments(await file("deploy/kubernetes.yaml")).map((document) => {
-  if ("errors" in document && document.errors.length > 0) throw document.errors[0];
-  return document.toJS() as Resource;
-});
-
-function resource(kind: string): Resource {
-  const found = resources.filter((one) => one.kind === kind);
-  expect(found).toHaveLength(1);
-  return found[0]!;
-}
+const manifests = await readManifests("kubernetes.yaml");
+const valkey = await readManifests("valkey.yaml");
+const keda = await readManifests("keda.yaml");
+const resource = (kind: string): Resource => oneOf(manifests, kind);
 
 const config = resource("ConfigMap").data;
 const { template, selector, strategy } = resource("Deployment").spec;
 const pod = template.spec;
 const container = pod.containers[0]!;
 const ownVariables = new Map(container.env.map((variable) => [variable.name, variable]));
+
+/** The names that `$(NAME)` in these texts stands for. */
+const referred = (texts: readonly (string | undefined)[]): string[] =>
+  texts.flatMap((text = "") => Array.from(text.matchAll(/\$\((\w+)\)/g), ([, name]) => name!));
+
+/** A variable's value comes from the Secret, whether anyone made it or not. */
+function expectSecret({ value, valueFrom }: Variable): void {
+  expect(value).toBeUndefined();
+  expect(valueFrom?.secretKeyRef.name).toBe("resonant-api");
+  expect(valueFrom?.secretKeyRef.optional ?? false).toBe(false);
+}
+
+function expectConfined(security: Record<string, unknown>, { securityContext }: Container): void {
+  expect(security).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } });
+  expect(securityContext).toMatchObject({
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"] },
+  });
+}
 
 const known = new Set([...settingNames, "RESONANT_CACHE", "HF_HOME", "XDG_CACHE_HOME", "NODE_ENV"]);
 const foreign = /^(NVIDIA|VK)_/;
@@ -96,31 +65,27 @@ describe("deploy/kubernetes.yaml", () => {
   });
 
   it("sets only what the server reads", () => {
-    expect(unknown([...Object.keys(config), ...ownVariables.keys()])).toEqual([]);
+    const parts = referred(container.env.map(({ value }) => value));
+    const own = container.env.map(({ name }) => name).filter((name) => !parts.includes(name));
+    expect(unknown([...Object.keys(config), ...own])).toEqual([]);
     expect(Object.values(config).every((value) => typeof value === "string")).toBe(true);
     expect(container.envFrom).toEqual([{ configMapRef: { name: resource("ConfigMap").metadata.name } }]);
   });
 
-  it("has its secrets from a Secret, and not by default from nowhere", () => {
-    for (const name of ["API_KEYS", "STATE_SECRET"]) {
-      const { value, valueFrom } = ownVariables.get(name)!;
-      expect(value).toBeUndefined();
-      expect(valueFrom?.secretKeyRef.optional ?? false).toBe(false);
+  it("has its secrets from a Secret, and not by default from nowhere", async () => {
+    for (const name of ["API_KEYS", "STATE_SECRET", "SESSION_PASSWORD"]) {
+      expectSecret(ownVariables.get(name)!);
       expect(config).not.toHaveProperty(name);
     }
-    expect(resources.map(({ kind }) => kind)).not.toContain("Secret");
+    const keys = container.env.flatMap(({ valueFrom }) => valueFrom?.secretKeyRef.key ?? []);
+    for (const text of await Promise.all(["deploy/kubernetes.yaml", "deploy/README.md"].map(file))) {
+      for (const key of keys) expect(text).toContain(`--from-literal=${key}=`);
+    }
+    expect([...manifests, ...valkey, ...keda].map(({ kind }) => kind)).not.toContain("Secret");
   });
 
   it("runs without root, on a file system that only the caches can be written on", () => {
-    expect(pod.securityContext).toMatchObject({
-      runAsNonRoot: true,
-      seccompProfile: { type: "RuntimeDefault" },
-    });
-    expect(container.securityContext).toMatchObject({
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ["ALL"] },
-    });
+    expectConfined(pod.securityContext, container);
     const cache = ownVariables.get("RESONANT_CACHE")?.value;
     const mount = container.volumeMounts.find(({ mountPath }) => mountPath === cache);
     expect(pod.volumes.find(({ name }) => name === mount?.name)?.emptyDir).toBeDefined();
@@ -136,6 +101,112 @@ describe("deploy/kubernetes.yaml", () => {
     const port = String(container.ports[0]?.containerPort);
     expect(annotations["prometheus.io/port"]).toBe(port);
     expect(ownVariables.get("API_PORT")?.value).toBe(port);
+  });
+});
+
+describe("deploy/valkey.yaml", () => {
+  const set = oneOf(valkey, "StatefulSet");
+  const service = oneOf(valkey, "Service");
+  const policy = oneOf(valkey, "NetworkPolicy");
+  const { template: storeTemplate, serviceName, replicas, volumeClaimTemplates } = set.spec;
+  const store = storeTemplate.spec.containers[0]!;
+  const flag = (name: string): string | undefined => store.args[store.args.indexOf(`--${name}`) + 1];
+
+  it("is where every replica of the API keeps its sessions, by one password", () => {
+    const names = container.env.map(({ name }) => name);
+    const { value } = ownVariables.get("SESSION_STORE")!;
+    const url = new URL(expanded(value!, { SESSION_PASSWORD: "0f" }));
+    expect([url.protocol, url.hostname, url.password]).toEqual(["redis:", service.metadata.name, "0f"]);
+    expect(Number(url.port)).toBe(service.spec.ports[0]?.port);
+    // Kubernetes knows only the variables before.
+    expect(names.indexOf("SESSION_PASSWORD")).toBeLessThan(names.indexOf("SESSION_STORE"));
+
+    const password = store.env.find(({ name }) => name === flag("requirepass")?.slice(2, -1))!;
+    expectSecret(password);
+    expect(password.valueFrom).toEqual(ownVariables.get("SESSION_PASSWORD")?.valueFrom);
+    expect(referred(store.args).concat(referred(store.env.map((one) => one.value)))).toEqual([
+      password.name,
+      password.name,
+    ]);
+  });
+
+  it("loses no session that has not expired: not to a lack of memory, and not to a restart", () => {
+    expect(flag("maxmemory-policy")).toBe("noeviction");
+    // Room beside it for what changes while the file is rewritten.
+    const [most, limit] = [flag("maxmemory"), String(store.resources.limits.memory)];
+    expect([most, limit]).toEqual([expect.stringMatching(/^\d+gb$/), expect.stringMatching(/^\d+Gi$/)]);
+    expect(Number.parseInt(limit, 10)).toBeGreaterThanOrEqual(2 * Number.parseInt(most!, 10));
+    expect([flag("appendonly"), flag("appendfsync")]).toEqual(["yes", "always"]);
+    const volume = store.volumeMounts.find(({ mountPath }) => mountPath === flag("dir"));
+    expect(volumeClaimTemplates.map(({ metadata }) => metadata.name)).toEqual([volume?.name]);
+    // Two would not share what they know.
+    expect(replicas).toBe(1);
+  });
+
+  it("runs without root, on a file system that only its volume can be written on, at a version", () => {
+    expectConfined(storeTemplate.spec.securityContext, store);
+    expect(store.volumeMounts).toHaveLength(1);
+    expect(store.image).toMatch(/^valkey\/valkey:\d+\.\d+/);
+  });
+
+  it("leads the Service to the pod, and lets in the API's only", () => {
+    const { labels } = storeTemplate.metadata;
+    expect(set.spec.selector).toEqual({ matchLabels: labels });
+    expect(service.spec.selector).toEqual(labels);
+    expect(serviceName).toBe(service.metadata.name);
+    expect(policy.spec.podSelector).toEqual({ matchLabels: labels });
+    expect(policy.spec.ingress).toEqual([
+      {
+        from: [{ podSelector: { matchLabels: template.metadata.labels } }],
+        ports: [{ port: store.ports[0]?.name }],
+      },
+    ]);
+    expect(service.spec.ports[0]?.targetPort).toBe(store.ports[0]?.name);
+    expect(String(store.ports[0]?.containerPort)).toBe(flag("port"));
+    expect(labels).not.toEqual(template.metadata.labels);
+  });
+});
+
+describe("deploy/keda.yaml", () => {
+  const { scaleTargetRef, minReplicaCount, maxReplicaCount, advanced, triggers } = oneOf(
+    keda,
+    "ScaledObject",
+  ).spec;
+  const [trigger] = triggers;
+
+  it("asks for metrics that the server has", async () => {
+    const one = (): number => 1;
+    const gauges = { running: one, waiting: one, stateBytes: one, gpuBytes: one, ready: () => true };
+    const text = await new Telemetry(gauges).text();
+    const asked = trigger?.metadata.query?.match(/\w+:\w+/g) ?? [];
+    expect(asked).toEqual(["resonant:num_requests_running", "resonant:num_requests_waiting"]);
+    for (const name of asked) expect(text).toContain(`# TYPE ${name} gauge\n${name} 1\n`);
+  });
+
+  it("scales the Deployment, which leaves its number of replicas alone", () => {
+    expect(scaleTargetRef.kind ?? "Deployment").toBe("Deployment");
+    expect(scaleTargetRef.name).toBe(resource("Deployment").metadata.name);
+    expect(resource("Deployment").spec).not.toHaveProperty("replicas");
+    expect(triggers).toHaveLength(1);
+    expect(trigger?.type).toBe("prometheus");
+  });
+
+  it("starts a replica before requests have to wait, and keeps two", () => {
+    // Of the sum over all replicas, each has its share.
+    expect(trigger?.metricType).toBe("AverageValue");
+    expect(Number(trigger?.metadata.threshold)).toBeGreaterThan(0);
+    expect(Number(trigger?.metadata.threshold)).toBeLessThan(Number(config.MAX_BATCH_SIZE));
+    expect(minReplicaCount).toBe(2);
+    expect(maxReplicaCount).toBeGreaterThan(minReplicaCount);
+  });
+
+  it("stops a replica only after the one before has drained, and none for want of data", () => {
+    const { policies } = advanced.horizontalPodAutoscalerConfig.behavior.scaleDown;
+    expect(policies).toHaveLength(1);
+    expect(policies[0]).toMatchObject({ type: "Pods", value: 1 });
+    expect(policies[0]?.periodSeconds).toBeGreaterThan(pod.terminationGracePeriodSeconds);
+    expect(trigger?.metadata.ignoreNullValues).toBe("false");
+    expect(Object.values(trigger!.metadata).every((value) => typeof value === "string")).toBe(true);
   });
 });
 
@@ -204,7 +275,7 @@ describe("deploy/nginx.conf", async () => {
   });
 
   it("repeats no request that a server may have begun, and shows nobody the metrics", () => {
-    expect(text).not.toContain("non_idempotent");
+    expect(text).toMatch(/^\s*proxy_next_upstream error timeout;/m);
     expect(text).toMatch(/location = \/metrics \{\s*return 404;/);
   });
 });
