@@ -5,7 +5,8 @@ import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import { ApiError } from "./errors.ts";
 import { merge } from "./merge.ts";
 import type { ApiContext } from "./operation.ts";
-import type { FinishReason, GenerationRequest, Usage } from "./schemas/openai.ts";
+import type { FinishReason, GenerationRequest } from "./schemas/openai.ts";
+import { type Usage, usageOf } from "./schemas/usage.ts";
 import type { Service } from "./service.ts";
 import { eventStream, type ServerSentEvent } from "./sse.ts";
 import type { GenerationTimer } from "./telemetry.ts";
@@ -194,12 +195,7 @@ class UsageMeter {
   get usage(): Usage {
     const prompts = this.#continuations.filter(({ first }) => first).map(({ prompt }) => prompt.length);
     const prompt = prompts.reduce((sum, length) => sum + length, 0);
-    return {
-      prompt_tokens: prompt,
-      completion_tokens: this.#completion,
-      total_tokens: prompt + this.#completion,
-      prompt_tokens_details: { cached_tokens: this.#cached },
-    };
+    return usageOf(prompt, this.#completion, this.#cached);
   }
 }
 

@@ -116,7 +116,7 @@ export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel(
   { model, checkpoint, adapterPlacement, attention, alignment, format, device }: ModelFlags,
-  more: Pick<OpenOptions, "slots" | "onPacked"> = {},
+  more: Pick<OpenOptions, "slots" | "prefixBytes" | "onPacked"> = {},
 ): Promise<Model> {
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");

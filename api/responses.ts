@@ -1,5 +1,6 @@
 import type { Finish } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
+import { usageOf } from "./schemas/usage.ts";
 
 /** `POST /v1/generate`'s answer, and `resonant generate --json`'s. */
 export function generateResponse(
@@ -15,6 +16,7 @@ export function generateResponse(
     finish_reason: finish.reason,
     timing_ms: milliseconds,
     seed: finish.seed,
+    usage: usageOf(finish.promptTokens, finish.tokens.length, finish.reusedTokens),
     phase_metrics: finish.phase ?? null,
     memory_stats: finish.memory ?? null,
     model_info: {

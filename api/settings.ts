@@ -12,6 +12,7 @@ export interface Settings extends ModelFlags {
   readonly maxPromptChars: number;
   readonly maxContextChars: number;
   readonly maxChoices: number;
+  readonly prefixCacheBytes: number;
   readonly maxBodyBytes?: number;
   readonly apiKeys: readonly string[];
   readonly stateSecret?: string;
@@ -76,6 +77,13 @@ const rows: readonly Row[] = [
   ["--max-prompt-chars <n>", "MAX_PROMPT_CHARS", "longest prompt", positive, 8192],
   ["--max-context-chars <n>", "MAX_CONTEXT_CHARS", "longest context to retrieve from", positive, 100_000],
   ["--max-choices <n>", "MAX_CHOICES", "largest n of a completion", positive, 16],
+  [
+    "--prefix-cache-bytes <n>",
+    "PREFIX_CACHE_BYTES",
+    "most GPU memory for beginnings that prompts of a client share, 0: none",
+    numberIn(0, 2 ** 40, true),
+    64 * 2 ** 20,
+  ],
   [
     "--max-body-bytes <n>",
     "MAX_BODY_BYTES",

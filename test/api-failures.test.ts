@@ -35,7 +35,7 @@ function failWith(error: unknown): void {
   const fail = (): never => {
     throw error;
   };
-  vi.spyOn(model.runner, "prompt").mockImplementation(fail);
+  vi.spyOn(model.runner, "prompts").mockImplementation(fail);
   vi.spyOn(model.gpu, "read").mockImplementation(fail);
 }
 

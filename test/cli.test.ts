@@ -47,6 +47,12 @@ describe("resonant generate", () => {
       finish_reason: "max_tokens",
       timing_ms: number,
       seed: 5,
+      usage: {
+        prompt_tokens: 9,
+        completion_tokens: 24,
+        total_tokens: 33,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
       phase_metrics: {
         phase_coherence: number,
         gamma_mean: number,

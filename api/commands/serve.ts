@@ -41,7 +41,10 @@ async function run(settings: Settings): Promise<void> {
 /** Loads the model and makes its pipelines, so that the first request does not wait for them. */
 async function load(settings: Settings, service: Service, log: Logger): Promise<void> {
   const start = performance.now();
-  const model = await openModel(settings, { slots: settings.maxBatchSize });
+  const model = await openModel(settings, {
+    slots: settings.maxBatchSize,
+    prefixBytes: settings.prefixCacheBytes,
+  });
   await warmUp(model);
   service.serve(model);
   const seconds = (performance.now() - start) / 1000;

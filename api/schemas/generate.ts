@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { sessionName, turns } from "./sessions.ts";
+import { usage } from "./usage.ts";
 
 /** The stop strings of a request. */
 export const stopString = () => text(1, 256, "Text to end before");
@@ -138,6 +139,7 @@ export const generateResponse = v.pipe(
     finish_reason: finishReason,
     timing_ms: v.pipe(v.number(), v.description("Without the time in the queue")),
     seed: v.pipe(whole, v.description("Gives the same text again")),
+    usage,
     phase_metrics: v.nullable(phaseMetrics),
     memory_stats: v.nullable(memoryStats),
     model_info: v.object({

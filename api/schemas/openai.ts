@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { flag, integer, number, object, whole } from "./fields.ts";
 import { seedField, stopString, stopStrings } from "./generate.ts";
 import { type Limits, modelNames } from "./limits.ts";
+import { usage } from "./usage.ts";
 
 // What the bodies and answers of OpenAI's endpoints have in common. Null is as good as nothing.
 
@@ -52,16 +53,6 @@ export type GenerationRequest = v.InferOutput<Generation>;
 
 export const finishReason = v.nullable(v.picklist(["stop", "length"]));
 export type FinishReason = v.InferOutput<typeof finishReason>;
-
-const usage = v.object({
-  prompt_tokens: whole,
-  completion_tokens: v.pipe(whole, v.description("Of all that were generated, given or not")),
-  total_tokens: whole,
-  prompt_tokens_details: v.object({
-    cached_tokens: v.pipe(whole, v.description("Of the prompts, read before for a prompt that begins alike")),
-  }),
-});
-export type Usage = v.InferOutput<typeof usage>;
 
 /** An answer, or a chunk of one that streams, with choices of a kind. */
 export const answerOf = <const Name extends string, Choice extends v.GenericSchema>(
