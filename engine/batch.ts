@@ -5,7 +5,7 @@ import { type Cursor, DEPTH, type DecodeOptions, type Fed, Member } from "./memb
 import { PromptQueue } from "./prompt-queue.ts";
 import type { Runner, Step } from "./runner.ts";
 
-/** Milliseconds that a turn may take for what it feeds of prompts: then it feeds less, and much sooner, more. */
+/** Milliseconds that a turn should take at most: whoever comes waits for two of them. */
 const PATIENCE = 100;
 
 /**
@@ -23,6 +23,8 @@ export class Batch {
   #inFlight = 0;
   /** Rows of prompts that a turn feeds. */
   #rows = CHUNK;
+  /** Milliseconds that a step took. */
+  #step = 0;
   /** When the last turn was done. */
   #done = 0;
 
@@ -117,14 +119,14 @@ export class Batch {
     while (this.#inFlight < DEPTH && [...this.#decoding].every((member) => member.ready || !member.due)) {
       const start = performance.now();
       const prompts = this.#feedPrompts();
-      const work = [...prompts.map(({ done }) => done), ...this.#runSteps()];
+      const run = this.#runSteps();
+      const work = [...prompts, ...run].map(({ done }) => done);
       if (work.length === 0) return;
       this.#inFlight++;
       void Promise.allSettled(work).then(() => {
         this.#inFlight--;
         const now = performance.now();
-        const fed = prompts.reduce((sum, { rows }) => sum + rows, 0);
-        this.#adapt(fed, now - Math.max(start, this.#done));
+        this.#adapt(prompts, run, now - Math.max(start, this.#done));
         this.#done = now;
         this.#turns();
         this.#notice();
@@ -132,9 +134,11 @@ export class Batch {
     }
   }
 
-  /** Sets the rows of the next turns to what would take {@link PATIENCE} at the speed of one that fed so many. */
-  #adapt(fed: number, milliseconds: number): void {
-    if (fed === 0 || (fed < this.#rows && milliseconds < PATIENCE)) return; // tells nothing of more
+  /** Sets what the next turns do to what takes {@link PATIENCE}, as far as one that took so long can tell. */
+  #adapt(prompts: readonly Fed[], [run]: readonly Stepped[], milliseconds: number): void {
+    const fed = prompts.reduce((sum, { rows }) => sum + rows, 0);
+    if (run && fed === 0) this.#step = milliseconds / run.steps;
+    if (fed === 0 || (fed < this.#rows && milliseconds < PATIENCE)) return;
     const rows = Math.min(2 * this.#rows, this.#runner.promptRows, (fed * PATIENCE) / milliseconds);
     this.#rows = Math.max(CHUNK, Math.floor(rows / CHUNK) * CHUNK);
   }
@@ -158,12 +162,13 @@ export class Batch {
   }
 
   /** A run of steps of all streams that are ready: one step while prompts wait, more and more while the batch is stable. */
-  #runSteps(): Promise<unknown>[] {
+  #runSteps(): Stepped[] {
     const ready = [...this.#decoding].filter((member) => member.ready);
     if (ready.length === 0) return [];
     ready.sort((a, b) => a.cursor.slot - b.cursor.slot); // neighbours are copied together
-    const steps = this.#prompts.waiting ? 1 : Math.min(...ready.map((member) => member.steps));
-    const work = this.#attempt(ready, () => {
+    const most = this.#prompts.waiting ? 1 : Math.max(1, Math.floor(PATIENCE / this.#step));
+    const steps = Math.min(most, ...ready.map((member) => member.steps));
+    const done = this.#attempt(ready, () => {
       const { snapshots } = this.#runner;
       const taken: number[] = [];
       try {
@@ -184,7 +189,7 @@ export class Batch {
         throw error;
       }
     });
-    return work ? [work] : [];
+    return done ? [{ steps, done }] : [];
   }
 
   /** What cannot even be submitted ends in the readers' hands. */
@@ -213,4 +218,10 @@ export class Batch {
       this.#turns();
     }, 0);
   }
+}
+
+/** Steps of a run, and when they are done. */
+interface Stepped {
+  readonly steps: number;
+  readonly done: Promise<unknown>;
 }
