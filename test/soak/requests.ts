@@ -45,7 +45,7 @@ const sampling = (i: number, random: Random) => ({
   top_k: (i % 4) * 10,
   top_p: 1 - (i % 3) / 20,
   repetition_penalty: 1 + (i % 2) / 5,
-  max_tokens: 3 + below(random, 50),
+  max_tokens: 10 + below(random, 60),
 });
 
 const kinds: readonly ((i: number, random: Random, served: Served) => Known)[] = [

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { Agent } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Random, seeded } from "../../bench/random.ts";
+import { type Ask, jsonOf, type Leaving, type Reply, send } from "./http.ts";
+import type { Ledger, Outcome } from "./ledger.ts";
+
+/** One of the many, with a key and a seed of its own. */
+export class Client {
+  readonly name: string;
+  readonly random: Random;
+  readonly #url: string;
+  readonly #agent: Agent;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #ledger: Ledger;
+
+  constructor(url: string, keys: readonly string[], ledger: Ledger, seed: number, index: number) {
+    this.name = `client-${index}`;
+    this.random = seeded(seed * 10_007 + index);
+    this.#url = url;
+    this.#ledger = ledger;
+    // Every other one keeps its connection from request to request. (Node's agent lets go of an idle one a second before
+    // the server's announced time-out, so that the two do not race; nothing is sent again on a broken connection.)
+    this.#agent = new Agent({ keepAlive: index % 2 === 0, maxSockets: 1 });
+    this.#headers = { Authorization: `Bearer ${keys[index % keys.length]}` };
+  }
+
+  /**
+   * Sends `ask` until the server is not too busy for it, and enters into the ledger how each of these requests ended.
+   * @param check throws what is wrong with the answer
+   * @returns the answer, where it came and was right
+   */
+  async ask(
+    kind: string,
+    ask: Ask,
+    check: (reply: Reply) => void,
+    leave?: Leaving,
+  ): Promise<Reply | undefined> {
+    for (;;) {
+      const id = `${this.name}-${randomUUID()}`;
+      const enter = (outcome: Outcome, fault?: unknown): void => this.#ledger.ended(kind, outcome, fault);
+      this.#ledger.sent(kind);
+      let reply: Reply | undefined;
+      try {
+        reply = await send(this.#url, ask, {
+          agent: this.#agent,
+          headers: { ...this.#headers, "X-Request-Id": id },
+          leave,
+        });
+      } catch (error) {
+        enter("lost", error);
+        return undefined;
+      }
+      if (!reply) {
+        enter("cancelled");
+        return undefined;
+      }
+      try {
+        assert.equal(reply.headers["x-request-id"], id, "the answer to another request");
+        if (reply.status === 503) {
+          const seconds = secondsToWait(reply);
+          enter("busy");
+          await sleep(1000 * seconds);
+          continue;
+        }
+        check(reply);
+      } catch (error) {
+        enter(
+          "wrong",
+          `${error}\n${JSON.stringify(ask).slice(0, 400)}\n${String(reply.bytes).slice(0, 400)}`,
+        );
+        return undefined;
+      }
+      enter(reply.status < 400 ? "answered" : "refused");
+      return reply;
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** @throws Error where a 503 is not the proper one of a full queue */
+function secondsToWait(reply: Reply): number {
+  assert.equal(errorOf(reply), "resource_error");
+  const seconds = Number(reply.headers["retry-after"]);
+  assert(Number.isInteger(seconds) && seconds > 0, `Retry-After: ${reply.headers["retry-after"]}`);
+  return seconds;
+}
+
+/** The word of an error, in either of the API's shapes. @throws Error where it is in neither */
+export function errorOf(reply: Reply): string {
+  const { error } = jsonOf(reply) as { error?: string | { code?: string } };
+  const word = typeof error === "string" ? error : error?.code;
+  assert(word, `no error in ${reply.bytes}`);
+  return word;
+}
