@@ -24,7 +24,7 @@ async function smallModel(): Promise<Model> {
 
 describe.each<[name: string, count: number, seeds: readonly number[], load: () => Promise<Model>]>([
   ["a small model", 32, [1, 2, 3], smallModel],
-  ["the default model", 8, [1], () => loadDefault(gpu, OPTIONS)],
+  ["the default model", 5, [1], () => loadDefault(gpu, OPTIONS)],
 ])("requests to one server, over sockets of their own: %s", (_, count, seeds, load) => {
   let model: Model;
   let server: TestServer;

@@ -50,6 +50,7 @@ export class Client {
         });
       } catch (error) {
         enter("lost", error);
+        await sleep(1000); // a server that is gone is lost by the second, not by the microsecond
         return undefined;
       }
       if (!reply) {
@@ -68,7 +69,7 @@ export class Client {
       } catch (error) {
         enter(
           "wrong",
-          `${error}\n${JSON.stringify(ask).slice(0, 400)}\n${String(reply.bytes).slice(0, 400)}`,
+          `${error}\n${JSON.stringify({ ...ask, answer: undefined }).slice(0, 400)}\n${String(reply.bytes).slice(0, 400)}`,
         );
         return undefined;
       }

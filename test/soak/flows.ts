@@ -41,7 +41,10 @@ const isAnswer =
   ({ answer }: Recorded) =>
   (reply: Reply): void => {
     const found = answerOf(reply);
-    assert(found === answer, `expected ${answer.slice(0, 1000)}\nbut found ${found.slice(0, 1000)}`);
+    let at = 0;
+    while (at < answer.length && answer[at] === found[at]) at++;
+    const around = (text: string): string => text.slice(Math.max(0, at - 200), at + 200);
+    assert(found === answer, `at ${at} of ${answer.length}: …${around(answer)}… became …${around(found)}…`);
   };
 
 const isRefused =

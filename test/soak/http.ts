@@ -108,14 +108,13 @@ export function contentOf({ status, headers, bytes }: Reply): unknown {
       return { event, data: data === "[DONE]" ? data : JSON.parse(data) };
     });
   checkEvents(events);
-  const choices: Record<string, unknown[]> = {};
+  const choices = new Map<string, unknown[]>();
   for (const { event, data } of events) {
-    const told = choices[`${event} ${data.choices?.[0]?.index ?? ""}`];
-    const content = parse(JSON.stringify(data));
-    if (told) told.push(content);
-    else choices[`${event} ${data.choices?.[0]?.index ?? ""}`] = [content];
+    const choice = `${event} ${data.choices?.[0]?.index ?? ""}`;
+    choices.set(choice, [...(choices.get(choice) ?? []), parse(JSON.stringify(data))]);
   }
-  return { status, choices };
+  // Which choice begins first is chance.
+  return { status, choices: Object.fromEntries([...choices].sort(([a], [b]) => (a < b ? -1 : 1))) };
 }
 
 /** @throws Error where the events are not those of one whole answer */

@@ -52,7 +52,7 @@ export interface SoakReport {
 const KEYS = ["a-key-of-the-soak", "another-key", "a-third-key"];
 const PLACES = 16;
 const QUEUE = 32;
-const KNOWN = 96;
+const KNOWN = 54;
 
 /** Clients that ask a server for everything it has, in all ways, and check every answer. */
 export async function soak({ minutes, clients: count, seed, model }: SoakOptions): Promise<SoakReport> {
@@ -65,6 +65,7 @@ export async function soak({ minutes, clients: count, seed, model }: SoakOptions
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = await ServerProcess.start(["--model", model, ...flags]);
+  let end = Number.POSITIVE_INFINITY;
   try {
     const recording = await record(server.url);
     const all = Object.entries(
@@ -74,7 +75,6 @@ export async function soak({ minutes, clients: count, seed, model }: SoakOptions
     const ledger = new Ledger();
     const done = new Map(all.map(([name]) => [name, 0]));
     const start = performance.now();
-    let end = Number.POSITIVE_INFINITY;
     const clients = Array.from({ length: count }, (_, i) => new Client(server.url, KEYS, ledger, seed, i));
     const working = clients.map(async (client) => {
       while (performance.now() < end) {
@@ -108,6 +108,7 @@ export async function soak({ minutes, clients: count, seed, model }: SoakOptions
       exitCode: await server.stop(),
     };
   } finally {
+    end = 0;
     await server.stop();
   }
 }
