@@ -19,7 +19,12 @@ beforeAll(
   async () => {
     folder = await mkdtemp(join(tmpdir(), "resonant-soak-"));
     if (!SOAK_MODEL) await writeChatModel(folder);
-    const options = { minutes, clients: Number(SOAK_CLIENTS), seed: Number(SOAK_SEED) };
+    const options = {
+      minutes,
+      warmUp: long ? 20 : 1,
+      clients: Number(SOAK_CLIENTS),
+      seed: Number(SOAK_SEED),
+    };
     report = await soak({ ...options, model: SOAK_MODEL ?? folder });
     if (long) console.log(told(report));
   },

@@ -17,7 +17,8 @@ import { type Known, knownRequests, prose } from "./requests.ts";
 import { ServerProcess } from "./server-process.ts";
 
 export interface SoakOptions {
-  /** From when the clients have done each thing once. */
+  /** How often the clients do each thing before the time is taken. */
+  readonly warmUp: number;
   readonly minutes: number;
   readonly clients: number;
   readonly seed: number;
@@ -35,7 +36,7 @@ export interface Sample {
 
 export interface SoakReport {
   readonly ledger: Ledger;
-  /** What every client had done at least once before the time was taken, and how often that was done in all. */
+  /** What the clients do, and how often they did. */
   readonly flows: ReadonlyMap<string, number>;
   readonly warmUpSeconds: number;
   /** One a second. */
@@ -55,7 +56,13 @@ const QUEUE = 32;
 const KNOWN = 54;
 
 /** Clients that ask a server for everything it has, in all ways, and check every answer. */
-export async function soak({ minutes, clients: count, seed, model }: SoakOptions): Promise<SoakReport> {
+export async function soak({
+  warmUp,
+  minutes,
+  clients: count,
+  seed,
+  model,
+}: SoakOptions): Promise<SoakReport> {
   const settings = {
     "max-batch-size": PLACES,
     "max-queue-size": QUEUE,
@@ -85,7 +92,7 @@ export async function soak({ minutes, clients: count, seed, model }: SoakOptions
       client.close();
     });
     const broken = Promise.all(working).then(() => undefined);
-    while (![...done.values()].every((times) => times >= count / 2)) await Promise.race([broken, sleep(500)]);
+    while (![...done.values()].every((times) => times >= warmUp)) await Promise.race([broken, sleep(500)]);
     const warmUpSeconds = (performance.now() - start) / 1000;
     end = performance.now() + minutes * 60_000;
     const samples: Sample[] = [];
