@@ -3,13 +3,16 @@ import { randomUUID } from "node:crypto";
 import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Random, seeded } from "../../bench/random.ts";
-import { type Ask, jsonOf, type Leaving, type Reply, send } from "./http.ts";
+import { errorOf } from "./checks.ts";
+import { type Ask, type Leaving, type Reply, send } from "./http.ts";
 import type { Ledger, Outcome } from "./ledger.ts";
 
 /** One of the many, with a key and a seed of its own. */
 export class Client {
   readonly name: string;
   readonly random: Random;
+  /** Headers of a client with another key. */
+  readonly stranger: Readonly<Record<string, string>>;
   readonly #url: string;
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
@@ -22,8 +25,9 @@ export class Client {
     this.#ledger = ledger;
     // Every other one keeps its connection from request to request. (Node's agent lets go of an idle one a second before
     // the server's announced time-out, so that the two do not race; nothing is sent again on a broken connection.)
-    this.#agent = new Agent({ keepAlive: index % 2 === 0, maxSockets: 1 });
+    this.#agent = new Agent({ keepAlive: index % 2 === 0 });
     this.#headers = { Authorization: `Bearer ${keys[index % keys.length]}` };
+    this.stranger = { Authorization: `Bearer ${keys[(index + 1) % keys.length]}` };
   }
 
   /**
@@ -89,12 +93,4 @@ function secondsToWait(reply: Reply): number {
   const seconds = Number(reply.headers["retry-after"]);
   assert(Number.isInteger(seconds) && seconds > 0, `Retry-After: ${reply.headers["retry-after"]}`);
   return seconds;
-}
-
-/** The word of an error, in either of the API's shapes. @throws Error where it is in neither */
-export function errorOf(reply: Reply): string {
-  const { error } = jsonOf(reply) as { error?: string | { code?: string } };
-  const word = typeof error === "string" ? error : error?.code;
-  assert(word, `no error in ${reply.bytes}`);
-  return word;
 }

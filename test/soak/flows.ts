@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { below, oneOf } from "../../bench/random.ts";
-import { type Client, errorOf } from "./client.ts";
-import { type Ask, contentOf, jsonOf, type Leaving, type Reply } from "./http.ts";
+import { bodyOf, checkAnswer, isRefused, leavingOf } from "./checks.ts";
+import type { Client } from "./client.ts";
+import type { Ask, Reply } from "./http.ts";
 import { refusals } from "./refusals.ts";
 import { type Known, prose } from "./requests.ts";
 
@@ -35,31 +35,10 @@ export interface Flow {
   run(client: Client, recording: Recording): Promise<void>;
 }
 
-export const answerOf = (reply: Reply): string => JSON.stringify(contentOf(reply));
-
 const isAnswer =
   ({ answer }: Recorded) =>
-  (reply: Reply): void => {
-    const found = answerOf(reply);
-    let at = 0;
-    while (at < answer.length && answer[at] === found[at]) at++;
-    const around = (text: string): string => text.slice(Math.max(0, at - 200), at + 200);
-    assert(found === answer, `at ${at} of ${answer.length}: …${around(answer)}… became …${around(found)}…`);
-  };
-
-const isRefused =
-  (status: number) =>
-  (reply: Reply): void => {
-    assert.equal(reply.status, status);
-    errorOf(reply);
-  };
-
-/** The answer's body. */
-// biome-ignore lint/suspicious/noExplicitAny: what a check then compares
-function bodyOf(reply: Reply): any {
-  assert.equal(reply.status, 200);
-  return jsonOf(reply);
-}
+  (reply: Reply): void =>
+    checkAnswer(reply, answer);
 
 const pages: readonly [Ask["path"], check: (reply: Reply, recording: Recording) => void][] = [
   ["/", (reply) => assert.equal(bodyOf(reply).name, "Resonant API")],
@@ -73,12 +52,7 @@ const pages: readonly [Ask["path"], check: (reply: Reply, recording: Recording) 
   ["/docs", (reply) => assert.match(String(reply.bytes), /<html/)],
 ];
 
-/** Before the answer, or in the midst of a stream. */
-function leavingOf(client: Client, stream: boolean): Leaving {
-  if (stream && client.random() < 0.6) return { parts: below(client.random, 8) };
-  return { milliseconds: below(client.random, 1500) };
-}
-
+/** What a server of any model can be asked, by name. */
 export const flows: Readonly<Record<string, Flow>> = {
   "a known request": {
     weight: 50,
@@ -95,7 +69,7 @@ export const flows: Readonly<Record<string, Flow>> = {
         "left early",
         request,
         isAnswer(request),
-        leavingOf(client, request.body.stream === true),
+        leavingOf(client.random, request.body.stream === true),
       );
     },
   },
@@ -144,90 +118,5 @@ export const flows: Readonly<Record<string, Flow>> = {
       const damaged = `${state.slice(0, at)}${state[at] === "A" ? "B" : "A"}${state.slice(at + 1)}`;
       await client.ask("damaged state", continuing(damaged), isRefused(409));
     },
-  },
-};
-
-/** Names of sessions are never used twice. */
-let sessions = 0;
-
-const sessionPath = (name: string, action = ""): string => `/v1/sessions/${name}${action}`;
-
-/** Asks for a turn, once more where an earlier asking, which its client left, still holds the session; or leaves, too. */
-async function turn(
-  client: Client,
-  name: string,
-  { turns, texts }: RecordedSession,
-  n: number,
-  { leave, leftBefore = false }: { leave?: Leaving; leftBefore?: boolean } = {},
-): Promise<void> {
-  const stream = leave !== undefined && "parts" in leave;
-  const ask = { path: "/v1/generate", body: { ...turns[n], session: name, turn: n, stream } };
-  for (let held = true; held; ) {
-    held = false;
-    await client.ask(
-      leave ? "session, left early" : "session",
-      ask,
-      (reply) => {
-        if (reply.status === 409 && leftBefore) {
-          const { field } = (jsonOf(reply) as { details: { field: string } }).details;
-          assert(field === "session" || field === "turn", "a conflict over neither session nor turn");
-          held = field === "session"; // else the turn was kept before its client had left
-          return;
-        }
-        if (stream) return void contentOf(reply);
-        const { text, session, turn } = bodyOf(reply);
-        assert.deepEqual({ text, session, turn }, { text: texts[n], session: name, turn: n + 1 });
-      },
-      leave,
-    );
-    if (held) await sleep(1000);
-  }
-}
-
-/** Turns, one of them left and asked again; a fork, an export and an import that go on alike; others' keys; the end. */
-export const sessionFlow: Flow = {
-  weight: 6,
-  async run(client, recording) {
-    const script = oneOf(client.random, recording.sessions);
-    const name = `${client.name}.${++sessions}`;
-    const last = script.turns.length - 1;
-    const check = (reply: Reply): void => {
-      const { turn, text } = bodyOf(reply);
-      assert.deepEqual({ turn, text }, { turn: last, text: script.texts[last - 1] });
-    };
-    for (let n = 0; n < last; n++) {
-      const leftBefore = client.random() < 0.3;
-      if (leftBefore)
-        await turn(client, name, script, n, { leave: leavingOf(client, client.random() < 0.5) });
-      await turn(client, name, script, n, { leftBefore });
-    }
-    if (!(await client.ask("session, read", { path: sessionPath(name) }, check))) return;
-    const fork = { path: sessionPath(name, "/fork"), body: { to: `${name}.fork` } };
-    await client.ask("session, forked", fork, (reply) => assert.equal(bodyOf(reply).turn, last));
-    const file = await client.ask("session, exported", { path: sessionPath(name, "/export") }, (reply) => {
-      assert.equal(reply.status, 200);
-    });
-    if (!file) return;
-    const importing = (to: string, body: Uint8Array): Ask => ({
-      path: sessionPath(to, "/import"),
-      headers: { "Content-Type": "application/octet-stream" },
-      body,
-    });
-    await client.ask(
-      "session, imported",
-      importing(`${name}.import`, file.bytes),
-      (reply) => void bodyOf(reply),
-    );
-    const cut = file.bytes.subarray(0, below(client.random, file.bytes.length));
-    await client.ask("session, import of a damaged file", importing(`${name}.cut`, cut), (reply) => {
-      assert(reply.status === 400 || reply.status === 409, `status ${reply.status}`);
-    });
-    for (const each of [name, `${name}.fork`]) await turn(client, each, script, last);
-    for (const each of [name, `${name}.fork`, `${name}.import`]) {
-      await client.ask("session, deleted", { method: "DELETE", path: sessionPath(each) }, (reply) => {
-        assert.deepEqual(bodyOf(reply), { name: each, deleted: true });
-      });
-    }
-    await client.ask("session, gone", { path: sessionPath(name) }, isRefused(404));
   },
 };

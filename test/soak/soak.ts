@@ -1,20 +1,15 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { oneOf, seeded } from "../../bench/random.ts";
+import { answerOf } from "./checks.ts";
 import { Client } from "./client.ts";
-import {
-  answerOf,
-  flows,
-  type Recorded,
-  type RecordedSession,
-  type Recording,
-  sessionFlow,
-} from "./flows.ts";
+import { flows, type Recorded, type RecordedSession, type Recording } from "./flows.ts";
 import { type Ask, jsonOf, type Reply, send } from "./http.ts";
 import { Ledger } from "./ledger.ts";
 import { MOST_BODY_BYTES } from "./refusals.ts";
 import { type Known, knownRequests, prose } from "./requests.ts";
 import { ServerProcess } from "./server-process.ts";
+import { sessionFlow } from "./session-flow.ts";
 
 export interface SoakOptions {
   /** How often the clients do each thing before the time is taken. */
