@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeChatModel } from "../chat-models.ts";
 import { OUTCOMES } from "./ledger.ts";
 import { told } from "./report.ts";
-import { growth, type SoakReport, soak } from "./soak.ts";
+import { growth, type SoakReport, soak, tenths } from "./soak.ts";
 
 // A short run among the other tests; `npm run soak` makes it a long one, which tells its figures.
 const { SOAK_MINUTES, SOAK_CLIENTS = 12, SOAK_SEED = 1, SOAK_MODEL } = process.env;
@@ -53,8 +53,11 @@ describe(`${SOAK_CLIENTS} clients that ask for everything at once, for ${minutes
 
   if (long) {
     it("make its memory grow by less than 5 %, in the process and on the GPU", () => {
-      expect(growth(report.samples, "resident")).toBeLessThan(1.05);
-      expect(growth(report.samples, "gpu")).toBeLessThan(1.05);
+      const { samples } = report;
+      expect(growth(tenths(samples, "resident"))).toBeLessThan(1.05);
+      // The mean of the GPU's goes up and down with the searches that happen to run, which give back what they take.
+      const least = (values: readonly number[]): number => Math.min(...values);
+      expect(growth(tenths(samples, "gpu", least))).toBeLessThan(1.05);
     });
   }
 });

@@ -193,10 +193,20 @@ async function takenAtTheEnd(server: ServerProcess): Promise<SoakReport["taken"]
   }
 }
 
-/** Mean of the last tenth over the mean of the first tenth. */
-export function growth(samples: readonly Sample[], of: keyof Sample): number {
-  const tenth = Math.ceil(samples.length / 10);
-  const mean = (some: readonly Sample[]): number =>
-    some.reduce((sum, each) => sum + each[of], 0) / some.length;
-  return mean(samples.slice(-tenth)) / mean(samples.slice(0, tenth));
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The run's tenths, each as one number: its mean, its least. */
+export function tenths(
+  samples: readonly Sample[],
+  of: keyof Sample,
+  number: (values: readonly number[]) => number = mean,
+): number[] {
+  return Array.from({ length: 10 }, (_, i) => {
+    const [from, to] = [i, i + 1].map((tenth) => Math.floor((tenth * samples.length) / 10));
+    return number(samples.slice(from, to).map((sample) => sample[of]));
+  });
 }
+
+/** The last of some numbers over the first. */
+export const growth = (values: readonly number[]): number => values.at(-1)! / values[0]!;
