@@ -86,16 +86,18 @@ export async function soak({
       }
       client.close();
     });
-    const broken = Promise.all(working).then(() => undefined);
-    while (![...done.values()].every((times) => times >= warmUp)) await Promise.race([broken, sleep(500)]);
+    const ended = Promise.all(working);
+    const samples: Sample[] = [];
+    const watch = async (): Promise<void> => {
+      samples.push(await sample(server));
+      await Promise.race([ended, sleep(1000)]); // at once where a client cannot go on
+    };
+    while ([...done.values()].some((times) => times < warmUp)) await watch();
+    samples.length = 0;
     const warmUpSeconds = (performance.now() - start) / 1000;
     end = performance.now() + minutes * 60_000;
-    const samples: Sample[] = [];
-    while (performance.now() < end) {
-      samples.push(await sample(server));
-      await Promise.race([broken, sleep(1000)]);
-    }
-    await broken;
+    while (performance.now() < end) await watch();
+    await ended;
     const taken = await takenAtTheEnd(server);
     const again = await record(server.url);
     const changed = again.known.filter(({ answer }, i) => answer !== recording.known[i]!.answer);
