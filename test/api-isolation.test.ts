@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { below, type Random, seeded } from "../bench/random.ts";
-import { Model } from "../engine/model.ts";
+import { type LoadOptions, Model } from "../engine/model.ts";
 import { chatModelFiles } from "./chat-models.ts";
 import { randomFloats, testGpu } from "./gpu.ts";
 import { loadDefault } from "./models.ts";
@@ -15,16 +15,18 @@ afterEach(() => vi.restoreAllMocks());
 const PLACES = 80;
 const OPTIONS = { slots: PLACES, promptRows: 128 };
 
-async function smallModel(): Promise<Model> {
-  const model = await Model.load(gpu, await chatModelFiles(), OPTIONS);
+async function smallModel(options: LoadOptions): Promise<Model> {
+  const model = await Model.load(gpu, await chatModelFiles(), options);
   const weights = randomFloats(1, model.weights.shape.size ** 2);
   model.align({ weights, lambda: 1, tokens: 100, residual: 0.5 });
   return model;
 }
 
-describe.each<[name: string, count: number, seeds: readonly number[], load: () => Promise<Model>]>([
+describe.each<
+  [name: string, count: number, seeds: readonly number[], load: (options: LoadOptions) => Promise<Model>]
+>([
   ["a small model", 32, [1, 2, 3], smallModel],
-  ["the default model", 5, [1], () => loadDefault(gpu, OPTIONS)],
+  ["the default model", 6, [1], (options) => loadDefault(gpu, options)],
 ])("requests to one server, over sockets of their own: %s", (_, count, seeds, load) => {
   let model: Model;
   let server: TestServer;
@@ -32,23 +34,34 @@ describe.each<[name: string, count: number, seeds: readonly number[], load: () =
   let alone: readonly unknown[];
 
   beforeAll(async () => {
-    model = await load();
-    server = await startServer(model, ["--max-batch-size", String(PLACES), "--log-level", "warn"]);
+    const flags = [
+      "--max-batch-size",
+      String(PLACES),
+      "--log-level",
+      "warn",
+      "--state-secret",
+      "a secret of these",
+    ];
+    model = await load(OPTIONS);
+    server = await startServer(model, flags);
     requests = knownRequests(count, {
       name: model.name,
       chat: model.chatTemplate !== undefined,
       votes: model.alignment !== undefined,
     });
+    // Alone every prompt is read from its first token.
+    const forgetful = await startServer(await load({ ...OPTIONS, prefixBytes: 0 }), flags);
     const answers: unknown[] = [];
-    for (const request of requests) answers.push(await ask(request));
+    for (const request of requests) answers.push(await ask(forgetful, request));
     alone = answers;
+    await forgetful.stop();
   });
 
   afterAll(() => server?.stop());
 
   /** The answer; undefined where the client left before it. */
-  async function ask(request: Known, leave?: Leaving): Promise<unknown> {
-    const reply = await send(server.url, request, { leave });
+  async function ask({ url }: TestServer, request: Known, leave?: Leaving): Promise<unknown> {
+    const reply = await send(url, request, { leave });
     if (reply?.status === 200 || !reply) return reply && contentOf(reply);
     throw new Error(`${request.kind}: ${reply.status} ${reply.bytes}`);
   }
@@ -72,7 +85,7 @@ describe.each<[name: string, count: number, seeds: readonly number[], load: () =
 
   it("end at once as they do alone, byte for byte", async () => {
     const batches = vi.spyOn(model.runner, "batch");
-    const found = await Promise.all(requests.map((request) => ask(request)));
+    const found = await Promise.all(requests.map((request) => ask(server, request)));
     for (const [i, request] of requests.entries()) expect(found[i], request.kind).toEqual(alone[i]);
     const most = Math.max(...batches.mock.calls.map(([streams]) => streams.length));
     expect(most).toBeGreaterThan(count / 2);
@@ -89,7 +102,7 @@ describe.each<[name: string, count: number, seeds: readonly number[], load: () =
           const request = requests[i]!;
           const [later, leaving] = [below(random, 300), leavingOf(request, random)];
           await new Promise((resolve) => setTimeout(resolve, later));
-          const answer = await ask(request, turn % 3 === 0 ? leaving : undefined);
+          const answer = await ask(server, request, turn % 3 === 0 ? leaving : undefined);
           if (answer !== undefined) expect(answer, `${request.kind}, request ${i}`).toEqual(alone[i]);
           return answer;
         }),
@@ -100,6 +113,12 @@ describe.each<[name: string, count: number, seeds: readonly number[], load: () =
       await expectAllFree();
     },
   );
+
+  it("have been spared much of their prompts, which were read before", async () => {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    const [, reused] = /^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics) ?? [];
+    expect(Number(reused)).toBeGreaterThan(500);
+  });
 });
 
 /** Before the answer, or in the midst of a stream. */

@@ -95,6 +95,7 @@ const kinds: readonly ((i: number, random: Random, served: Served) => Known)[] =
       prompt: [promptOf(i, random), promptOf(i + 1, random)],
       ...sampling(i, random),
       n: 2,
+      best_of: 3,
       stop: "a",
     },
   }),
