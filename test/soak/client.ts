@@ -7,6 +7,9 @@ import { errorOf } from "./checks.ts";
 import { type Ask, type Leaving, type Reply, send } from "./http.ts";
 import type { Ledger, Outcome } from "./ledger.ts";
 
+/** Milliseconds for which a request is sent again and again to a busy server. */
+const PATIENCE = 180_000;
+
 /** One of the many, with a key and a seed of its own. */
 export class Client {
   readonly name: string;
@@ -41,6 +44,7 @@ export class Client {
     check: (reply: Reply) => void,
     leave?: Leaving,
   ): Promise<Reply | undefined> {
+    const begin = performance.now();
     for (;;) {
       const id = `${this.name}-${randomUUID()}`;
       const enter = (outcome: Outcome, fault?: unknown): void => this.#ledger.ended(kind, outcome, fault);
@@ -65,6 +69,10 @@ export class Client {
         assert.equal(reply.headers["x-request-id"], id, "the answer to another request");
         if (reply.status === 503) {
           const seconds = secondsToWait(reply);
+          if (performance.now() - begin > PATIENCE) {
+            enter("lost", `refused as too much for ${PATIENCE / 1000} s`);
+            return undefined;
+          }
           enter("busy");
           await sleep(1000 * seconds);
           continue;

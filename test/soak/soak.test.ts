@@ -28,7 +28,7 @@ beforeAll(
     report = await soak({ ...options, model: SOAK_MODEL ?? folder });
     if (long) console.log(told(report));
   },
-  (minutes + 5) * 60_000,
+  (minutes + 8) * 60_000,
 );
 
 afterAll(() => rm(folder, { recursive: true }));

@@ -47,8 +47,11 @@ export interface SoakReport {
 
 const KEYS = ["a-key-of-the-soak", "another-key", "a-third-key"];
 const PLACES = 16;
-const QUEUE = 32;
+/** Too short for all that the clients ask at once. */
+const QUEUE = 48;
 const KNOWN = 54;
+/** Seconds of a warm-up, whether all has been done or not. */
+const MOST_WARM_UP = 120;
 
 /** Clients that ask a server for everything it has, in all ways, and check every answer. */
 export async function soak({
@@ -92,9 +95,10 @@ export async function soak({
       samples.push(await sample(server));
       await Promise.race([ended, sleep(1000)]); // at once where a client cannot go on
     };
-    while ([...done.values()].some((times) => times < warmUp)) await watch();
+    const seconds = (): number => (performance.now() - start) / 1000;
+    while ([...done.values()].some((times) => times < warmUp) && seconds() < MOST_WARM_UP) await watch();
     samples.length = 0;
-    const warmUpSeconds = (performance.now() - start) / 1000;
+    const warmUpSeconds = seconds();
     end = performance.now() + minutes * 60_000;
     while (performance.now() < end) await watch();
     await ended;
