@@ -21,7 +21,7 @@ beforeAll(
     if (!SOAK_MODEL) await writeChatModel(folder);
     const options = {
       minutes,
-      warmUp: long ? 20 : 1,
+      warmUp: long ? 60 : 1,
       clients: Number(SOAK_CLIENTS),
       seed: Number(SOAK_SEED),
     };

@@ -51,7 +51,7 @@ const PLACES = 16;
 const QUEUE = 48;
 const KNOWN = 54;
 /** Seconds of a warm-up, whether all has been done or not. */
-const MOST_WARM_UP = 120;
+const MOST_WARM_UP = 240;
 
 /** Clients that ask a server for everything it has, in all ways, and check every answer. */
 export async function soak({
