@@ -8,6 +8,7 @@ import { limitRate } from "./middleware/limit-rate.ts";
 import { observe } from "./middleware/observe.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { ApiContext, Env, Operation } from "./operation.ts";
+import { discardBody } from "./read-body.ts";
 import {
   healthOperation,
   modelInfoOperation,
@@ -91,7 +92,7 @@ export function createApp(service: Service): Hono<Env> {
   return app;
 }
 
-function refuse(c: ApiContext, service: Service, error: unknown): Response {
+async function refuse(c: ApiContext, service: Service, error: unknown): Promise<Response> {
   // Its client has left: nobody reads this, and nothing went wrong.
   if (c.get("signal").aborted) return c.body(null);
   const apiError = asApiError(error);
@@ -101,6 +102,6 @@ function refuse(c: ApiContext, service: Service, error: unknown): Response {
   }
   const body = c.get("openAi") ? apiError.openAiBody() : apiError.body();
   for (const [name, value] of Object.entries(apiError.headers)) c.header(name, value);
-  if (service.draining) c.header("Connection", "close");
+  if (!(await discardBody(c)) || service.draining) c.header("Connection", "close");
   return c.json(body, apiError.status);
 }

@@ -1,3 +1,5 @@
+import { finished } from "node:stream/promises";
+import { setTimeout } from "node:timers/promises";
 import { ApiError } from "./errors.ts";
 import type { ApiContext } from "./operation.ts";
 import type { Service } from "./service.ts";
@@ -44,16 +46,36 @@ export async function readBody(
   const reader = c.req.raw.body?.getReader();
   for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
     size += next.value.length;
-    if (size > most) void discard(reader!);
+    if (size > most) void drain(reader!);
     check(size);
     parts.push(next.value);
   }
   return Buffer.concat(parts);
 }
 
-/** Takes the rest in, for some clients read no answer before all is sent. The listener cuts off what has no end. */
-async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+/** Reads to the end what has begun to be read; the listener cuts off what has none. */
+async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   try {
     while (!(await reader.read()).done);
   } catch {} // cut off
+}
+
+/** Milliseconds for the rest of a body that nobody wants; the listener waits no longer, either. */
+const PATIENCE = 500;
+
+/**
+ * Takes the rest of a refused request in, since some clients read no answer before all is sent.
+ * @returns whether that was all of it: otherwise the connection can take no other request
+ */
+export async function discardBody({ env }: ApiContext): Promise<boolean> {
+  const { incoming } = env;
+  if (incoming.complete) return true;
+  incoming.resume();
+  const over = new AbortController();
+  await Promise.race([
+    finished(incoming, { writable: false, signal: over.signal }).catch(() => undefined),
+    setTimeout(PATIENCE, undefined, { signal: over.signal }).catch(() => undefined),
+  ]);
+  over.abort();
+  return incoming.complete;
 }

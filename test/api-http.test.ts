@@ -132,6 +132,7 @@ describe("a body that is too large", () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const answer = await raw(head(path, "Content-Length: 10000000000"), hasHead, port);
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+    expect(answer).toMatch(/^connection: close\r$/im); // where the body is still to come, no other request can
   });
 
   it.each(POSTS)("gets 413 in chunks, once the limit is passed, from %s", async (path) => {
@@ -176,6 +177,25 @@ describe("a body that is too large", () => {
     const [answer] = await once(socket, "data");
     socket.destroy();
     expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it("leaves its connection to the next request, if it comes in", async () => {
+    const { port } = await serverWith("--max-body-bytes", "1000");
+    const sent = head("/v1/generate", "Content-Length: 300000") + " ".repeat(100_000);
+    const next = `GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    const socket = connect(port, "127.0.0.1").setEncoding("utf8");
+    let answers = "";
+    socket.on("data", (text: string) => {
+      answers += text;
+    });
+    socket.write(sent);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    socket.write(" ".repeat(200_000));
+    await vi.waitUntil(() => answers.includes("payload_too_large"));
+    expect(answers).not.toMatch(/^connection: close\r$/im);
+    socket.write(next);
+    await once(socket, "close");
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 413", "HTTP/1.1 200"]);
   });
 
   it("is not waited for where it never ends", async () => {
