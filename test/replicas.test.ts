@@ -278,8 +278,9 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
       const { maxmemory } = await client.configGet("maxmemory");
       await client.configSet("maxmemory", "1");
       const refused = await generate({ ...asked, turn: 1 });
-      expect([refused.status, refused.body.error]).toEqual([503, "resource_error"]);
+      expect([refused.status, refused.body.message]).toEqual([503, "the session store is full"]);
       expect(Number(refused.headers.get("Retry-After"))).toBeGreaterThan(0);
+      expect(await (await session(name)).json()).toMatchObject({ turn: 1 });
       await client.configSet("maxmemory", maxmemory!);
     } finally {
       client.destroy();

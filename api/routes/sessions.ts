@@ -12,7 +12,7 @@ import {
 } from "../schemas/sessions.ts";
 import type { Service } from "../service.ts";
 import type { Session, SessionInfo, SessionRecord } from "../sessions/session-store.ts";
-import { asConflict, leaseOf, noSession, ownerOf, written } from "../sessions/turn.ts";
+import { asConflict, inUse, leaseOf, noSession, ownerOf, written } from "../sessions/turn.ts";
 
 const FILE = "application/octet-stream";
 
@@ -64,14 +64,9 @@ export const deleteSessionOperation = checked({
   errors: ["validation_error", "not_found", "conflict", "resource_error"],
   guarded: true,
   handle: async (c, service, { params: { name } }) => {
-    const { sessions } = service;
-    const owner = ownerOf(c, service);
-    const lease = await leaseOf(sessions, owner, name, "name");
-    try {
-      if (!(await sessions.delete(owner, name))) throw noSession(name, "name");
-    } finally {
-      await lease.release();
-    }
+    const result = await service.sessions.delete(ownerOf(c, service), name);
+    if (result === "leased") throw inUse(name, "name");
+    if (result === "missing") throw noSession(name, "name");
     return c.json({ name, deleted: true });
   },
 });

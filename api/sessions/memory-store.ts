@@ -59,8 +59,9 @@ export class MemorySessionStore implements SessionStore {
     return infoOf(session);
   }
 
-  async delete(owner: string, name: string): Promise<boolean> {
-    return this.#sessions(owner).delete(name);
+  async delete(owner: string, name: string): Promise<"deleted" | "leased" | "missing"> {
+    if (this.#leases.has(keyOf(owner, name))) return "leased";
+    return this.#sessions(owner).delete(name) ? "deleted" : "missing";
   }
 
   async list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]> {

@@ -93,8 +93,8 @@ export class RedisSessionStore implements SessionStore {
     return Array.isArray(reply) ? infoOf(name, reply as Buffer[]) : (String(reply) as "changed" | "full");
   }
 
-  async delete(owner: string, name: string): Promise<boolean> {
-    return Number(await this.#run(DELETE, owner, name, [name])) === 1;
+  async delete(owner: string, name: string): Promise<"deleted" | "leased" | "missing"> {
+    return String(await this.#run(DELETE, owner, name, [name])) as "deleted" | "leased" | "missing";
   }
 
   async list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]> {
@@ -171,7 +171,8 @@ export class RedisSessionStore implements SessionStore {
     try {
       return await Promise.race([answer, late]);
     } catch (cause) {
-      throw new ApiError("resource_error", "the session store cannot be reached", {
+      const full = cause instanceof Error && cause.message.startsWith("OOM");
+      throw new ApiError("resource_error", `the session store ${full ? "is full" : "cannot be reached"}`, {
         headers: { "Retry-After": "2" },
         cause,
       });
@@ -255,10 +256,11 @@ local function prune()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', whole(now))) do forget(name) end
 end
 
--- The session begins its time again, and the indices stay as long as any session.
+-- The session begins its time again, and the indices stay as long as any session; not where memory is short, where
+-- sessions can still be read and deleted.
 local function touch(name, ttl)
   local expires = whole(now + ttl)
-  redis.call('HSET', session, 'expires', expires)
+  if type(redis.pcall('HSET', session, 'expires', expires)) == 'table' then return end
   redis.call('PEXPIRE', session, ttl)
   redis.call('ZADD', names, 0, name)
   redis.call('ZADD', expiries, expires, name)
@@ -290,8 +292,9 @@ touch(name, ttl)
 return redis.call('HMGET', session, ${quoted(INFO)})`;
 
 const DELETE = `${PRELUDE}
+if redis.call('EXISTS', lease) == 1 then return 'leased' end
 forget(ARGV[1])
-return redis.call('DEL', session)`;
+return redis.call('DEL', session) == 1 and 'deleted' or 'missing'`;
 
 const LIST = `${PRELUDE}
 prune()

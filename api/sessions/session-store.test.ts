@@ -127,12 +127,22 @@ function shared({ name, open }: { name: string; open: (options?: StoreOptions) =
       const store = await open();
       await store.put(owner, "a", record(), undefined);
       const { version } = (await store.get(owner, "a"))!;
-      expect(await store.delete(owner, "a")).toBe(true);
-      expect(await store.delete(owner, "a")).toBe(false);
+      expect(await store.delete(owner, "a")).toBe("deleted");
+      expect(await store.delete(owner, "a")).toBe("missing");
       expect(await store.get(owner, "a")).toBeUndefined();
       expect(await store.put(owner, "a", record(), version)).toBe("changed");
       await store.put(owner, "a", record(), undefined);
       expect(await store.put(owner, "a", record(), version)).toBe("changed");
+    });
+
+    it("is not deleted while somebody has its lease", async () => {
+      const store = await open();
+      await store.put(owner, "a", record(), undefined);
+      const lease = await store.lease(owner, "a");
+      expect(await store.delete(owner, "a")).toBe("leased");
+      expect(await store.get(owner, "a")).toBeDefined();
+      await lease!.release();
+      expect(await store.delete(owner, "a")).toBe("deleted");
     });
 
     it("is one of at most so many of its owner's, even where many are made at once", async () => {
@@ -155,7 +165,7 @@ function shared({ name, open }: { name: string; open: (options?: StoreOptions) =
       await store.put(owner, "a", record({ text: "one's" }), undefined);
       expect(await store.get(other, "a")).toBeUndefined();
       expect(await store.list(other, undefined, 10)).toEqual([]);
-      expect(await store.delete(other, "a")).toBe(false);
+      expect(await store.delete(other, "a")).toBe("missing");
       await store.put(other, "a", record({ text: "the other's" }), undefined);
       const leases = [await store.lease(owner, "a"), await store.lease(other, "a")];
       for (const lease of leases) await lease!.release();
@@ -281,6 +291,27 @@ function alone(): void {
       const tags = (await client.keys("*")).map((key) => /\{([^}]*)\}/.exec(key)?.[1]);
       expect(tags).toEqual(["own:er", "own:er", "own:er", "own:er"]);
       client.destroy();
+    });
+
+    it("can be read, listed and deleted where memory is short, and what takes more is refused by that name", async () => {
+      const client = await createClient({ url: redis.url }).connect();
+      const store = await openRedis();
+      for (const name of ["a", "b"]) await store.put("short", name, record(), undefined);
+      const { version } = (await store.get("short", "a"))!;
+      await client.configSet("maxmemory", "1");
+      try {
+        const full = { kind: "resource_error", message: "the session store is full" };
+        await expect(store.put("short", "a", record(), version)).rejects.toMatchObject(full);
+        await expect(store.put("short", "c", record(), undefined)).rejects.toMatchObject(full);
+        await expect(store.lease("short", "a")).rejects.toMatchObject(full);
+        expect(await store.get("short", "a")).toMatchObject({ version });
+        expect((await store.list("short", undefined, 10)).map(({ name }) => name)).toEqual(["a", "b"]);
+        expect(await store.delete("short", "b")).toBe("deleted");
+      } finally {
+        await client.configSet("maxmemory", "0");
+        client.destroy();
+      }
+      expect((await store.list("short", undefined, 10)).map(({ name }) => name)).toEqual(["a"]);
     });
 
     it("fill a page of a list, and no room of their owner, where others were evicted", async () => {

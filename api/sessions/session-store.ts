@@ -44,7 +44,7 @@ export interface StoreOptions {
 
 /**
  * Where sessions are kept. Owners have names of their own, and never meet.
- * @throws ApiError `resource_error`, all of its methods, where the store cannot be reached
+ * @throws ApiError `resource_error`, all of its methods, where the store cannot be reached, or has no room for it
  */
 export interface SessionStore {
   get(owner: string, name: string): Promise<Session | undefined>;
@@ -58,8 +58,8 @@ export interface SessionStore {
     record: SessionRecord,
     expected: string | undefined,
   ): Promise<SessionInfo | "changed" | "full">;
-  /** Whether there was such a session. */
-  delete(owner: string, name: string): Promise<boolean>;
+  /** Forgets a session that nobody has leased; a store that is full does, too. */
+  delete(owner: string, name: string): Promise<"deleted" | "leased" | "missing">;
   /** Up to `limit` sessions whose names come after `after`, by name, in the order of their characters' codes. */
   list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]>;
   count(owner: string): Promise<number>;

@@ -75,11 +75,14 @@ export async function leaseOf(
 ): Promise<Lease> {
   const lease = await sessions.lease(owner, name);
   if (lease) return lease;
-  throw new ApiError("conflict", `session ${name} is in use by another request`, {
+  throw inUse(name, field);
+}
+
+export const inUse = (name: string, field: string): ApiError =>
+  new ApiError("conflict", `session ${name} is in use by another request`, {
     details: { field, value: name },
     headers: { "Retry-After": "1" },
   });
-}
 
 /** What {@link SessionStore.put} wrote. @throws ApiError `conflict` where that was nothing */
 export function written(result: SessionInfo | "changed" | "full", most: number, field: string): SessionInfo {
