@@ -34,18 +34,39 @@ describe("admission", () => {
     expect(order.join("")).toBe("bbmbmb");
   });
 
-  it("takes all of several or none, and says when to come again", () => {
-    const admission = new Admission(2, 2);
-    admission.admit("me", 3);
-    expect(() => admission.admit("me", 2)).toThrowError(
-      expect.objectContaining({
-        kind: "resource_error",
-        headers: { "Retry-After": expect.stringMatching(/^\d+$/) },
-      }),
-    );
-    expect([admission.running, admission.waiting]).toEqual([2, 1]);
+  it("refuses who would have to wait where the queue is full, and says when to come again", () => {
+    const admission = new Admission(2, 1);
     admission.admit("me", 1);
+    admission.admit("me", 2);
+    expect([admission.running, admission.waiting]).toEqual([2, 1]);
+    for (const count of [1, 2]) {
+      expect(() => admission.admit("me", count)).toThrowError(
+        expect.objectContaining({
+          kind: "resource_error",
+          message: "too many requests are waiting",
+          headers: { "Retry-After": expect.stringMatching(/^\d+$/) },
+        }),
+      );
+    }
+    expect([admission.running, admission.waiting]).toEqual([2, 1]);
+    expect(() => new Admission(2, 0).admit("me", 3)).toThrow("too many requests are waiting");
+    expect(new Admission(2, 0).admit("me", 2)).toHaveLength(2);
+  });
+
+  it("lets a request wait as one, however many places it takes", async () => {
+    const admission = new Admission(1, 2);
+    const [first] = admission.admit("me");
+    const many = admission.admit("me", 5);
+    const [last] = admission.admit("me");
     expect(() => admission.admit("me")).toThrow("too many requests are waiting");
+    expect(admission.waiting).toBe(6);
+    first!.leave();
+    for (const place of many.slice(0, 4)) place.leave();
+    expect(await running(many[4]!)).toBe(true);
+    expect(admission.waiting).toBe(1);
+    admission.admit("me"); // one that waits, and room for another
+    many[4]!.leave();
+    expect(await running(last!)).toBe(true);
   });
 
   it("forgets who leaves the queue, and gives a place up once however often it is left", async () => {

@@ -9,15 +9,22 @@ export interface Place {
   leave(): void;
 }
 
+/** A place in the queue. */
+interface Waiting {
+  /** Of whose places it is one. */
+  readonly request: symbol;
+  readonly admit: () => void;
+}
+
 /**
- * Who runs, at most `most` at once, and who waits; whoever finds the queue full is refused. Clients take turns, and each of
- * them is served in the order it came.
+ * Who runs, at most `most` at once, and which requests wait, at most `queue`; the rest are refused. Clients take turns, and
+ * each of them is served in the order it came.
  */
 export class Admission {
   readonly #most: number;
   readonly #queue: number;
   /** By client; the first is served next. */
-  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #waiting = new Map<string, Set<Waiting>>();
   #running = 0;
   /** Seconds that a place was held, averaged. */
   #held = 1;
@@ -31,21 +38,29 @@ export class Admission {
     return this.#running;
   }
 
+  /** Places in the queue. */
   get waiting(): number {
-    let waiting = 0;
-    for (const queue of this.#waiting.values()) waiting += queue.size;
-    return waiting;
+    return this.#queued().length;
   }
 
-  /** Takes `count` places for a client, or none. @throws ApiError `resource_error` with `Retry-After` where the queue is too full */
+  #queued(): Waiting[] {
+    return [...this.#waiting.values()].flatMap((queue) => [...queue]);
+  }
+
+  /**
+   * Takes `count` places for a client's request. In the queue it counts as one, however many it takes: if it had to find
+   * room for all, a busy server would always prefer those that take one.
+   * @throws ApiError `resource_error` with `Retry-After` where some would have to wait, and the queue is full
+   */
   admit(client: string, count = 1): Place[] {
-    const free = this.#most - this.#running + this.#queue - this.waiting;
-    if (count > free) {
+    const requests = new Set(this.#queued().map((each) => each.request)).size;
+    if (count > this.#most - this.#running && requests >= this.#queue) {
       throw new ApiError("resource_error", "too many requests are waiting", {
         headers: { "Retry-After": String(this.#retryAfter()) },
       });
     }
-    return Array.from({ length: count }, () => this.#place(client));
+    const request = Symbol(client);
+    return Array.from({ length: count }, () => this.#place(client, request));
   }
 
   /** When the queue will have moved on, in whole seconds. */
@@ -54,30 +69,34 @@ export class Admission {
     return Math.min(60, Math.max(1, Math.ceil(seconds)));
   }
 
-  #place(client: string): Place {
+  #place(client: string, request: symbol): Place {
     let since: number | undefined;
     let left = false;
-    let admit = (): void => {};
-    const admitted = new Promise<void>((resolve) => {
-      admit = () => {
+    let resolve = (): void => {};
+    const admitted = new Promise<void>((resolved) => {
+      resolve = resolved;
+    });
+    const waiting: Waiting = {
+      request,
+      admit: () => {
         this.#running++;
         since = performance.now();
         resolve();
-      };
-    });
+      },
+    };
     const leave = (): void => {
       if (left) return;
       left = true;
       if (since === undefined) {
-        this.#forget(client, admit);
+        this.#forget(client, waiting);
         return;
       }
       this.#held += 0.1 * ((performance.now() - since) / 1000 - this.#held);
       this.#running--;
       this.#next();
     };
-    if (this.#running < this.#most) admit();
-    else this.#waiting.set(client, (this.#waiting.get(client) ?? new Set()).add(admit));
+    if (this.#running < this.#most) waiting.admit();
+    else this.#waiting.set(client, (this.#waiting.get(client) ?? new Set()).add(waiting));
     return {
       leave,
       turn: async (signal) => {
@@ -95,16 +114,16 @@ export class Admission {
     const [first] = this.#waiting;
     if (!first || this.#running >= this.#most) return;
     const [client, queue] = first;
-    const [admit] = queue;
+    const [next] = queue;
     this.#waiting.delete(client);
     this.#waiting.set(client, queue); // now the last in turn
-    this.#forget(client, admit!);
-    admit!();
+    this.#forget(client, next!);
+    next!.admit();
   }
 
-  #forget(client: string, admit: () => void): void {
+  #forget(client: string, waiting: Waiting): void {
     const queue = this.#waiting.get(client);
-    queue?.delete(admit);
+    queue?.delete(waiting);
     if (queue?.size === 0) this.#waiting.delete(client);
   }
 }

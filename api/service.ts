@@ -167,6 +167,7 @@ export class Service {
 const STATE_EXTRAS = 64 * 1024;
 
 function limitsOf(settings: Settings, model: Model | undefined): Limits {
+  const { maxChoices } = settings;
   const vocabulary = model?.config.vocabulary ?? 2 ** 31;
   const stateBytes = model ? model.runner.pool.stateBytes + 8 * vocabulary + STATE_EXTRAS : 2 ** 20;
   return {
@@ -174,7 +175,7 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
     maxTokens: settings.maxTokensLimit,
     promptChars: settings.maxPromptChars,
     contextChars: settings.maxContextChars,
-    choices: Math.min(settings.maxChoices, settings.maxBatchSize + settings.maxQueueSize),
+    choices: settings.maxQueueSize > 0 ? maxChoices : Math.min(maxChoices, settings.maxBatchSize),
     stateChars: Math.ceil((stateBytes * 4) / 3),
     vocabulary,
     chat: model ? model.chatTemplate !== undefined : true,

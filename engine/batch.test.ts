@@ -331,12 +331,13 @@ describe("a prompt that begins as another of its client's did", () => {
   const withEnd = (seed: number, length: number): number[] => [...beginning, ...random(seed, length)];
 
   /** Tokens that are fed from now on, and the streams of which the last part of a prompt was fed, together. */
-  function watch({ runner }: Model) {
+  function watch({ runner }: Model, onFeed = (): void => {}) {
     const seen = { fed: 0, together: [] as number[] };
     const [feed, prompts] = [runner.feed.bind(runner), runner.prompts.bind(runner)];
     vi.spyOn(runner, "feed").mockImplementation((...args) => {
       seen.fed += args[2].length;
       feed(...args);
+      onFeed();
     });
     vi.spyOn(runner, "prompts").mockImplementation((...args) => {
       seen.fed += args[2].length;
@@ -452,18 +453,15 @@ describe("a prompt that begins as another of its client's did", () => {
     const prompt = random(8, 1000);
     const expected = await collect(model.generate(prompt, OPTIONS));
     for (const leavers of [1, 2, 3]) {
-      const seen = watch(model);
       const controllers = [0, 1, 2, 3].map(() => new AbortController());
-      const all = controllers.map(({ signal }) => collect(model.generate(prompt, { ...OPTIONS, signal })));
-      for (const each of all) each.catch(() => {});
-      for (const controller of controllers.slice(0, leavers)) {
-        const before = seen.fed;
-        await vi.waitUntil(() => seen.fed > before);
-        controller.abort(new Error("gone"));
-      }
-      for (const [i, each] of all.entries()) {
-        if (i < leavers) await expect(each).rejects.toThrow("gone");
-        else expect(await each).toMatchObject({ text: expected.text, tokens: expected.tokens });
+      const leaving = controllers.slice(0, leavers);
+      const seen = watch(model, () => leaving.shift()?.abort(new Error("gone")));
+      const ends = await Promise.allSettled(
+        controllers.map(({ signal }) => collect(model.generate(prompt, { ...OPTIONS, signal }))),
+      );
+      for (const [i, end] of ends.entries()) {
+        if (i < leavers) expect(end).toMatchObject({ reason: { message: "gone" } });
+        else expect(end).toMatchObject({ value: { text: expected.text, tokens: expected.tokens } });
       }
       expect(seen.fed).toBe(prompt.length);
       vi.restoreAllMocks();

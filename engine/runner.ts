@@ -209,15 +209,17 @@ export class Runner {
     this.gpu.device.queue.writeBuffer(this.#votesOf(a).scales, 0, Float32Array.from(scales));
   }
 
-  #stepListsOf(extras: Extras, rows: Rows = "few"): StepLists {
-    return made(this.#stepLists, { ...extras, rows }, () => {
-      const on = this.#workspace(this.#step, extras, 16);
+  #stepListsOf(extras: Extras, rows = 1): StepLists {
+    const many: Rows = rows < this.#manyRows ? "few" : "many";
+    const tileRows = rows > 16 ? 32 : 16;
+    return made(this.#stepLists, { ...extras, rows: `${many} ${tileRows}` }, () => {
+      const on = this.#workspace(this.#step, extras, tileRows);
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,
       });
       return {
-        step: [...this.#passes.tokenStep(on, rows), draw],
+        step: [...this.#passes.tokenStep(on, many), draw],
         head: [...this.#passes.headStep(on), draw],
       };
     });
@@ -227,7 +229,7 @@ export class Runner {
   #listsFor(settings: readonly RunSettings[]): StepLists {
     const measure = settings.some((each) => each.measure);
     const vote = settings.filter(({ readoutScale }) => this.votes(readoutScale)).length > 0;
-    const lists = this.#stepListsOf({ measure, vote }, settings.length < this.#manyRows ? "few" : "many");
+    const lists = this.#stepListsOf({ measure, vote }, settings.length);
     if (settings.every((each) => each.logprobs === undefined)) return lists;
     this.#stepLogprobs ??= logprobs(this.gpu, this.network.config.vocabulary, this.#step);
     return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
@@ -582,7 +584,7 @@ interface Extras {
 }
 
 /** Of `lists` the one for `extras`, made when it is first asked for. */
-function made<T>(lists: Map<string, T>, extras: Extras & { rows?: Rows }, make: () => T): T {
+function made<T>(lists: Map<string, T>, extras: Extras & { rows?: string }, make: () => T): T {
   const key = `${extras.measure} ${extras.vote} ${extras.rows}`;
   const list = lists.get(key) ?? make();
   lists.set(key, list);

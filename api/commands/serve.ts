@@ -51,10 +51,11 @@ async function load(settings: Settings, service: Service, log: Logger): Promise<
   log.info(`serving ${model.name} on ${model.gpu.name}, ready after ${seconds.toFixed(1)} s`);
 }
 
-/** Alone, and as many at once as there may be: few streams and many have kernels of their own. */
+/** Alone, some, and as many at once as there may be: few streams and many have kernels of their own. */
 async function warmUp(model: Model): Promise<void> {
   const scales = model.alignment ? [0, 1] : [0];
-  for (const count of [1, model.runner.pool.slots]) {
+  const { slots } = model.runner.pool;
+  for (const count of new Set([1, Math.min(16, slots), slots])) {
     for (const readoutScale of scales) {
       for (const metrics of [false, true]) {
         const options = { maxTokens: 2, temperature: 0, metrics, readoutScale };

@@ -91,7 +91,9 @@ async function run(
 }
 
 const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
-const tiles16 = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p, 16));
+/** In the smaller tiles of a batch's steps. */
+const tiles = [16, 32] as const;
+const tiled = (c: Case, rows: (typeof tiles)[number]) => run(c, (p, shape) => linear(gpu, shape, p, rows));
 const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
 
 const sizes: [rows: number, k: number, n: number][] = [
@@ -115,7 +117,7 @@ it.each(
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
-  expect(firstDifference(await tiles16(c), values)).toBe(-1);
+  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
 });
 
 it.each([
@@ -139,7 +141,7 @@ it.each([
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
-  expect(firstDifference(await tiles16(c), values)).toBe(-1);
+  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
 });
 
 it.each([
@@ -176,7 +178,7 @@ it("leaves a zero's sign where it adds nothing", async () => {
   const before = new Float32Array(c.rows * c.n).fill(-0);
   for (const make of [
     (p: Product, shape: GPUBuffer) => linear(gpu, shape, p),
-    (p: Product, shape: GPUBuffer) => linear(gpu, shape, p, 16),
+    ...tiles.map((rows) => (p: Product, shape: GPUBuffer) => linear(gpu, shape, p, rows)),
     (p: Product) => linearRow(gpu, p),
   ]) {
     const found = await run(c, (p, shape) => {
@@ -192,7 +194,7 @@ it("gives the same bits without a bias", async () => {
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
   expect(firstDifference(await few(c), values)).toBe(-1);
-  expect(firstDifference(await tiles16(c), values)).toBe(-1);
+  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
 });
 
 it("gives the same bits however many products share a workgroup", async () => {
@@ -214,7 +216,7 @@ it("gives a row the same bits wherever it lies in the batch and however large th
     [5, 33],
   ] as const) {
     const slice = x.slice(first * c.k, (first + rows) * c.k);
-    for (const kernel of [64, 16, "row"] as const) {
+    for (const kernel of [64, 32, 16, "row"] as const) {
       const part = await run({ ...c, rows }, (p, shape) => {
         const here = { ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } };
         return kernel === "row" ? linearRow(gpu, here) : linear(gpu, shape, here, kernel);
@@ -242,7 +244,7 @@ it("reads and writes only its columns and its rows of W", async () => {
   const run = uploadRun(gpu, shape);
   for (const make of [
     (p: Product) => linear(gpu, run, p),
-    (p: Product) => linear(gpu, run, p, 16),
+    ...tiles.map((rows) => (p: Product) => linear(gpu, run, p, rows)),
     (p: Product) => linearRow(gpu, p),
   ]) {
     const out = poisoned(gpu, "out", rows * outStride);

@@ -13,13 +13,15 @@ import tile16Source from "./linear-16.wgsl";
 import fewSource from "./linear-row.wgsl";
 import tile from "./tile.wgsl";
 
-/** Rows of a tile: 64 for prompts, 16 for a batch's steps. */
-export type TileRows = 16 | 64;
+/** Rows of a tile: 64 for prompts, 16 and 32 for a batch's steps. */
+export type TileRows = 16 | 32 | 64;
 
 const parts = [run, product, activation, epilogue, tile] as const;
+const many = kernelPerFormat("linear", ...parts, manySource);
 const tiles = {
-  64: { kernels: kernelPerFormat("linear", ...parts, manySource), columns: 32 },
-  16: { kernels: kernelPerFormat("linear-16", ...parts, tile16Source), columns: 64 },
+  64: { kernels: many, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
+  32: { kernels: many, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
+  16: { kernels: kernelPerFormat("linear-16", ...parts, tile16Source), columns: 64, overrides: {} },
 } as const;
 const fewRows = kernelPerFormat(
   "linear-row",
@@ -113,16 +115,16 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
 }
 
 /**
- * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles of 64 × 32 or 16 × 64: a dispatch for each part of W that the device
+ * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles of 64 × 32, 32 × 64 or 16 × 64: a dispatch for each part of W that the device
  * binds. Bit for bit what {@link linearRow} gives.
  */
 export function linear(host: KernelHost, run: GPUBuffer, p: Product, tileRows: TileRows = 64): Dispatch[] {
-  const { kernels, columns } = tiles[tileRows];
+  const { kernels, columns, overrides } = tiles[tileRows];
   return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
     dispatch(
       host,
       kernels[p.weight.format],
-      {},
+      overrides,
       [run, shape, p.input.buffer, weight, bias, p.output.buffer],
       ({ rows }) => [ceilDivide(outputs, columns), ceilDivide(rows, tileRows)],
     ),

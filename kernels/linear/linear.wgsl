@@ -1,4 +1,7 @@
-// Y = X Wᵀ + b for many rows: 64 × 32 tiles of Y, 8 × 4 a thread, one slice of K at a time through shared memory.
+// Y = X Wᵀ + b for many rows: tiles of Y, 8 × 4 a thread, one slice of K at a time through shared memory.
+
+override COLUMN_GROUPS: u32; // of 4 columns: 8 for tiles of 64 × 32, 16 for 32 × 64
+override ROW_GROUPS = 64u / COLUMN_GROUPS; // of 8 rows
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
@@ -7,15 +10,15 @@
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
-var<workgroup> x_tile: array<vec4f, 512>; // [64 rows, 8]
-var<workgroup> w_tile: array<vec4f, 256>; // [32 columns, 8]
+var<workgroup> x_tile: array<vec4f, ROW_GROUPS * 64>; // [rows, 8]
+var<workgroup> w_tile: array<vec4f, COLUMN_GROUPS * 32>; // [columns, 8]
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first_row = group.y * 64u;
-  let first_column = group.x * 32u;
-  let tile_row = (lane / 8u) * 8u;
-  let tile_column = (lane % 8u) * 4u;
+  let first_row = group.y * ROW_GROUPS * 8u;
+  let first_column = group.x * COLUMN_GROUPS * 4u;
+  let tile_row = (lane / COLUMN_GROUPS) * 8u;
+  let tile_column = (lane % COLUMN_GROUPS) * 4u;
   let slices = (shape.columns + 31u) / 32u; // the last padded with zeros
   // Named, not arrays: an array indexed by a variable lives in memory on software adapters.
   var total0 = vec4f();
@@ -27,11 +30,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var total6 = vec4f();
   var total7 = vec4f();
   for (var slice = 0u; slice < slices; slice++) {
-    for (var i = lane; i < 512u; i += 64u) {
+    for (var i = lane; i < ROW_GROUPS * 64u; i += 64u) {
       let k = slice * 32u + (i % 8u) * 4u;
       x_tile[i] = load_x(first_row + i / 8u, k);
     }
-    for (var i = lane; i < 256u; i += 64u) {
+    for (var i = lane; i < COLUMN_GROUPS * 32u; i += 64u) {
       let column = min(first_column + i / 8u, shape.outputs - 1u);
       w_tile[i] = load_weights(((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u);
     }
