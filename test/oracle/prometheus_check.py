@@ -24,6 +24,7 @@ TYPES = {
     "http_request_duration_seconds": "histogram",
     "request_success": "counter",
     "prompt_tokens": "counter",
+    "prefix_cache_hits": "counter",
     "generation_tokens": "counter",
     "request_queue_time_seconds": "histogram",
     "time_to_first_token_seconds": "histogram",
