@@ -485,6 +485,30 @@ describe("a prompt that begins as another of its client's did", () => {
   });
 });
 
+it("does in a turn what takes a tenth of a second: more where turns are fast, the least where they are slow", async () => {
+  const prompt = Array.from(randomIntegers(4, 3000, 260));
+  const seen = async (milliseconds: number) => {
+    const model = await loadTiny(gpu, { slots: 1, promptRows: 512, prefixBytes: 0 });
+    let now = 0;
+    vi.spyOn(performance, "now").mockImplementation(() => {
+      now += milliseconds;
+      return now;
+    });
+    const feed = vi.spyOn(model.runner, "feed");
+    const batch = vi.spyOn(model.runner, "batch");
+    const { text } = await collect(model.generate(prompt, { seed: 1, maxTokens: 60 }));
+    const rows = feed.mock.calls.map(([, , tokens]) => tokens.length);
+    const steps = batch.mock.calls.map(([, count]) => count);
+    vi.restoreAllMocks();
+    return { text, rows, steps };
+  };
+  const [fast, slow] = [await seen(0), await seen(1000)];
+  expect([Math.min(...fast.rows), Math.max(...fast.rows), Math.max(...fast.steps)]).toEqual([CHUNK, 512, 8]);
+  expect(new Set(slow.rows)).toEqual(new Set([CHUNK]));
+  expect(new Set(slow.steps.slice(3))).toEqual(new Set([1])); // those before it knew
+  expect(slow.text).toBe(fast.text);
+});
+
 it("has no more slots than a step feeds streams: the model is refused by name", async () => {
   expect(await refusal(loadTiny(gpu, { slots: 1025 }))).toMatchObject({
     code: "invalid_argument",
