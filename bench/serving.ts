@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { Row } from "./decode.ts";
 
 export interface ServingBenchOptions {
@@ -14,12 +15,6 @@ export interface ServingBenchOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** When the parts of an answer came, in milliseconds since its request. */
-interface Arrivals {
-  readonly first: number;
-  readonly gaps: readonly number[];
-}
-
 /**
  * What clients of a server feel, over HTTP: how long a short request waits for its first token, and a running stream for its
  * next, with nothing else, with other streams, and while a long prompt is fed; and what a shared beginning saves.
@@ -32,7 +27,7 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
   let done = 0;
   const progress = (): void => onProgress?.(++done, total);
   const short = async (): Promise<number> => {
-    const { first } = await generate(options.url, { prompt: "\nROMEO:\n", max_tokens: 4 });
+    const first = await firstToken(options.url, { prompt: "\nROMEO:\n", max_tokens: 4 });
     progress();
     return first;
   };
@@ -48,8 +43,7 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
     const start = performance.now();
     const firsts = await work();
     const seconds = (performance.now() - start) / 1000;
-    const gaps = running.flatMap((stream) => stream.gaps).sort((a, b) => a - b);
-    return { firsts: firsts.sort((a, b) => a - b), gaps, seconds };
+    return { firsts, gaps: running.flatMap((stream) => stream.gaps), seconds };
   };
   const beside = await measure(async () => {
     const firsts: number[] = [];
@@ -57,35 +51,30 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
     return firsts;
   });
   const idle = await measure(async () => {
-    await pause(beside.seconds * 1000 + 2000);
+    await setTimeout(beside.seconds * 1000 + 2000);
     return [];
   });
-  let fed = false;
+  let long: number | undefined;
   const during = await measure(async () => {
-    const long = generate(options.url, { prompt: text.slice(0, longPrompt), max_tokens: 1 });
-    void long.then(
-      () => (fed = true),
-      () => (fed = true),
-    );
+    const fed = firstToken(options.url, { prompt: text.slice(0, longPrompt), max_tokens: 1 }).then((time) => {
+      long = time;
+    });
     const firsts: number[] = [];
-    for (let i = 0; !fed; i++) {
-      await pause(200);
-      if (i < 2 * rounds) firsts.push(await short());
+    for (let i = 0; long === undefined; i++) {
+      await Promise.race([fed, setTimeout(200)]);
+      if (long === undefined && i < 2 * rounds) firsts.push(await short());
     }
-    const { first } = await long;
-    firsts.push(first);
     return firsts;
   });
   leave.abort();
   await Promise.all(running.map((stream) => stream.ended));
-  const long = during.firsts.pop()!; // it takes longest
   if (during.firsts.length === 0)
     throw new Error("the long prompt was fed before a short request could come");
 
   const first: number[] = [];
   for (const end of ["\nFirst question", "\nAnother question"]) {
     const prompt = text.slice(longPrompt) + end;
-    first.push((await generate(options.url, { prompt, max_tokens: 1 })).first);
+    first.push(await firstToken(options.url, { prompt, max_tokens: 1 }));
   }
   progress();
   const ms = (name: string, value: number): Row => ({ name, value, unit: "ms" });
@@ -93,17 +82,11 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
   const their = `${streams} streams`;
   const prompt = `a prompt of ${longPrompt.toLocaleString("en")} characters`;
   return [
-    ms(
-      "first token of a short request, alone",
-      quantile(
-        alone.sort((a, b) => a - b),
-        0.5,
-      ),
-    ),
+    ms("first token of a short request, alone", quantile(alone, 0.5)),
     ms(`first token of a short request, beside ${their}`, quantile(beside.firsts, 0.5)),
     ms(`first token of a short request, beside ${their} and ${prompt}, p50`, quantile(during.firsts, 0.5)),
     ms("the same, worst", quantile(during.firsts, 1)),
-    ms(`first token of ${prompt}, beside ${their}`, long),
+    ms(`first token of ${prompt}, beside ${their}`, long ?? Number.NaN),
     ms(`between tokens of ${their}, p50`, quantile(idle.gaps, 0.5)),
     ms(`between tokens of ${their}, mean`, mean(idle.gaps)),
     ms(`between tokens of ${their}, p99`, before),
@@ -149,16 +132,13 @@ class Gaps {
   }
 }
 
-async function generate(url: string, body: object): Promise<Arrivals> {
+/** Milliseconds to the first part of an answer, which is read to its end. */
+async function firstToken(url: string, body: object): Promise<number> {
   const start = performance.now();
-  const gaps: number[] = [];
-  let [first, last] = [0, start];
-  for await (const moment of parts(url, { seed: 1, ...body })) {
-    if (last === start) first = moment - start;
-    else gaps.push(moment - last);
-    last = moment;
-  }
-  return { first, gaps };
+  let first: number | undefined;
+  for await (const moment of parts(url, { seed: 1, ...body })) first ??= moment - start;
+  if (first === undefined) throw new Error("an answer without a token");
+  return first;
 }
 
 /** Moments at which a generation's parts come. */
@@ -191,11 +171,10 @@ async function* parts(
 const letters = (length: number): string =>
   String.fromCharCode(...Array.from({ length }, () => 97 + Math.floor(26 * Math.random())));
 
-const pause = (milliseconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-const quantile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+const quantile = (values: readonly number[], share: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+};
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,12 +12,12 @@ import {
   sessionResponse,
   sessionsResponse,
 } from "../api/schemas/sessions.ts";
-import { settingNames } from "../api/settings.ts";
 import { Model } from "../engine/model.ts";
 import { ResonantClient } from "../examples/api-client.ts";
-import { cli, resonant } from "./cli.ts";
+import { resonant } from "./cli.ts";
 import { testGpu } from "./gpu.ts";
 import { loadTiny, scriptedModelFiles, writeModel } from "./models.ts";
+import { startServing } from "./processes.ts";
 import { lackingRedis, startRedis, type TestRedis } from "./redis.ts";
 import {
   type Answer,
@@ -197,25 +195,14 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
 
   it("stay as they were where a server is killed within a turn, which another server then takes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "resonant-sessions-"));
-    const env = { ...process.env };
-    for (const setting of settingNames) delete env[setting];
     await writeModel(folder);
-    const args = [cli, "serve", "--host", "127.0.0.1", "--port", "0", "--model", folder, ...flags()];
-    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "pipe"] });
-    const ended = once(child, "close");
+    const replica = await startServing(["--model", folder, ...flags()]);
     try {
-      let log = "";
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        log += text;
-      });
-      await until(() => / - serving /.test(log) || child.exitCode !== null, "it serves", 100_000);
-      const url = /listening on (http:\S+)/.exec(log)![1]!;
       const [name, control] = [fresh(), fresh()];
       for (const each of [name, control]) await turn(each, { prompt: PROMPT, seed: 11 });
       const before = await tell(name);
-      const open = await begin(name, { prompt: " and drift" }, { url });
-      child.kill("SIGKILL");
-      await ended;
+      const open = await begin(name, { prompt: " and drift" }, replica);
+      await replica.kill();
       open.leave();
       expectRefusal(await generate({ session: name }), 409, "conflict", "session"); // still its lease
       expect(await tell(name)).toEqual(before);
@@ -227,8 +214,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
       expect(answer.body).toMatchObject({ turn: 2 });
       expect(answer.body.text).toBe((await turn(control, { prompt: " and drift" })).text);
     } finally {
-      child.kill("SIGKILL");
-      await ended;
+      await replica.kill();
       await rm(folder, { recursive: true, force: true });
     }
   });

@@ -1,8 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cli } from "./cli.ts";
 import { expanded, oneOf, readManifests } from "./manifests.ts";
-import { findProgram, freePort, listening, type Running, start } from "./processes.ts";
+import { findProgram, freePort, listening, type Running, start, startServing } from "./processes.ts";
 
 // What deploy/ says, as processes of this machine.
 
@@ -75,10 +74,8 @@ export class Replica {
   }
 
   async start(): Promise<void> {
-    const args = [cli, "serve", "--host", "127.0.0.1", "--port", String(this.port)];
-    const flags = ["--max-batch-size", "2", "--trust-proxy", "1"];
-    this.#process = start(process.execPath, [...args, ...flags], this.#env);
-    await this.#process.says(/ - serving /);
+    const flags = ["--port", String(this.port), "--max-batch-size", "2", "--trust-proxy", "1"];
+    this.#process = await startServing(flags, this.#env);
   }
 
   /** Whether a request runs on it. */

@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { afterAll } from "vitest";
 import { settingNames } from "../api/settings.ts";
+import { cli } from "./cli.ts";
 
 /** A program that a test has started. What still runs when the file's tests have ended is killed. */
 export interface Running {
@@ -85,6 +86,17 @@ export function start(
       await end;
     },
   };
+}
+
+/** Starts `resonant serve`, at any free port unless the flags name one, and waits until it serves. */
+export async function startServing(
+  flags: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running & { readonly url: string }> {
+  const server = start(process.execPath, [cli, "serve", "--host", "127.0.0.1", "--port", "0", ...flags], env);
+  await server.says(/ - serving /);
+  const [, url] = await server.says(/listening on (http:\S+)/);
+  return { ...server, url: url! };
 }
 
 /** Asks until there is a value, and gives it. @throws Error if that takes too long, or what `ask` throws */
