@@ -1,7 +1,7 @@
 import type { StateShape } from "../kernels/kernel.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import type { Gpu } from "./gpu.ts";
-import { StatePool } from "./state.ts";
+import { rowBytes, StatePool } from "./state.ts";
 
 /** A prompt's whole chunks of the scan, but for one that ends with its last token, since something has to be fed. Each is a key. */
 export type Chunks = readonly string[];
@@ -56,7 +56,7 @@ export class PrefixCache {
     this.#gpu = gpu;
     this.#shape = shape;
     this.#vocabulary = vocabulary;
-    const row = { state: 4 * shape.slotStride, counts: 4 * vocabulary, pending: 4 };
+    const row = rowBytes(shape, vocabulary);
     const { maxBufferSize } = gpu.device.limits;
     const most = Math.floor(maxBufferSize / Math.max(row.state, row.counts));
     this.rows = Math.min(most, Math.floor(bytes / (row.state + row.counts + row.pending)));

@@ -17,7 +17,7 @@ import { alignmentMatrix, packAlignment, type VoteBuffers } from "./alignment/vo
 import { ResonantError } from "./errors.ts";
 import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
-import type { Network, Passes, Rows } from "./network.ts";
+import type { Network, Passes } from "./network.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { StatePool, stateShape } from "./state.ts";
 import type { Weights } from "./weights.ts";
@@ -210,16 +210,15 @@ export class Runner {
   }
 
   #stepListsOf(extras: Extras, rows = 1): StepLists {
-    const many: Rows = rows < this.#manyRows ? "few" : "many";
-    const tileRows = rows > 16 ? 32 : 16;
-    return made(this.#stepLists, { ...extras, rows: `${many} ${tileRows}` }, () => {
+    const tileRows = rows < this.#manyRows ? undefined : rows > 16 ? 32 : 16;
+    return made(this.#stepLists, { ...extras, tileRows }, () => {
       const on = this.#workspace(this.#step, extras, tileRows);
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,
       });
       return {
-        step: [...this.#passes.tokenStep(on, many), draw],
+        step: [...this.#passes.tokenStep(on, tileRows ? "many" : "few"), draw],
         head: [...this.#passes.headStep(on), draw],
       };
     });
@@ -584,8 +583,12 @@ interface Extras {
 }
 
 /** Of `lists` the one for `extras`, made when it is first asked for. */
-function made<T>(lists: Map<string, T>, extras: Extras & { rows?: string }, make: () => T): T {
-  const key = `${extras.measure} ${extras.vote} ${extras.rows}`;
+function made<T>(
+  lists: Map<string, T>,
+  extras: Extras & { tileRows?: TileRows | undefined },
+  make: () => T,
+): T {
+  const key = `${extras.measure} ${extras.vote} ${extras.tileRows}`;
   const list = lists.get(key) ?? make();
   lists.set(key, list);
   return list;

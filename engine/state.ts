@@ -18,6 +18,13 @@ export function stateShape(shape: BlockShape, layers: number): StateShape & { re
   };
 }
 
+/** Bytes that a stream takes in a pool: its recurrent state, its counts, its pending token. */
+export const rowBytes = (shape: StateShape, vocabulary: number) => ({
+  state: 4 * shape.slotStride,
+  counts: 4 * vocabulary,
+  pending: 4,
+});
+
 /**
  * The GPU side of many streams' states, one slot each: recurrent state, how often each token was fed, and the token to
  * feed next. Admission, eviction, forking and snapshots are row copies.
@@ -39,11 +46,12 @@ export class StatePool {
   constructor(gpu: Gpu, shape: StateShape, vocabulary: number, slots: number) {
     this.#gpu = gpu;
     this.slots = slots;
-    this.stateBytes = shape.slotStride * 4;
-    this.countBytes = vocabulary * 4;
+    const row = rowBytes(shape, vocabulary);
+    this.stateBytes = row.state;
+    this.countBytes = row.counts;
     this.state = gpu.storage("state", slots * this.stateBytes);
     this.counts = gpu.storage("counts", slots * this.countBytes);
-    this.pending = gpu.storage("pending tokens", slots * 4);
+    this.pending = gpu.storage("pending tokens", slots * row.pending);
     this.#used = Array.from({ length: slots }, () => false);
   }
 
