@@ -2,7 +2,7 @@ import { combine } from "../kernels/combine/combine.ts";
 import { embed } from "../kernels/embed/embed.ts";
 import type { Dispatch, KernelHost, StateShape } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm/layer-norm.ts";
-import { linear, linearRow, type Product, type TileRows } from "../kernels/linear/linear.ts";
+import { linear, linearRow, type Product, type Rows } from "../kernels/linear/linear.ts";
 import { memoryScan } from "../kernels/memory-scan/memory-scan.ts";
 import { memoryStep } from "../kernels/memory-step/memory-step.ts";
 import { metrics } from "../kernels/metrics/metrics.ts";
@@ -21,8 +21,8 @@ export interface Workspace {
   readonly shape: StateShape;
   readonly state: GPUBuffer;
   readonly counts: GPUBuffer;
-  /** Of the products of many rows. */
-  readonly tileRows?: TileRows | undefined;
+  /** What products of many rows are made for. */
+  readonly rows?: Rows | undefined;
   /** Whether to measure SPEC §4's metrics of every row. */
   readonly measure: boolean;
   /** Where the first block's memory votes on the logits. */
@@ -72,8 +72,8 @@ export function headPass(w: Weights, on: Workspace): Dispatch[] {
 }
 
 /** A product of many rows. */
-export const tiled = ({ host, a, tileRows }: Workspace, product: Product): Dispatch[] =>
-  linear(host, a.run, product, tileRows);
+export const tiled = ({ host, a, rows }: Workspace, product: Product): Dispatch[] =>
+  linear(host, a.run, product, rows);
 
 /** One resonant block for one token of each stream (SPEC §1): h to h'. */
 export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {

@@ -11,6 +11,7 @@ export class Gpu implements KernelHost {
   readonly name: string;
   readonly kind: DeviceKind;
   readonly products: number;
+  readonly share: 0 | 4 | 8;
   readonly bindingBytes: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -33,20 +34,27 @@ export class Gpu implements KernelHost {
       limits[limit] = adapter.limits[limit];
     }
     try {
-      const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
+      const requiredFeatures = wanted.filter((feature) => adapter.features.has(feature));
+      const device = await adapter.requestDevice({
+        label: "resonant",
+        requiredLimits: limits,
+        requiredFeatures,
+      });
       const { device: model, description, vendor } = adapter.info;
       const called = name ?? (model || description || vendor || "unknown");
-      return new Gpu(device, called, kindOf(adapter.info));
+      return new Gpu(device, called, kindOf(adapter.info), adapter.info.subgroupMinSize);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
   }
 
-  constructor(device: GPUDevice, name: string, kind: DeviceKind = "gpu") {
+  constructor(device: GPUDevice, name: string, kind: DeviceKind = "gpu", subgroup = 0) {
     this.device = device;
     this.name = name;
     this.kind = kind;
     this.products = kind === "cpu" ? 64 : 16;
+    const shares = kind === "cpu" && device.features.has("subgroups");
+    this.share = !shares || subgroup < 4 ? 0 : subgroup < 8 ? 4 : 8;
     this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
@@ -226,6 +234,9 @@ export class Gpu implements KernelHost {
     this.device.destroy();
   }
 }
+
+/** What is used where the adapter has it. */
+const wanted = ["subgroups"] as const;
 
 function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {
   const outOfMemory = error instanceof GPUOutOfMemoryError;

@@ -1,5 +1,5 @@
 import type { Dispatch, RunShape, StateShape } from "../kernels/kernel.ts";
-import type { TileRows } from "../kernels/linear/linear.ts";
+import { type Rows, rowsFor } from "../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { Matrix } from "../kernels/matrix.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
@@ -73,8 +73,8 @@ const LOGIT_BYTES = 64 * 2 ** 20;
 
 const PREFIX_BYTES = 16 * 2 ** 20;
 
-/** Streams from which on tiles of rows beat a row at a time: a tile reads the weights once. */
-const MANY_ROWS = 8;
+/** Streams from which on tiles of rows beat a row at a time, in lanes and through memory: a tile reads the weights once. */
+const MANY_ROWS = { lanes: 2, memory: 8 };
 
 /** Runs a network's passes on slots of a state pool. Everything is submitted in order; nothing here waits but reading. */
 export class Runner {
@@ -108,7 +108,7 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
-    this.#manyRows = options.manyRows ?? MANY_ROWS;
+    this.#manyRows = options.manyRows ?? (gpu.share > 0 ? MANY_ROWS.lanes : MANY_ROWS.memory);
     const slots = options.slots ?? 16;
     if (slots > MOST_STREAMS) {
       throw new ResonantError(
@@ -187,10 +187,10 @@ export class Runner {
     return this.#stepListsOf({ measure: false, vote: false }).step.length;
   }
 
-  #workspace(a: Activations, { measure, vote }: Extras, tileRows?: TileRows): Workspace {
+  #workspace(a: Activations, { measure, vote }: Extras, rows: Rows = "prompt"): Workspace {
     const { state, counts } = this.pool;
     const votes = vote ? this.#votesOf(a) : undefined;
-    return { host: this.gpu, a, shape: this.#shape, state, counts, tileRows, measure, votes };
+    return { host: this.gpu, a, shape: this.#shape, state, counts, rows, measure, votes };
   }
 
   /** What votes on the logits of `a` are made of; without an alignment there is nobody to ask. */
@@ -210,15 +210,15 @@ export class Runner {
   }
 
   #stepListsOf(extras: Extras, rows = 1): StepLists {
-    const tileRows = rows < this.#manyRows ? undefined : rows > 16 ? 32 : 16;
-    return made(this.#stepLists, { ...extras, tileRows }, () => {
-      const on = this.#workspace(this.#step, extras, tileRows);
+    const tiles = rows < this.#manyRows ? undefined : rowsFor(rows);
+    return made(this.#stepLists, { ...extras, tiles }, () => {
+      const on = this.#workspace(this.#step, extras, tiles);
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,
       });
       return {
-        step: [...this.#passes.tokenStep(on, tileRows ? "many" : "few"), draw],
+        step: [...this.#passes.tokenStep(on, tiles ? "many" : "few"), draw],
         head: [...this.#passes.headStep(on), draw],
       };
     });
@@ -583,12 +583,8 @@ interface Extras {
 }
 
 /** Of `lists` the one for `extras`, made when it is first asked for. */
-function made<T>(
-  lists: Map<string, T>,
-  extras: Extras & { tileRows?: TileRows | undefined },
-  make: () => T,
-): T {
-  const key = `${extras.measure} ${extras.vote} ${extras.tileRows}`;
+function made<T>(lists: Map<string, T>, extras: Extras & { tiles?: Rows | undefined }, make: () => T): T {
+  const key = `${extras.measure} ${extras.vote} ${extras.tiles}`;
   const list = lists.get(key) ?? make();
   lists.set(key, list);
   return list;

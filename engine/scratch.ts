@@ -15,6 +15,7 @@ export class Scratch {
     this.host = {
       device: gpu.device,
       products: gpu.products,
+      share: gpu.share,
       bindingBytes: gpu.bindingBytes,
       pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
       uniform: (label, data) => this.#keep(gpu.uniform(label, data)),

@@ -27,6 +27,11 @@ export interface KernelHost {
    * save a software adapter from repeating the norm before them.
    */
   readonly products: number;
+  /**
+   * Lanes of a subgroup that share out the loads of what all of them need, where loads cost more than arithmetic, as on
+   * software adapters: at most as many as a subgroup has. 0: none, what is shared goes through a workgroup's memory.
+   */
+  readonly share: 0 | 4 | 8;
   /** Most bytes of a storage buffer that a kernel is bound to. */
   readonly bindingBytes: number;
   /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */

@@ -1,4 +1,5 @@
 import { ceilDivide, type Kernel, type KernelHost } from "./kernel.ts";
+import eight from "./lib/eight.wgsl";
 import weightF16 from "./lib/weight-f16.wgsl";
 import weightF32 from "./lib/weight-f32.wgsl";
 import weightQ4 from "./lib/weight-q4.wgsl";
@@ -60,18 +61,26 @@ const preludes: Readonly<Record<WeightFormat, string>> = {
 };
 
 /**
- * The kernel's text for each weight format: the format's `WeightWord` and `load_weights`, which reads the kernel's
- * binding `weight`, an `array<WeightWord>`; then `parts`, some of them one for each format.
+ * The kernel's text for each weight format: the format's `WeightWord` and the functions that read the kernel's binding
+ * `weight`, an `array<WeightWord>`; then `parts`, some of them one for each format.
  */
 export function kernelPerFormat(
   name: string,
   ...parts: (string | Readonly<Record<WeightFormat, string>>)[]
 ): Readonly<Record<WeightFormat, Kernel>> {
-  const make = (format: WeightFormat): Kernel => ({
+  return perFormat((format) => ({
     name: `${name}-${format}`,
-    code: [preludes[format], ...parts.map((part) => (typeof part === "string" ? part : part[format]))].join(
-      "\n",
-    ),
-  });
-  return { f32: make("f32"), f16: make("f16"), q8: make("q8"), q4: make("q4") };
+    code: [
+      eight,
+      preludes[format],
+      ...parts.map((part) => (typeof part === "string" ? part : part[format])),
+    ].join("\n"),
+  }));
 }
+
+const perFormat = (make: (format: WeightFormat) => Kernel): Readonly<Record<WeightFormat, Kernel>> => ({
+  f32: make("f32"),
+  f16: make("f16"),
+  q8: make("q8"),
+  q4: make("q4"),
+});

@@ -87,10 +87,18 @@ export function uploadMatrix(
 }
 
 /** `gpu` as if kernels could bind no more than so many bytes. */
-export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => ({
+export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hostLike(gpu, { bindingBytes });
+
+/** `gpu` as if it had to share loads in another way. */
+export const sharing = (gpu: Gpu, share: KernelHost["share"]): KernelHost =>
+  hostLike(gpu, { share, products: share ? 64 : 16 });
+
+const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   device: gpu.device,
   products: gpu.products,
-  bindingBytes,
+  share: gpu.share,
+  bindingBytes: gpu.bindingBytes,
+  ...changes,
   pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
   uniform: (label, data) => gpu.uniform(label, data),
 });

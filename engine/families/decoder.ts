@@ -4,7 +4,8 @@ import { attentionStep, partialsBytes } from "../../kernels/attention-step/atten
 import { embed } from "../../kernels/embed/embed.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
-import { type Columns, type Epilogue, linearRow, productsThatFit } from "../../kernels/linear/linear.ts";
+import { type Columns, type Epilogue, linearRow } from "../../kernels/linear/linear.ts";
+import { productsThatFit } from "../../kernels/products.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Activations } from "../activations.ts";
 import { ResonantError } from "../errors.ts";

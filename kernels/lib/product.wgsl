@@ -5,3 +5,7 @@ const SLICE4 = 8u; // vec4s in a slice
 fn multiply_add(w: vec4f, x: vec4f, sum: f32) -> f32 {
   return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
 }
+
+fn add_eight(w: Eight, low: vec4f, high: vec4f, sum: f32) -> f32 {
+  return multiply_add(w.high, high, multiply_add(w.low, low, sum));
+}

@@ -1,8 +1,22 @@
-// The i-th four consecutive weights of the kernel's `weight`, as stored for f16: two halves a word, so no `shader-f16`
-// is needed.
-alias WeightWord = vec2u;
+// Weights of the kernel's `weight`, as stored for f16: two halves a word, so no `shader-f16` is needed.
+alias WeightWord = vec4u;
 
+// The i-th four consecutive ones.
 fn load_weights(i: u32) -> vec4f {
-  let packed = weight[i];
-  return vec4f(unpack2x16float(packed.x), unpack2x16float(packed.y));
+  let words = weight[i / 2u];
+  return four_halves(select(words.xy, words.zw, i % 2u == 1u));
+}
+
+// The i-th eight of a slice of 32, and what all of the slice share.
+fn load_eight(slice: u32, i: u32, shared_scale: vec2f) -> Eight {
+  let words = weight[slice * 4u + i];
+  return Eight(four_halves(words.xy), four_halves(words.zw));
+}
+
+fn load_scale(slice: u32) -> vec2f {
+  return vec2f();
+}
+
+fn four_halves(words: vec2u) -> vec4f {
+  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));
 }

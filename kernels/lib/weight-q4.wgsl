@@ -1,11 +1,25 @@
-// The i-th four consecutive weights of the kernel's `weight`, as stored for q4. A slice of 32 takes 5 words: its scale and
-// its minimum, each the upper half of an f32, then 4 bits a weight, minimum + code · scale. The product is exact.
+// Weights of the kernel's `weight`, as stored for q4. A slice of 32 takes 5 words: its scale and its minimum, each the
+// upper half of an f32, then 4 bits a weight, minimum + code · scale. The product is exact.
 alias WeightWord = u32;
 const GROUP_WORDS = 5u;
 
+// The i-th four consecutive ones.
 fn load_weights(i: u32) -> vec4f {
-  let at = (i / 8u) * GROUP_WORDS;
-  let header = weight[at];
-  let codes = (vec4u(weight[at + 1u + (i % 8u) / 2u] >> (i % 2u * 16u)) >> vec4u(0u, 4u, 8u, 12u)) & vec4u(15u);
-  return fma(vec4f(codes), vec4f(bitcast<f32>(header << 16u)), vec4f(bitcast<f32>(header & 0xFFFF0000u)));
+  return four_codes(weight[(i / 8u) * GROUP_WORDS + 1u + (i % 8u) / 2u] >> (i % 2u * 16u), load_scale(i / 8u));
+}
+
+// The i-th eight of a slice, and what all of the slice share.
+fn load_eight(slice: u32, i: u32, shared_scale: vec2f) -> Eight {
+  let codes = weight[slice * GROUP_WORDS + 1u + i];
+  return Eight(four_codes(codes, shared_scale), four_codes(codes >> 16u, shared_scale));
+}
+
+fn load_scale(slice: u32) -> vec2f {
+  let header = weight[slice * GROUP_WORDS];
+  return vec2f(bitcast<f32>(header << 16u), bitcast<f32>(header & 0xFFFF0000u));
+}
+
+fn four_codes(word: u32, scale: vec2f) -> vec4f {
+  let codes = (vec4u(word) >> vec4u(0u, 4u, 8u, 12u)) & vec4u(15u);
+  return fma(vec4f(codes), vec4f(scale.x), vec4f(scale.y));
 }

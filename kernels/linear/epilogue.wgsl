@@ -1,4 +1,4 @@
-// A product's shape: a uniform, not overrides, so that one pipeline serves all products of a model.
+// A product's shape: a uniform, not overrides, so that one pipeline serves all products of a model that end alike.
 struct Shape {
   columns: u32, // K
   outputs: u32, // N
@@ -7,11 +7,11 @@ struct Shape {
   in_offset: u32,
   out_stride: u32,
   out_offset: u32,
-  epilogue: u32,
   has_bias: u32,
 }
 
 // What becomes of two neighbouring sums of a row (column even; a gated unit's two halves lie side by side).
+override EPILOGUE: u32; // a switch of a uniform, inlined at every store, takes compilers seconds
 const STORE = 0u; // out = sum + b
 const GATED = 1u; // out[column / 2] = (sum + b) σ(next sum + b)
 const SIGMOID = 2u; // out = σ(sum + b)
@@ -24,11 +24,11 @@ const SWIGLU = 8u; // out[column / 2] = silu(sum + b) (next sum + b)
 
 fn store(out_row: u32, column: u32, sum: f32, next_sum: f32) {
   let value = biased(sum, column);
-  if (shape.epilogue == GATED) {
+  if (EPILOGUE == GATED) {
     out[out_row + column / 2u] = value * sigmoid(biased(next_sum, column + 1u));
     return;
   }
-  if (shape.epilogue == SWIGLU) {
+  if (EPILOGUE == SWIGLU) {
     out[out_row + column / 2u] = silu(value) * biased(next_sum, column + 1u);
     return;
   }
@@ -46,7 +46,7 @@ fn biased(sum: f32, column: u32) -> f32 {
 }
 
 fn finish(index: u32, value: f32) {
-  switch (shape.epilogue) {
+  switch (EPILOGUE) {
     case SIGMOID: {
       out[index] = sigmoid(value);
     }

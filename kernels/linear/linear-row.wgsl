@@ -1,5 +1,4 @@
-// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes PRODUCTS columns of one row: each
-// thread whole slices of K, then one thread a pair of columns adds the slices in order.
+// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes PRODUCTS columns of one row.
 // K is an override as it is in layer-norm: a compiler may divide by a constant in its own way, and both must agree.
 override K: u32;
 override NORM: bool;
@@ -14,8 +13,9 @@ override NORM: bool;
 var<workgroup> input: array<vec4f, K4>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let base = group.y * shape.in_stride + shape.in_offset;
+fn main(by: Invocation) {
+  let lane = by.lane;
+  let base = by.group.y * shape.in_stride + shape.in_offset;
   var statistics = vec2f(0.0, 1.0);
   if (NORM) {
     statistics = row_statistics(base, K, lane);
@@ -33,22 +33,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   workgroupBarrier();
 
-  let first_column = group.x * PRODUCTS;
-  for (var task = lane; task < PARTIALS; task += WORKGROUP) {
-    let column = min(first_column + task / SLICES, shape.outputs - 1u);
-    let slice = (task % SLICES) * SLICE4;
-    var sum = 0.0;
-    for (var i = slice; i < slice + SLICE4; i++) {
-      sum = multiply_add(load_weights((shape.first_row + column) * K4 + i), input[i], sum);
-    }
-    partial[task] = sum;
-  }
+  multiply(by);
   workgroupBarrier();
 
   for (var c = lane * 2u; c < PRODUCTS; c += 2u * WORKGROUP) {
-    let column = first_column + c;
+    let column = by.group.x * PRODUCTS + c;
     if (column < shape.outputs) {
-      store(group.y * shape.out_stride + shape.out_offset, column, sum_slices(c), sum_slices(c + 1u));
+      store(by.group.y * shape.out_stride + shape.out_offset, column, product_of(c), product_of(c + 1u));
     }
   }
+}
+
+fn weight_row(group: u32, product: u32) -> u32 {
+  return shape.first_row + min(group * PRODUCTS + product, shape.outputs - 1u);
+}
+
+fn input4(i: u32) -> vec4f {
+  return input[i];
+}
+
+fn slices_of(first: u32) -> u32 {
+  return SLICES;
+}
+
+fn input_start(first: u32) -> u32 {
+  return 0u;
 }

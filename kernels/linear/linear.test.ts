@@ -6,6 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharing,
   testGpu,
   untouched,
   uploadMatrix,
@@ -91,10 +92,25 @@ async function run(
 }
 
 const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
-/** In the smaller tiles of a batch's steps. */
-const tiles = [16, 32] as const;
-const tiled = (c: Case, rows: (typeof tiles)[number]) => run(c, (p, shape) => linear(gpu, shape, p, rows));
 const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
+
+/** Every other way to the same bits: through a workgroup's memory, and by lanes that share loads where the adapter can. */
+const hosts = [
+  sharing(gpu, 0),
+  ...([4, 8] as const).filter((share) => share <= gpu.share).map((share) => sharing(gpu, share)),
+];
+const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hosts.flatMap((host) => [
+  [`row, ${host.share}`, (p) => linearRow(host, p)],
+  ...([4, 8, 16, 32, "prompt"] as const).map((rows): (typeof ways)[number] => [
+    `${rows}, ${host.share}`,
+    (p, shape) => linear(host, shape, p, rows),
+  ]),
+]);
+
+/** One of each kernel that the adapter would run: what each number of rows comes to is the same text. */
+const fewWays = ways.filter(
+  ([name]) => /^(row|prompt), /.test(name) && !(gpu.share === 8 && name.endsWith(", 4")),
+);
 
 const sizes: [rows: number, k: number, n: number][] = [
   [1, 1, 1],
@@ -116,8 +132,9 @@ it.each(
   const c = { ...base, rows, k, n, format };
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  expect(firstDifference(await few(c), values)).toBe(-1);
-  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
+  for (const [name, way] of format === "f32" ? ways : fewWays) {
+    expect(firstDifference(await run(c, way), values), name).toBe(-1);
+  }
 });
 
 it.each([
@@ -140,8 +157,7 @@ it.each([
   const c = { ...base, epilogue, format };
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  expect(firstDifference(await few(c), values)).toBe(-1);
-  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
+  for (const [name, way] of fewWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
 });
 
 it.each([
@@ -168,24 +184,22 @@ it.each([
       ];
     });
     expect(relativeError(apart, expectedOf(c, kind))).toBeLessThan(2e-6);
-    const together = await run(c, (p, _, buffer) => linearRow(gpu, p, { buffer, ...kind }));
-    expect(firstDifference(together, apart)).toBe(-1);
+    for (const host of hosts) {
+      const together = await run(c, (p, _, buffer) => linearRow(host, p, { buffer, ...kind }));
+      expect(firstDifference(together, apart), `${host.share}`).toBe(-1);
+    }
   },
 );
 
 it("leaves a zero's sign where it adds nothing", async () => {
   const c: Case = { ...base, rows: 3, k: 33, n: 34, epilogue: "add", bias: false };
   const before = new Float32Array(c.rows * c.n).fill(-0);
-  for (const make of [
-    (p: Product, shape: GPUBuffer) => linear(gpu, shape, p),
-    ...tiles.map((rows) => (p: Product, shape: GPUBuffer) => linear(gpu, shape, p, rows)),
-    (p: Product) => linearRow(gpu, p),
-  ]) {
+  for (const [name, make] of fewWays) {
     const found = await run(c, (p, shape) => {
       gpu.device.queue.writeBuffer(p.output.buffer, 0, before);
       return make({ ...p, input: { ...p.input, buffer: gpu.storage("zeros", 4 * c.rows * c.k) } }, shape);
     });
-    expect(firstDifference(found, before)).toBe(-1);
+    expect(firstDifference(found, before), name).toBe(-1);
   }
 });
 
@@ -193,8 +207,7 @@ it("gives the same bits without a bias", async () => {
   const c = { ...base, bias: false };
   const values = await many(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  expect(firstDifference(await few(c), values)).toBe(-1);
-  for (const rows of tiles) expect(firstDifference(await tiled(c, rows), values), `${rows}`).toBe(-1);
+  for (const [name, way] of fewWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
 });
 
 it("gives the same bits however many products share a workgroup", async () => {
@@ -216,12 +229,11 @@ it("gives a row the same bits wherever it lies in the batch and however large th
     [5, 33],
   ] as const) {
     const slice = x.slice(first * c.k, (first + rows) * c.k);
-    for (const kernel of [64, 32, 16, "row"] as const) {
-      const part = await run({ ...c, rows }, (p, shape) => {
-        const here = { ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } };
-        return kernel === "row" ? linearRow(gpu, here) : linear(gpu, shape, here, kernel);
-      });
-      expect(firstDifference(part, all.subarray(first * c.n, (first + rows) * c.n))).toBe(-1);
+    for (const [name, way] of ways) {
+      const part = await run({ ...c, rows }, (p, shape) =>
+        way({ ...p, input: { ...p.input, buffer: gpu.upload("x", slice) } }, shape),
+      );
+      expect(firstDifference(part, all.subarray(first * c.n, (first + rows) * c.n)), name).toBe(-1);
     }
   }
 });
@@ -242,11 +254,7 @@ it("reads and writes only its columns and its rows of W", async () => {
   );
   const shape = { rows, length: rows };
   const run = uploadRun(gpu, shape);
-  for (const make of [
-    (p: Product) => linear(gpu, run, p),
-    ...tiles.map((rows) => (p: Product) => linear(gpu, run, p, rows)),
-    (p: Product) => linearRow(gpu, p),
-  ]) {
+  for (const [name, make] of ways) {
     const out = poisoned(gpu, "out", rows * outStride);
     const product: Product = {
       weight: uploadMatrix(gpu, weight, [first + n + 9, k], "f32"),
@@ -256,7 +264,7 @@ it("reads and writes only its columns and its rows of W", async () => {
       output: { buffer: out, stride: outStride, offset: outOffset },
       epilogue: "store",
     };
-    await runDispatches(gpu, make(product), shape);
+    await runDispatches(gpu, make(product, run), shape);
     const values = await gpu.readFloats(out);
     for (let row = 0; row < rows; row++) {
       const own = values.subarray(row * outStride, (row + 1) * outStride);
@@ -264,6 +272,7 @@ it("reads and writes only its columns and its rows of W", async () => {
       expect(untouched(own, outOffset + n)).toBe(true);
       expect(
         relativeError(own.subarray(outOffset, outOffset + n), expected.subarray(row * n, (row + 1) * n)),
+        name,
       ).toBeLessThan(2e-6);
     }
   }

@@ -1,38 +1,47 @@
 import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
 import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
-import partials from "../lib/partials.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { kernelPerFormat, type Matrix, partsOf, slicesOf } from "../matrix.ts";
+import { kernelPerFormat, type Matrix, partsOf } from "../matrix.ts";
+import { productKernel, productKernels, productsThatFit, withSubgroups } from "../products.ts";
+import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
 import manySource from "./linear.wgsl";
 import tile16Source from "./linear-16.wgsl";
+import lanesSource from "./linear-lanes.wgsl";
 import fewSource from "./linear-row.wgsl";
+import loadX from "./load-x.wgsl";
 import tile from "./tile.wgsl";
 
-/** Rows of a tile: 64 for prompts, 16 and 32 for a batch's steps. */
-export type TileRows = 16 | 32 | 64;
-
-const parts = [run, product, activation, epilogue, tile] as const;
-const many = kernelPerFormat("linear", ...parts, manySource);
-const tiles = {
+/** Rows of a tile through a workgroup's memory: 64 for prompts, 16 and 32 for a batch's steps. */
+const parts = [run, product, activation, epilogue, loadX] as const;
+const many = kernelPerFormat("linear", ...parts, tile, manySource);
+const memoryTiles = {
   64: { kernels: many, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
   32: { kernels: many, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
-  16: { kernels: kernelPerFormat("linear-16", ...parts, tile16Source), columns: 64, overrides: {} },
+  16: { kernels: kernelPerFormat("linear-16", ...parts, tile, tile16Source), columns: 64, overrides: {} },
 } as const;
-const fewRows = kernelPerFormat(
-  "linear-row",
-  reduce,
-  product,
-  partials,
-  statistics,
-  activation,
-  epilogue,
-  fewSource,
-);
+
+/** Tiles whose rows are the lanes' own, by rows and lanes that share loads. */
+const laneTiles = new Map<string, ReturnType<typeof withSubgroups>>();
+
+function laneTile(rows: 4 | 8 | 16, share: KernelHost["share"]): ReturnType<typeof withSubgroups> {
+  const name = `linear-lanes-${rows}-${share}`;
+  const shared = Math.min(rows, share);
+  const counts = { GROUPS: rows / shared, SHARE: shared };
+  const constants = Object.entries({ ...counts, ROWS: rows }).map(
+    ([of, value]) => `const ${of} = ${value}u;`,
+  );
+  const made =
+    laneTiles.get(name) ??
+    withSubgroups(kernelPerFormat(name, ...constants, ...parts, unroll(lanesSource, counts)));
+  laneTiles.set(name, made);
+  return made;
+}
+const fewRows = productKernels("linear-row", reduce, statistics, activation, epilogue, fewSource);
 
 /** In the order of their numbers in `epilogue.wgsl`. */
 const epilogues = [
@@ -100,7 +109,6 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
       input.offset ?? 0,
       output.stride,
       (output.offset ?? 0) + (start - first) / halves,
-      epilogues.indexOf(p.epilogue),
       bias === undefined ? 0 : 1,
     );
     return [
@@ -114,31 +122,38 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
   });
 }
 
+/** How many rows a product is made for: a prompt's, or those of a step of so many streams at most. */
+export type Rows = "prompt" | 4 | 8 | 16 | 32;
+
+/** What a step of `count` streams is made for. */
+export const rowsFor = (count: number): Rows => ([4, 8, 16] as const).find((rows) => count <= rows) ?? 32;
+
+/** The tile for `rows` rows: its kernels, and its sizes. */
+function tileFor({ share }: KernelHost, rows: Rows) {
+  if (share > 0) {
+    const tileRows = rows === 4 || rows === 8 ? rows : 16;
+    return { kernels: laneTile(tileRows, share), rows: tileRows, columns: 128, overrides: {} };
+  }
+  const tileRows = rows === "prompt" ? 64 : rows === 32 ? 32 : 16;
+  return { ...memoryTiles[tileRows], rows: tileRows };
+}
+
 /**
- * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles of 64 × 32, 32 × 64 or 16 × 64: a dispatch for each part of W that the device
- * binds. Bit for bit what {@link linearRow} gives.
+ * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles: a dispatch for each part of W that the device binds. Bit for bit what
+ * {@link linearRow} gives.
+ * @param rows what its tiles are made for; any number can be run
  */
-export function linear(host: KernelHost, run: GPUBuffer, p: Product, tileRows: TileRows = 64): Dispatch[] {
-  const { kernels, columns, overrides } = tiles[tileRows];
+export function linear(host: KernelHost, run: GPUBuffer, p: Product, rows: Rows = "prompt"): Dispatch[] {
+  const tile = tileFor(host, rows);
   return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
     dispatch(
       host,
-      kernels[p.weight.format],
-      overrides,
+      tile.kernels[p.weight.format],
+      { ...tile.overrides, EPILOGUE: epilogues.indexOf(p.epilogue) },
       [run, shape, p.input.buffer, weight, bias, p.output.buffer],
-      ({ rows }) => [ceilDivide(outputs, columns), ceilDivide(rows, tileRows)],
+      (run) => [ceilDivide(outputs, tile.columns), ceilDivide(run.rows, tile.rows)],
     ),
   );
-}
-
-/** Bytes of workgroup storage beside the input and the slices of the products: what a norm adds up in. */
-const SUMS = 4 * (64 + 8);
-
-/** Products that a workgroup of {@link linearRow} has room for, `columns` wide: even, at most the host's own, 0 if none. */
-export function productsThatFit(host: KernelHost, columns: number): number {
-  const slices = slicesOf(columns);
-  const room = host.device.limits.maxComputeWorkgroupStorageSize - SUMS - slices * 128;
-  return Math.max(0, Math.min(host.products, 2 * Math.floor(room / (8 * slices))));
 }
 
 /**
@@ -152,18 +167,19 @@ export function linearRow(
   products = productsThatFit(host, p.columns ?? p.weight.columns),
 ): Dispatch[] {
   const columns = p.columns ?? p.weight.columns;
-  const overrides = {
+  const { kernel, overrides } = productKernel(host, fewRows, p.weight.format, { columns, count: products });
+  const all = {
     K: columns,
     NORM: norm !== undefined,
-    SLICES: slicesOf(columns),
-    PRODUCTS: products,
+    EPILOGUE: epilogues.indexOf(p.epilogue),
+    ...overrides,
     ...(norm ? normOverrides(norm) : {}),
   };
   return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
     dispatch(
       host,
-      fewRows[p.weight.format],
-      overrides,
+      kernel,
+      all,
       [shape, p.input.buffer, norm ? normBuffer(norm) : weight, weight, bias, p.output.buffer],
       ({ rows }) => [ceilDivide(outputs, products), rows],
     ),

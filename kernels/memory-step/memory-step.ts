@@ -11,14 +11,13 @@ import activation from "../lib/activation.wgsl";
 import block from "../lib/block.wgsl";
 import memory from "../lib/memory.wgsl";
 import pairs from "../lib/pairs.wgsl";
-import partials from "../lib/partials.wgsl";
-import product from "../lib/product.wgsl";
 import run from "../lib/run.wgsl";
 import stateLayout from "../lib/state.wgsl";
-import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import { type Matrix, slicesOf } from "../matrix.ts";
+import { productKernel, productKernels } from "../products.ts";
 import source from "./memory-step.wgsl";
 
-const kernels = kernelPerFormat(
+const kernels = productKernels(
   "memory-step",
   "const WORKGROUP = 64u;",
   run,
@@ -26,8 +25,6 @@ const kernels = kernelPerFormat(
   stateLayout,
   memory,
   pairs,
-  product,
-  partials,
   activation,
   source,
 );
@@ -62,17 +59,21 @@ export function memoryStep(
   state: StateShape,
   gated: boolean,
   buffers: MemoryStepBuffers,
-  columns = host.products / 2,
+  columns = host.share ? 64 : host.products / 2,
 ): Dispatch {
+  const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
+    columns: size,
+    count: columns * (state.plm ? 3 : 1),
+    together: columns,
+  });
   return dispatch(
     host,
-    kernels[buffers.weight.format],
+    kernel,
     {
       D: size,
       PAIRS: ceilDivide(size, 2),
       COLUMNS: columns,
-      PRODUCTS: columns * (state.plm ? 3 : 1),
-      SLICES: slicesOf(size),
+      ...overrides,
       GATE_SLICES: gated ? slicesOf(size) : 0,
       ...memoryOverrides(state),
     },

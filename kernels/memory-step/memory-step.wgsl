@@ -23,8 +23,9 @@ override INPUTS = 2u * K;
 var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y;
+fn main(by: Invocation) {
+  let lane = by.lane;
+  let row = by.group.y;
   let base = row * 2u * D;
   let state_base = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
   for (var i = lane; i < INPUTS; i += WORKGROUP) {
@@ -59,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       inputs[second] = u.y;
       inputs[K + second] = now.w;
     }
-    if (group.x == 0u) {
+    if (by.group.x == 0u) {
       memory[base + first] = now.x;
       memory[base + D + first] = now.z;
       if (whole) {
@@ -70,29 +71,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   workgroupBarrier();
 
-  let first_column = group.x * COLUMNS;
-  for (var task = lane; task < PARTIALS; task += WORKGROUP) {
-    let product = task / SLICES;
-    let kind = product / COLUMNS;
-    let column = min(first_column + product % COLUMNS, D - 1u);
-    let slice = (task % SLICES) * SLICE4;
-    var sum = 0.0;
-    if (kind == 2u || task % SLICES < GATE_SLICES) {
-      for (var i = slice; i < slice + SLICE4; i++) {
-        let k = select(0u, K, kind == 2u) + i * 4u;
-        let x = vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
-        sum = multiply_add(load_weights((kind * D + column) * K4 + i), x, sum);
-      }
-    }
-    partial[task] = sum;
-  }
+  multiply(by);
   workgroupBarrier();
 
   for (var product = lane; product < PRODUCTS; product += WORKGROUP) {
     let kind = product / COLUMNS;
-    let column = first_column + product % COLUMNS;
+    let column = by.group.x * COLUMNS + product % COLUMNS;
     if (column < D) {
-      let value = sum_slices(product) + bias[kind * D + column];
+      let value = product_of(product) + bias[kind * D + column];
       if (kind == 2u) {
         plm[row * D + column] = value;
       } else {
@@ -100,4 +86,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
     }
   }
+}
+
+fn weight_row(group: u32, product: u32) -> u32 {
+  return product / COLUMNS * D + min(group * COLUMNS + product % COLUMNS, D - 1u);
+}
+
+fn input4(i: u32) -> vec4f {
+  let k = i * 4u;
+  return vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
+}
+
+fn slices_of(first: u32) -> u32 {
+  return select(GATE_SLICES, SLICES, first / COLUMNS == 2u);
+}
+
+fn input_start(first: u32) -> u32 {
+  return select(0u, K4, first / COLUMNS == 2u);
 }

@@ -9,27 +9,15 @@ import {
 } from "../kernel.ts";
 import activation from "../lib/activation.wgsl";
 import block from "../lib/block.wgsl";
-import partials from "../lib/partials.wgsl";
-import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import type { Matrix } from "../matrix.ts";
+import { productKernel, productKernels } from "../products.ts";
 import source from "./mixer-step.wgsl";
 
-const kernels = kernelPerFormat(
-  "mixer-step",
-  run,
-  block,
-  stateLayout,
-  reduce,
-  statistics,
-  product,
-  partials,
-  activation,
-  source,
-);
+const kernels = productKernels("mixer-step", run, block, stateLayout, reduce, statistics, activation, source);
 
 export interface MixerStepBuffers extends PassBuffers {
   readonly block: GPUBuffer;
@@ -57,10 +45,14 @@ export function mixerStep(
   buffers: MixerStepBuffers,
   products = host.products,
 ): Dispatch {
+  const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
+    columns: size,
+    count: products,
+  });
   return dispatch(
     host,
-    kernels[buffers.weight.format],
-    { D: size, TAPS: taps, SLICES: slicesOf(size), PRODUCTS: products, ...stateOverrides(state) },
+    kernel,
+    { D: size, TAPS: taps, ...overrides, ...stateOverrides(state) },
     [
       buffers.run,
       buffers.block,

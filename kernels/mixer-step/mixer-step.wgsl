@@ -16,8 +16,9 @@ override TAPS: u32;
 var<workgroup> input: array<vec4f, K4>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y;
+fn main(by: Invocation) {
+  let lane = by.lane;
+  let row = by.group.y;
   let base = row * D;
   let statistics = row_statistics(base, D, lane);
   let tail = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
@@ -34,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
         values[c] = x + fma(conv[(TAPS - 1u) * D + d], x, sum);
       }
-      if (group.x == 0u) {
+      if (by.group.x == 0u) {
         mixed[row * 2u * D + d] = x;
       }
     }
@@ -42,23 +43,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   workgroupBarrier();
 
-  let first_product = group.x * PRODUCTS;
-  for (var task = lane; task < PARTIALS; task += WORKGROUP) {
-    let column = min(first_product + task / SLICES, 2u * D - 1u);
-    let slice = (task % SLICES) * SLICE4;
-    var sum = 0.0;
-    for (var i = slice; i < slice + SLICE4; i++) {
-      sum = multiply_add(load_weights(column * K4 + i), input[i], sum);
-    }
-    partial[task] = sum;
-  }
+  multiply(by);
   workgroupBarrier();
 
   for (var product = lane * 2u; product < PRODUCTS; product += 2u * WORKGROUP) {
-    let column = first_product + product;
+    let column = by.group.x * PRODUCTS + product;
     if (column < 2u * D) {
-      let value = sum_slices(product) + bias[column];
-      mixed[row * 2u * D + D + column / 2u] = value * sigmoid(sum_slices(product + 1u) + bias[column + 1u]);
+      let value = product_of(product) + bias[column];
+      mixed[row * 2u * D + D + column / 2u] = value * sigmoid(product_of(product + 1u) + bias[column + 1u]);
     }
   }
+}
+
+fn weight_row(group: u32, product: u32) -> u32 {
+  return min(group * PRODUCTS + product, 2u * D - 1u);
+}
+
+fn input4(i: u32) -> vec4f {
+  return input[i];
+}
+
+fn slices_of(first: u32) -> u32 {
+  return SLICES;
+}
+
+fn input_start(first: u32) -> u32 {
+  return 0u;
 }

@@ -1,8 +1,11 @@
-const UNIT = 1u;
+const UNIT = 2u;
 
 fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
-  let four = (*values)[0];
-  weight[unit] = vec2u(
+  weight[unit] = vec4u(two_halves((*values)[0]), two_halves((*values)[1]));
+}
+
+fn two_halves(four: vec4f) -> vec2u {
+  return vec2u(
     to_float16(four.x) | (to_float16(four.y) << 16u),
     to_float16(four.z) | (to_float16(four.w) << 16u),
   );

@@ -20,7 +20,7 @@ const packers = kernelPerFormat(
 const errors = kernelPerFormat("pack-error", asRead, reduce, errorSource);
 
 /** Vec4s that a thread packs: `UNIT`. */
-const units = { f32: 1, f16: 1, q8: 8, q4: 8 } as const;
+const units = { f32: 1, f16: 2, q8: 8, q4: 8 } as const;
 
 export interface PackWeight {
   /** f32 `[rows, columns]`, as read. */

@@ -1,0 +1,5 @@
+// Eight consecutive weights.
+struct Eight {
+  low: vec4f,
+  high: vec4f,
+}

@@ -1,0 +1,46 @@
+// Each thread computes whole products, 64 of them at a time; the lanes of a subgroup, SHARE at least, share out the loads of
+// their common input and pass it round. Where a load costs more than arithmetic, as on software adapters.
+override SHARE: u32; // 4 or 8
+
+struct Invocation {
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_invocation_id) place: u32,
+}
+
+var<workgroup> whole: array<f32, PRODUCTS>;
+
+fn multiply(by: Invocation) {
+  for (var first = 0u; first < PRODUCTS; first += 64u) {
+    let row = weight_row(by.group.x, first + by.lane) * SLICES;
+    let start = input_start(first);
+    var total = 0.0;
+    for (var slice = 0u; slice < slices_of(first); slice++) {
+      let at = start + slice * SLICE4 + by.place % SHARE;
+      let own = input4(at);
+      let rest = input4(at + SLICE4 - SHARE); // the same, where eight lanes share a slice
+      let scale = load_scale(row + slice);
+      var sum = 0.0;
+      sum = add_eight(load_eight(row + slice, 0u, scale), subgroupShuffle(own, 0u), subgroupShuffle(own, 1u), sum);
+      sum = add_eight(load_eight(row + slice, 1u, scale), subgroupShuffle(own, 2u), subgroupShuffle(own, 3u), sum);
+      sum = add_eight(
+        load_eight(row + slice, 2u, scale),
+        subgroupShuffle(rest, SHARE - 4u),
+        subgroupShuffle(rest, SHARE - 3u),
+        sum,
+      );
+      sum = add_eight(
+        load_eight(row + slice, 3u, scale),
+        subgroupShuffle(rest, SHARE - 2u),
+        subgroupShuffle(rest, SHARE - 1u),
+        sum,
+      );
+      total += sum;
+    }
+    whole[first + by.lane] = total;
+  }
+}
+
+fn product_of(product: u32) -> f32 {
+  return whole[product];
+}

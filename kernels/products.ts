@@ -1,0 +1,61 @@
+import type { Kernel, KernelHost } from "./kernel.ts";
+import product from "./lib/product.wgsl";
+import products from "./lib/products.wgsl";
+import inLanes from "./lib/products-in-lanes.wgsl";
+import inSlices from "./lib/products-in-slices.wgsl";
+import { kernelPerFormat, slicesOf, type WeightFormat } from "./matrix.ts";
+
+/** A kernel whose workgroups multiply by PRODUCTS rows of W, in its two ways. */
+export interface ProductKernels {
+  readonly inSlices: Readonly<Record<WeightFormat, Kernel>>;
+  readonly inLanes: Readonly<Record<WeightFormat, Kernel>>;
+}
+
+/** `parts` after those of `lib/products*.wgsl`. */
+export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({
+  inSlices: kernelPerFormat(name, product, products, inSlices, ...parts),
+  inLanes: withSubgroups(kernelPerFormat(`${name}-lanes`, product, products, inLanes, ...parts)),
+});
+
+/** The same kernels with WGSL's subgroups. */
+export function withSubgroups(
+  kernels: Readonly<Record<WeightFormat, Kernel>>,
+): Readonly<Record<WeightFormat, Kernel>> {
+  const enabled = ({ name, code }: Kernel): Kernel => ({ name, code: `enable subgroups;\n${code}` });
+  return {
+    f32: enabled(kernels.f32),
+    f16: enabled(kernels.f16),
+    q8: enabled(kernels.q8),
+    q4: enabled(kernels.q4),
+  };
+}
+
+/** Whether lanes take whole products, of which `together` are taken at once: those of a workgroup have one input. */
+const takesLanes = ({ share }: KernelHost, together: number): boolean => share > 0 && together % 64 === 0;
+
+/**
+ * The kernel for a host and its overrides: `count` products of a workgroup, of `columns` each, of which `together` lie side
+ * by side in W.
+ */
+export function productKernel(
+  host: KernelHost,
+  kernels: ProductKernels,
+  format: WeightFormat,
+  { columns, count, together = count }: { columns: number; count: number; together?: number },
+): { readonly kernel: Kernel; readonly overrides: Readonly<Record<string, number>> } {
+  const overrides = { SLICES: slicesOf(columns), PRODUCTS: count };
+  return takesLanes(host, together)
+    ? { kernel: kernels.inLanes[format], overrides: { ...overrides, SHARE: host.share } }
+    : { kernel: kernels.inSlices[format], overrides };
+}
+
+/** Bytes of workgroup storage beside the input and the products: what a norm adds up in. */
+const SUMS = 4 * (64 + 8);
+
+/** Products of `columns` that a workgroup has room for beside their input: even, at most the host's own, 0 if none. */
+export function productsThatFit(host: KernelHost, columns: number): number {
+  const slices = slicesOf(columns);
+  const room = host.device.limits.maxComputeWorkgroupStorageSize - SUMS - slices * 128;
+  if (takesLanes(host, host.products) && room >= 4 * host.products) return host.products;
+  return Math.max(0, Math.min(host.products, 2 * Math.floor(room / (8 * slices))));
+}
