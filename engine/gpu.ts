@@ -19,7 +19,7 @@ export class Gpu implements KernelHost {
   #bytes = 0;
 
   /**
-   * Device of `adapter` with every limit raised to what the adapter offers.
+   * Device of `adapter` with every limit raised to what the adapter offers, and with timestamps where it has them.
    * @param name as its driver writes it, where the platform knows
    */
   static async open(adapter: GPUAdapter, name?: string): Promise<Gpu> {
@@ -33,7 +33,12 @@ export class Gpu implements KernelHost {
       limits[limit] = adapter.limits[limit];
     }
     try {
-      const device = await adapter.requestDevice({ label: "resonant", requiredLimits: limits });
+      const features = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));
+      const device = await adapter.requestDevice({
+        label: "resonant",
+        requiredLimits: limits,
+        requiredFeatures: features,
+      });
       const { device: model, description, vendor } = adapter.info;
       const called = name ?? (model || description || vendor || "unknown");
       return new Gpu(device, called, kindOf(adapter.info));

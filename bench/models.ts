@@ -1,0 +1,111 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { decoderTensors } from "../engine/families/load-decoder.ts";
+import { relativeError } from "../engine/goldens.ts";
+import { matrixBytes, type WeightFormat, weightFormats } from "../kernels/matrix.ts";
+import type { Bench, BenchCase } from "./harness/case.ts";
+import { less, more, type Row } from "./harness/row.ts";
+import { divided } from "./harness/statistics.ts";
+import { nearest } from "./kernels/kernel-case.ts";
+import type { ModelFigures, ModelRequest } from "./model-run.ts";
+import { type GeometryName, geometries, writeRandomModel } from "./random-model.ts";
+
+/** How far a format's logits may be from f32's, relatively: the files' weights are f16, so that one is exact. */
+const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.05, q4: 0.5 };
+
+/** What is asked of a geometry: less where it would take minutes. */
+function requestOf(
+  name: GeometryName,
+  format: WeightFormat,
+  { gpu, quick }: Bench,
+): Omit<ModelRequest, "model"> {
+  if (gpu.kind !== "cpu") {
+    return { format, prompts: [512, 32], tokens: quick ? 32 : 128, rounds: quick ? 1 : 3, replay: true };
+  }
+  // On a software adapter a prompt of a large model takes half a minute, and would again when it is replayed.
+  if (name !== "pythia-160m") return { format, prompts: [32], tokens: 4, rounds: 1, replay: false };
+  const prompts = quick ? [32] : format === "f32" ? [32, 512] : [32];
+  return { format, prompts, tokens: quick ? 8 : 16, rounds: 1, replay: true };
+}
+
+function geometryCase(name: GeometryName): BenchCase {
+  return {
+    group: "models",
+    name,
+    open(bench) {
+      const formats = bench.quick ? (["f32", "q4"] as const) : weightFormats;
+      const all: ModelFigures[] = [];
+      return {
+        async check() {
+          const model = await mkdtemp(join(tmpdir(), "resonant-bench-"));
+          try {
+            await writeRandomModel(model, geometries[name]);
+            for (const format of formats) {
+              all.push(await bench.apart({ model, ...requestOf(name, format, bench) }));
+              assertAlike(all[0]!, all.at(-1)!);
+            }
+          } finally {
+            await rm(model, { recursive: true });
+          }
+        },
+        async measure() {
+          return all.flatMap((figures) => rowsOf(name, figures, bench));
+        },
+      };
+    },
+  };
+}
+
+function assertAlike(f32: ModelFigures, { format, logits }: ModelFigures): void {
+  const error = relativeError(logits, f32.logits);
+  if (error <= TOLERANCES[format]) return;
+  throw new Error(`${format}: its logits are ${error} from those of f32, more than ${TOLERANCES[format]}`);
+}
+
+function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] {
+  const { format } = figures;
+  const { prompts, tokens } = requestOf(name, format, bench);
+  const of = (what: string): string => `${name} ${format}: ${what}`;
+  const { bytes, parameters } = readByToken(name, format);
+  const dispatches = figures.dispatchesPerToken;
+  const seconds = figures.decode.median / 1000;
+  const decoding = nearest({ bytes, flops: 2 * parameters, dispatches }, seconds, bench.ceilings);
+  const { host, gpu } = figures.spent;
+  return [
+    less(of("load"), figures.seconds, "s"),
+    ...prompts.map((length, i) => {
+      const time = figures.prompts[i]!;
+      const cost = { bytes: bytes / length, flops: 2 * parameters, dispatches: 0 };
+      const share = nearest(cost, time.median / 1000, bench.ceilings);
+      return more(of(`prompt of ${length}`), divided(1000, time), "tokens/s", share);
+    }),
+    more(of(`decode of ${tokens}`), divided(1000, figures.decode), "tokens/s", {
+      ...decoding,
+      bytesPerSecond: bytes / seconds,
+    }),
+    ...(gpu === undefined ? [] : [less(of("GPU, a token"), gpu, "ms", { timed: "gpu" })]),
+    less(of("JavaScript that records and submits, a token"), 1000 * host, "µs", { timed: "host" }),
+    less(of("dispatches a token"), dispatches, ""),
+    less(of("GPU memory"), figures.gpuBytes, "bytes"),
+    less(of("GPU memory gained by decoding"), figures.gpuBytesAfter - figures.gpuBytes, "bytes"),
+    less(of("resident memory, most while loading"), figures.residentPeak, "bytes"),
+  ];
+}
+
+/** Bytes of all matrices that a token's step reads, and their parameters: all but the embedding's, where the head has its own. */
+function readByToken(name: GeometryName, format: WeightFormat): { bytes: number; parameters: number } {
+  const { family, config } = geometries[name];
+  const parsed = family.parse(config, "config.json");
+  let [bytes, parameters] = [0, 0];
+  for (const [tensor, [rows = 0, columns]] of decoderTensors(family, parsed)) {
+    if (columns === undefined || (tensor === family.names.embed && !parsed.tied)) continue;
+    bytes += matrixBytes(rows, columns, format);
+    parameters += rows * columns;
+  }
+  return { bytes, parameters };
+}
+
+/** Random weights at the sizes of models that people run, in each weight format. */
+export const modelCases = (quick: boolean): readonly BenchCase[] =>
+  quick ? [geometryCase("pythia-160m")] : (Object.keys(geometries) as GeometryName[]).map(geometryCase);
