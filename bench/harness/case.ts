@@ -78,8 +78,11 @@ export async function runCases(
     try {
       opened = await open(bench);
       await opened.check();
-      for (const row of await opened.measure()) rows.push({ group, ...row });
+      const measured = await opened.measure();
       await bench.gpu.settle();
+      const odd = measured.find((row) => ![row.value, row.low, row.high].every(Number.isFinite));
+      if (odd) throw new Error(`${odd.name}: ${odd.value} ${odd.unit} is no measurement`);
+      rows.push(...measured.map((row) => ({ group, ...row })));
     } catch (error) {
       bench.gpu.assertAlive(); // on a lost device everything else would fail too
       failures.push({ group, name, message: error instanceof Error ? error.message : String(error) });

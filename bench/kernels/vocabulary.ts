@@ -1,6 +1,13 @@
 import { crossEntropy } from "../../kernels/cross-entropy/cross-entropy.ts";
 import { crossEntropyReference } from "../../kernels/cross-entropy/reference.ts";
-import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
+import {
+  decodeLogprobs,
+  LOGPROBS_BYTES,
+  type Logprobs,
+  logprobs,
+  TOP_LOGPROBS,
+  type TokenLogprob,
+} from "../../kernels/logprobs/logprobs.ts";
 import { logprobsReference } from "../../kernels/logprobs/reference.ts";
 import {
   distributionReference,
@@ -77,9 +84,15 @@ const likelihoods = kernelCase("logprobs", (given) =>
       async compare() {
         const found = decodeLogprobs(await given.gpu.read(out), 0, TOP_LOGPROBS);
         const right = logprobsReference(logits, token, TOP_LOGPROBS);
-        const flat = (all: typeof found) =>
-          all ? [all, ...all.top].flatMap((each) => [each.token, each.logprob]) : [];
-        return [flat(found), flat(right)];
+        const all = (one: Logprobs): TokenLogprob[] => [one, ...one.top];
+        const ids = (one: Logprobs): string =>
+          all(one)
+            .map((each) => each.token)
+            .join();
+        if (!found || ids(found) !== ids(right))
+          throw new Error(`the likeliest tokens are not ${ids(right)}`);
+        const values = (one: Logprobs): number[] => all(one).map((each) => each.logprob);
+        return [values(found), values(right)];
       },
     };
   }),
