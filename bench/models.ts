@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { decoderTensors } from "../engine/families/load-decoder.ts";
 import { relativeError } from "../engine/goldens.ts";
 import { matrixBytes, type WeightFormat, weightFormats } from "../kernels/matrix.ts";
@@ -9,7 +6,7 @@ import { less, more, type Row } from "./harness/row.ts";
 import { divided } from "./harness/statistics.ts";
 import { nearest } from "./kernels/kernel-case.ts";
 import type { ModelFigures, ModelRequest } from "./model-run.ts";
-import { type GeometryName, geometries, writeRandomModel } from "./random-model.ts";
+import { type GeometryName, geometries } from "./random-model.ts";
 
 /** How far a format's logits may be from f32's, relatively: the files' weights are f16, so that one is exact. */
 const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.05, q4: 0.5 };
@@ -29,32 +26,29 @@ function requestOf(
   return { format, prompts, tokens: quick ? 8 : 16, rounds: 1, replay: true };
 }
 
-function geometryCase(name: GeometryName): BenchCase {
-  return {
+/** A geometry in some formats, all of them held to f32 where that is measured, too. */
+function geometryCases(name: GeometryName, formats: readonly WeightFormat[]): BenchCase[] {
+  let f32: ModelFigures | undefined;
+  return formats.map((format) => ({
     group: "models",
-    name,
+    name: `${name} ${format}`,
     open(bench) {
-      const formats = bench.quick ? (["f32", "q4"] as const) : weightFormats;
-      const all: ModelFigures[] = [];
+      let figures: ModelFigures | undefined;
       return {
+        // Loading is most of it, so what is checked is what was timed.
         async check() {
-          const model = await mkdtemp(join(tmpdir(), "resonant-bench-"));
-          try {
-            await writeRandomModel(model, geometries[name]);
-            for (const format of formats) {
-              all.push(await bench.apart({ model, ...requestOf(name, format, bench) }));
-              assertAlike(all[0]!, all.at(-1)!);
-            }
-          } finally {
-            await rm(model, { recursive: true });
-          }
+          const request = requestOf(name, format, bench);
+          const replay = request.replay || (format !== "f32" && !f32);
+          figures = await bench.apart({ ...request, replay, model: await bench.folder(name) });
+          if (format === "f32") f32 = figures;
+          else if (f32) assertAlike(f32, figures);
         },
         async measure() {
-          return all.flatMap((figures) => rowsOf(name, figures, bench));
+          return figures ? rowsOf(name, figures, bench) : [];
         },
       };
     },
-  };
+  }));
 }
 
 function assertAlike(f32: ModelFigures, { format, logits }: ModelFigures): void {
@@ -108,4 +102,6 @@ function readByToken(name: GeometryName, format: WeightFormat): { bytes: number;
 
 /** Random weights at the sizes of models that people run, in each weight format. */
 export const modelCases = (quick: boolean): readonly BenchCase[] =>
-  quick ? [geometryCase("pythia-160m")] : (Object.keys(geometries) as GeometryName[]).map(geometryCase);
+  quick
+    ? geometryCases("pythia-160m", ["f32", "q4"])
+    : (Object.keys(geometries) as GeometryName[]).flatMap((name) => geometryCases(name, weightFormats));

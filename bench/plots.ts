@@ -27,7 +27,7 @@ const percent = (value: number): string => `${Math.round(100 * value)} %`;
 export function benchPlots({ adapter, rows }: Report): Map<string, string> {
   const charts: Record<string, Chart> = {
     kernels: {
-      title: `Kernels: share of the nearest of ${adapter}'s own ceilings`,
+      title: `Kernels on ${adapter}: share of the ceiling that each is nearest to`,
       kinds: bounds,
       bars: rows
         .filter(({ group }) => group === "kernels")

@@ -42,7 +42,7 @@ it("says which file and field cannot be compared with, and measures nothing", as
 it("lists its cases, and refuses a name that is none of theirs", async () => {
   const listed = await resonant(["bench", "--list"]);
   expect(listed.out).toContain("kernels: memory-scan\n");
-  expect(listed.out).toContain("models: tinyllama-1.1b\n");
+  expect(listed.out).toContain("models: tinyllama-1.1b f16\n");
   const refused = await resonant(["bench", "no-such-case"]);
   expect(refused).toMatchObject({ code: 2, out: "" });
   expect(refused.err).toContain("--list");

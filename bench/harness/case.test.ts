@@ -20,6 +20,8 @@ const files = await openModelFolder(await defaultModelFolder());
 const native = parseConfig(files.config, "config.json");
 await files.close();
 
+const none = () => Promise.reject(new Error("no case here asks for a model"));
+
 const bench = (): Bench => ({
   gpu,
   timer,
@@ -29,8 +31,9 @@ const bench = (): Bench => ({
   uncached: 1,
   ceilings: {},
   native,
-  model: () => Promise.reject(new Error("no case here asks for a model")),
-  apart: () => Promise.reject(new Error("no case here asks for a model")),
+  model: none,
+  folder: none,
+  apart: none,
 });
 
 /** `add`, held to its reference, of whose last value `change` makes another. */
@@ -135,7 +138,7 @@ it("has names that tell cases apart, and finds them by a group or a part of a na
   expect(new Set(names).size).toBe(names.length);
   expect(chosen(all, [])).toEqual(all);
   expect(new Set(chosen(all, ["Ceilings"]).map(({ group }) => group))).toEqual(new Set(["ceilings"]));
-  const found = chosen(all, ["layer-norm", "1.1b"]).map(({ name }) => name);
-  expect(found).toEqual(["layer-norm", "tinyllama-1.1b"]);
+  const found = chosen(all, ["layer-norm", "1.1b q"]).map(({ name }) => name);
+  expect(found).toEqual(["layer-norm", "tinyllama-1.1b q8", "tinyllama-1.1b q4"]);
   expect(chosen(all, ["no such"])).toEqual([]);
 });

@@ -2,6 +2,7 @@ import type { NativeConfig } from "../../engine/config.ts";
 import type { Gpu } from "../../engine/gpu.ts";
 import type { Model } from "../../engine/model.ts";
 import type { ModelFigures, ModelRequest } from "../model-run.ts";
+import type { GeometryName } from "../random-model.ts";
 import type { Row } from "./row.ts";
 import type { DispatchTimer } from "./timer.ts";
 
@@ -35,6 +36,8 @@ export interface Bench {
   readonly native: NativeConfig;
   /** The default model, loaded once for all cases, with at least 32 slots. */
   model(): Promise<Model>;
+  /** A folder with a model of random weights, written once for all cases. */
+  folder(geometry: GeometryName): Promise<string>;
   /** Loads and runs a model in a process of its own, since memory that was given back is not always seen to be. */
   apart(request: ModelRequest): Promise<ModelFigures>;
 }

@@ -5,7 +5,7 @@ import { ropeReference } from "../../kernels/rope/reference.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { type Given, randomFloats } from "./given.ts";
-import { type KernelWork, kernelCase } from "./kernel-case.ts";
+import { type KernelWork, kernelCase, promptRows } from "./kernel-case.ts";
 
 /** Pythia-160m's. */
 const SHAPE: AttentionShape = { heads: 12, kvHeads: 12, headSize: 64, rotary: 16, positions: 2048 };
@@ -52,9 +52,9 @@ const steps = kernelCase("attention-step", (given) =>
   }),
 );
 
-const prompts = kernelCase("attention", (given) =>
+const prompts = kernelCase("attention", (given, bench) =>
   [0, 256].map((start): KernelWork => {
-    const rows = 256;
+    const rows = promptRows(bench);
     const { data, run, buffers } = setUp(given, rows, start);
     return {
       name: `attention, 12 heads of 64, ${rows} rows after ${start}`,

@@ -21,10 +21,8 @@ import { shortConv } from "../../kernels/short-conv/short-conv.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { seeded } from "../random.ts";
 import { type Given, randomFloats } from "./given.ts";
-import { type KernelWork, kernelCase } from "./kernel-case.ts";
+import { type KernelWork, kernelCase, promptRows } from "./kernel-case.ts";
 
-/** Rows of a prompt's pass. */
-const MANY = 256;
 const [ALPHA, GAIN] = [0.3, 0.7];
 const PSI_THETA = [1.1, 0.4] as const;
 
@@ -77,7 +75,10 @@ function setUp(given: Given, { native }: Bench, run: RunShape) {
 }
 
 const oneRow: RunShape = { rows: 1, length: 1 };
-const manyRows: RunShape = { rows: MANY, length: MANY };
+const manyRows = (bench: Bench): RunShape => {
+  const rows = promptRows(bench);
+  return { rows, length: rows };
+};
 const rowsOf = ({ rows }: RunShape): string => (rows === 1 ? "1 row" : `${rows} rows`);
 
 const mixers = kernelCase("mixer-step", (given, bench) => {
@@ -138,11 +139,11 @@ const memories = kernelCase("memory-step", (given, bench) => {
 });
 
 const conv = kernelCase("short-conv", (given, bench) => {
-  const { size, taps, layout, data, buffers, rows } = setUp(given, bench, manyRows);
+  const { size, taps, layout, data, buffers, rows } = setUp(given, bench, manyRows(bench));
   const out = given.words("out", rows * size);
   const work: KernelWork = {
-    name: `short-conv, native, ${rowsOf(manyRows)}`,
-    run: manyRows,
+    name: `short-conv, native, ${rowsOf(manyRows(bench))}`,
+    run: manyRows(bench),
     lists: [[shortConv(given.host, size, taps, layout, { ...buffers, out })]],
     bytes: 4 * size * (2 * rows + taps + 1 + layout.tail),
     flops: 2 * rows * size * (taps + 1),
@@ -159,12 +160,12 @@ const conv = kernelCase("short-conv", (given, bench) => {
 });
 
 const scan = kernelCase("memory-scan", (given, bench) => {
-  const { size, layout, data, buffers, decay, start, rows } = setUp(given, bench, manyRows);
+  const { size, layout, data, buffers, decay, start, rows } = setUp(given, bench, manyRows(bench));
   const memory = given.words("memory", 2 * rows * size);
   const ends = given.words("ends", Math.ceil(rows / 64) * Math.ceil(size / 2) * 4);
   const work: KernelWork = {
-    name: `memory-scan, native, ${rowsOf(manyRows)}`,
-    run: manyRows,
+    name: `memory-scan, native, ${rowsOf(manyRows(bench))}`,
+    run: manyRows(bench),
     lists: [memoryScan(given.host, size, layout, { ...buffers, ends, memory })],
     bytes: 4 * size * (3 * rows + 4 + 2),
     flops: 12 * rows * size,
@@ -184,7 +185,7 @@ const scan = kernelCase("memory-scan", (given, bench) => {
 });
 
 const combining = kernelCase("combine", (given, bench) =>
-  [oneRow, manyRows].map((run): KernelWork => {
+  [oneRow, manyRows(bench)].map((run): KernelWork => {
     const { size, layout, data, buffers, rows } = setUp(given, bench, run);
     const [psi, theta] = PSI_THETA;
     const part = (i: number) => data.combine.subarray(i * size, (i + 1) * size);

@@ -18,6 +18,9 @@ export interface KernelWork extends GpuWork {
   readonly tolerance?: number;
 }
 
+/** Rows of a prompt's pass: enough for a GPU's cores, and few enough for a CPU's. */
+export const promptRows = ({ gpu }: Bench): number => (gpu.kind === "cpu" ? 64 : 256);
+
 /** Kernels that are measured in turns, so that they can be compared. */
 export function kernelCase(
   name: string,

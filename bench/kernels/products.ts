@@ -12,7 +12,7 @@ import { matrixBytes, type WeightFormat, weightFormats } from "../../kernels/mat
 import { keptReference } from "../../kernels/pack-weight/reference.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { type Given, randomFloats } from "./given.ts";
-import { type KernelWork, kernelCase } from "./kernel-case.ts";
+import { type KernelWork, kernelCase, promptRows } from "./kernel-case.ts";
 
 /** A product at a model's size: Y = epilogue(X Wᵀ + b), W `[n, k]`. */
 interface Shape {
@@ -146,10 +146,10 @@ const few = (name: Name): BenchCase =>
     weightFormats,
   );
 
-const many = (name: Name, rows: number, by: TileRows): BenchCase =>
+const many = (name: Name, by: TileRows): BenchCase =>
   productCase(
     `linear ${name} in tiles of ${by}`,
-    (bench) => ({ ...shapes(bench)[name], rows, by }),
+    (bench) => ({ ...shapes(bench)[name], rows: by === 64 ? promptRows(bench) : by, by }),
     weightFormats,
   );
 
@@ -160,9 +160,9 @@ export const productCases: readonly BenchCase[] = [
   few("up"),
   few("down"),
   few("head"),
-  many("nativeUp", 256, 64),
-  many("up", 256, 64),
-  many("down", 256, 64),
-  many("up", 16, 16),
-  many("up", 32, 32),
+  many("nativeUp", 64),
+  many("up", 64),
+  many("down", 64),
+  many("up", 16),
+  many("up", 32),
 ];

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Bench, type BenchCase, chosen, runCases } from "../../../bench/harness/case.ts";
@@ -9,6 +11,7 @@ import { comparedTables, reportTables, type Table } from "../../../bench/harness
 import { DispatchTimer } from "../../../bench/harness/timer.ts";
 import type { ModelFigures, ModelRequest } from "../../../bench/model-run.ts";
 import { benchPlots } from "../../../bench/plots.ts";
+import { type GeometryName, geometries, writeRandomModel } from "../../../bench/random-model.ts";
 import { benchCases } from "../../../bench/registry.ts";
 import { parseConfig } from "../../../engine/config.ts";
 import { ResonantError } from "../../../engine/errors.ts";
@@ -85,7 +88,7 @@ async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<B
     gpu,
     timer: new DispatchTimer(gpu),
     quick,
-    rounds: quick ? 3 : 7,
+    rounds: quick ? 3 : 5,
     sample: quick ? 5 : 20,
     uncached: gpu.kind === "cpu" ? 64e6 : 256e6,
     ceilings: {},
@@ -94,7 +97,26 @@ async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<B
       model ??= load();
       return model;
     },
+    folder: randomFolders(),
     apart: (request) => loadApart(request, flags),
+  };
+}
+
+/** Models of random weights in temporary folders, which go with the process however it ends. */
+function randomFolders(): Bench["folder"] {
+  const written = new Map<GeometryName, Promise<string>>();
+  let root: string | undefined;
+  return (name) => {
+    if (root === undefined) {
+      const made = mkdtempSync(join(tmpdir(), "resonant-bench-"));
+      root = made;
+      process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+      for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+    }
+    const at = join(root, name);
+    const writing = written.get(name) ?? writeRandomModel(at, geometries[name]).then(() => at);
+    written.set(name, writing);
+    return writing;
   };
 }
 
