@@ -80,7 +80,7 @@ export const batchCase: BenchCase = {
       measure: () =>
         batchBench(model, {
           streams: [1, 4, 16, 32],
-          tokens: bench.quick ? 32 : 128,
+          tokens: bench.quick ? 32 : 64,
           rounds: bench.quick ? 1 : 3,
         }),
     };

@@ -1,12 +1,13 @@
 import { decoderTensors } from "../engine/families/load-decoder.ts";
 import { relativeError } from "../engine/goldens.ts";
-import { matrixBytes, type WeightFormat, weightFormats } from "../kernels/matrix.ts";
+import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
 import type { Bench, BenchCase } from "./harness/case.ts";
 import { less, more, type Row } from "./harness/row.ts";
 import { divided } from "./harness/statistics.ts";
 import { nearest } from "./kernels/kernel-case.ts";
 import type { ModelFigures, ModelRequest } from "./model-run.ts";
 import { type GeometryName, geometries } from "./random-model.ts";
+import { stepCost } from "./step-cost.ts";
 
 /** How far a format's logits may be from f32's, relatively: the files' weights are f16, so that one is exact. */
 const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.05, q4: 0.5 };
@@ -61,16 +62,19 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
   const { format } = figures;
   const { prompts, tokens } = requestOf(name, format, bench);
   const of = (what: string): string => `${name} ${format}: ${what}`;
-  const { bytes, parameters } = readByToken(name, format);
+  const { family, config } = geometries[name];
+  const parsed = family.parse(config, "config.json");
+  const embedding = parsed.tied ? undefined : family.names.embed;
+  const { bytes, flops } = stepCost(decoderTensors(family, parsed), embedding, format);
   const dispatches = figures.dispatchesPerToken;
   const seconds = figures.decode.median / 1000;
-  const decoding = nearest({ bytes, flops: 2 * parameters, dispatches }, seconds, bench.ceilings);
+  const decoding = nearest({ bytes, flops, dispatches }, seconds, bench.ceilings);
   const { host, gpu } = figures.spent;
   return [
     less(of("load"), figures.seconds, "s"),
     ...prompts.map((length, i) => {
       const time = figures.prompts[i]!;
-      const cost = { bytes: bytes / length, flops: 2 * parameters, dispatches: 0 };
+      const cost = { bytes: bytes / length, flops, dispatches: 0 };
       const share = nearest(cost, time.median / 1000, bench.ceilings);
       return more(of(`prompt of ${length}`), divided(1000, time), "tokens/s", share);
     }),
@@ -85,19 +89,6 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
     less(of("GPU memory gained by decoding"), figures.gpuBytesAfter - figures.gpuBytes, "bytes"),
     less(of("resident memory, most while loading"), figures.residentPeak, "bytes"),
   ];
-}
-
-/** Bytes of all matrices that a token's step reads, and their parameters: all but the embedding's, where the head has its own. */
-function readByToken(name: GeometryName, format: WeightFormat): { bytes: number; parameters: number } {
-  const { family, config } = geometries[name];
-  const parsed = family.parse(config, "config.json");
-  let [bytes, parameters] = [0, 0];
-  for (const [tensor, [rows = 0, columns]] of decoderTensors(family, parsed)) {
-    if (columns === undefined || (tensor === family.names.embed && !parsed.tied)) continue;
-    bytes += matrixBytes(rows, columns, format);
-    parameters += rows * columns;
-  }
-  return { bytes, parameters };
 }
 
 /** Random weights at the sizes of models that people run, in each weight format. */

@@ -6,8 +6,10 @@ import type { Bench, BenchCase } from "./harness/case.ts";
 import { less, more, type Row } from "./harness/row.ts";
 import { splitTime } from "./harness/split.ts";
 import { divided, inTurns, summarize, timed, times } from "./harness/statistics.ts";
+import { nearest } from "./kernels/kernel-case.ts";
 import { assertReplayed, decode, feed, onStream } from "./model-run.ts";
 import { promptOf } from "./settings.ts";
+import { stepCost } from "./step-cost.ts";
 
 /** Tokens that decoding by the prompt's way is checked with. */
 const CHECKED = { prompt: 100, tokens: 32 };
@@ -59,8 +61,13 @@ const running: BenchCase = {
           ],
           bench.rounds,
         );
+        const cost = {
+          ...stepCost(nativeTensors(bench.native), "embed.weight", model.format),
+          dispatches: runner.dispatchesPerToken,
+        };
+        const share = nearest(cost, ahead!.median / 1000, bench.ceilings);
         const rows: Row[] = [
-          more("decode, running ahead", divided(1000, ahead!), "tokens/s"),
+          more("decode, running ahead", divided(1000, ahead!), "tokens/s", share),
           more("decode, waiting for each token", divided(1000, waiting!), "tokens/s"),
           ...scanned.map((summary, i) => more(`prompt of ${prompts[i]}`, divided(1000, summary), "tokens/s")),
           more("prompt of 256, token by token", divided(1000, stepped!), "tokens/s"),

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Bench, type BenchCase, chosen, runCases } from "../../../bench/harness/case.ts";
-import { compareReports, differences } from "../../../bench/harness/compare.ts";
+import { type Compared, compareReports, differences } from "../../../bench/harness/compare.ts";
 import { parseReport, type Report, reportName } from "../../../bench/harness/report.ts";
 import { comparedTables, reportTables, type Table } from "../../../bench/harness/tables.ts";
 import { DispatchTimer } from "../../../bench/harness/timer.ts";
@@ -29,7 +29,8 @@ export async function benchRegistry(patterns: readonly string[], flags: BenchFla
   const base = flags.compare === undefined ? undefined : await readReport(flags.compare);
   const report = flags.from === undefined ? await measure(patterns, flags) : await readReport(flags.from);
   if (flags.save || flags.plot) await save(report, flags);
-  if (flags.json) await printJson(report);
+  const compared = base && compareReports(report, base).rows;
+  if (flags.json) await printJson({ ...report, ...(compared && { compared: compared.map(inJson) }) });
   else await tell(report, base);
   if (report.failures.length > 0) process.exitCode = 1;
 }
@@ -42,6 +43,11 @@ const readReport = async (path: string): Promise<Report> => {
     });
   });
   return parseReport(text, path);
+};
+
+const inJson = ({ row, base, ratio, apart }: Compared) => {
+  const { group, name, unit, value } = row;
+  return { group, name, unit, value, before: base.value, ratio, apart };
 };
 
 async function measure(patterns: readonly string[], flags: BenchFlags): Promise<Report> {
