@@ -25,7 +25,7 @@ it("measures chosen cases, keeps them as JSON and as a plot, and compares with t
   const again = await resonant(["bench", "--from", path, "--compare", path]);
   expect(again.code).toBe(0);
   expect(again.out).toMatch(/compared with/);
-  expect(again.out).toMatch(/layer-norm, 768, 1 row +[\d.]+ +[\d.]+ +µs +1\.00 ×/);
+  expect(again.out).toMatch(/layer-norm, 768, 1 row +[\d.,]+ +[\d.,]+ +µs +1\.00 ×/);
 });
 
 it("says which file and field cannot be compared with, and measures nothing", async () => {
