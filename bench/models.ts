@@ -9,8 +9,11 @@ import type { ModelFigures, ModelRequest } from "./model-run.ts";
 import { type GeometryName, geometries } from "./random-model.ts";
 import { stepCost } from "./step-cost.ts";
 
-/** How far a format's logits may be from f32's, relatively: the files' weights are f16, so that one is exact. */
-const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.05, q4: 0.5 };
+/**
+ * How far a format's logits may be from f32's, relatively; unrelated ones would be about 1.4. The files' weights are f16,
+ * so that f16 loses nothing; what 8 and 4 bits lose adds up over the layers (22 of random weights: 0.04 and 0.48).
+ */
+const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.1, q4: 0.8 };
 
 /** What is asked of a geometry: less where it would take minutes. */
 function requestOf(
