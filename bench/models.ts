@@ -67,8 +67,10 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
   const of = (what: string): string => `${name} ${format}: ${what}`;
   const { family, config } = geometries[name];
   const parsed = family.parse(config, "config.json");
-  const embedding = parsed.tied ? undefined : family.names.embed;
-  const { bytes, flops } = stepCost(decoderTensors(family, parsed), embedding, format);
+  const shapes = decoderTensors(family, parsed);
+  const { embed, head } = family.names;
+  const { bytes, flops } = stepCost(shapes, parsed.tied ? [] : [embed], format);
+  const { flops: layers } = stepCost(shapes, [embed, head], format);
   const dispatches = figures.dispatchesPerToken;
   const seconds = figures.decode.median / 1000;
   const decoding = nearest({ bytes, flops, dispatches }, seconds, bench.ceilings);
@@ -77,7 +79,8 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
     less(of("load"), figures.seconds, "s"),
     ...prompts.map((length, i) => {
       const time = figures.prompts[i]!;
-      const cost = { bytes: bytes / length, flops, dispatches: 0 };
+      // Its last token alone has logits.
+      const cost = { bytes: bytes / length, flops: layers + (flops - layers) / length, dispatches: 0 };
       const share = nearest(cost, time.median / 1000, bench.ceilings);
       return more(of(`prompt of ${length}`), divided(1000, time), "tokens/s", share);
     }),

@@ -62,7 +62,7 @@ const running: BenchCase = {
           bench.rounds,
         );
         const cost = {
-          ...stepCost(nativeTensors(bench.native), "embed.weight", model.format),
+          ...stepCost(nativeTensors(bench.native), ["embed.weight"], model.format),
           dispatches: runner.dispatchesPerToken,
         };
         const share = nearest(cost, ahead!.median / 1000, bench.ceilings);
