@@ -6,7 +6,7 @@ import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";
 import { testGpu } from "../test/gpu.ts";
-import { loadBench } from "./load.ts";
+import { runModel } from "./model-run.ts";
 import { type Geometry, type GeometryName, geometries, writeRandomModel } from "./random-model.ts";
 
 const gpu = await testGpu();
@@ -72,10 +72,16 @@ it("is measured as it loads and runs", async () => {
   const at = join(folder, "measured");
   await writeRandomModel(at, small("pythia-160m"));
   const files = await openModelFolder(at);
-  const figures = await loadBench(gpu, files, { format: "f16", prompt: 8, tokens: 2 });
+  const request = { format: "f16", prompts: [8, 3], tokens: 4, rounds: 2, replay: true } as const;
+  const figures = await runModel(gpu, files, request);
   await files.close();
-  expect(figures.format).toBe("f16");
   expect(figures.residentPeak).toBeGreaterThanOrEqual(figures.residentBefore);
-  for (const value of Object.values(figures).slice(1)) expect(value).toBeGreaterThanOrEqual(0);
   expect(figures.gpuBytes).toBeGreaterThan(0);
+  expect(figures.gpuBytesAfter).toBe(figures.gpuBytes);
+  for (const { low, median, high } of [...figures.prompts, figures.decode]) {
+    expect(low).toBeGreaterThan(0);
+    expect(median).toBeGreaterThanOrEqual(low);
+    expect(high).toBeGreaterThanOrEqual(median);
+  }
+  expect(figures.decoded).toHaveLength(1 + request.tokens);
 });

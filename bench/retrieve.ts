@@ -1,13 +1,15 @@
 import type { Model } from "../engine/model.ts";
 import type { RetrievalMode } from "../engine/retrieval/resonance.ts";
 import { Search } from "../engine/retrieval/search.ts";
-import { inTurns, type Row, timed } from "./decode.ts";
+import type { BenchCase } from "./harness/case.ts";
+import { less, more, type Row } from "./harness/row.ts";
+import { divided, inTurns, timed } from "./harness/statistics.ts";
 import { seeded } from "./random.ts";
 
 export interface RetrievalBenchOptions {
   readonly mode: RetrievalMode;
-  /** Tokens of the two contexts that are compared. */
-  readonly lengths: readonly [short: number, long: number];
+  /** Tokens of the contexts that are compared. */
+  readonly lengths: readonly number[];
   /** Tokens of the needle. */
   readonly needle: number;
   /** Rounds of each figure; medians are reported. */
@@ -15,47 +17,84 @@ export interface RetrievalBenchOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+interface Found {
+  /** Milliseconds per token. */
+  readonly time: number;
+  readonly similarity: number;
+  readonly bytes: number;
+  /** Tokens from the needle to the first place. */
+  readonly off: number;
+}
+
 /**
- * What a search for one needle costs in a short and in a long context of random tokens, told in one pass, and that it
- * finds it: times are of the pass alone, for a search is opened once whatever the context's length.
+ * What a search for one needle costs in contexts of random tokens, told in one pass, and that it finds it: times are of
+ * the pass alone, for a search is opened once whatever the context's length.
  */
 export async function retrievalBench(model: Model, options: RetrievalBenchOptions): Promise<Row[]> {
-  const { mode, lengths, rounds, onProgress } = options;
-  const random = seeded(1);
-  const found = new Map<number, { similarity: number; bytes: number; off: number }>();
-  const cases = lengths.map((length) => {
-    const context = Uint32Array.from({ length }, () => Math.floor(random() * model.config.vocabulary));
-    const at = Math.floor(0.7 * (length - options.needle));
-    const cue = [...context.subarray(at, at + options.needle)];
-    return async (): Promise<number> => {
-      const search = await Search.open(model, { cues: [cue], modes: [mode], capacity: 5 });
-      try {
-        const time = await timed(length, async () => {
-          await search.push(context);
-          await search.finish();
-        });
-        const { similarity, position } = search.peaks()[0]!.peak;
-        found.set(length, { similarity, bytes: search.bytes, off: position - at });
-        return time;
-      } finally {
-        search.close();
-      }
-    };
-  });
-  const [short = 0, long = 0] = await inTurns(cases, rounds, onProgress);
+  const { mode, lengths, needle, rounds, onProgress } = options;
+  const found = new Map<number, Found>();
+  const searches = lengths.map((length) => haystack(model, mode, length, needle));
+  const summaries = await inTurns(
+    searches.map((search, i) => async () => {
+      const result = await search();
+      found.set(lengths[i]!, result);
+      return result.time;
+    }),
+    rounds,
+    onProgress,
+  );
   const name = (length: number): string => `${length.toLocaleString("en")} tokens`;
-  const [few, many] = lengths;
+  const [short, long] = summaries;
   return [
-    { name: `${mode}: ${name(few)}`, value: 1000 / short, unit: "tokens/s" },
-    { name: `${mode}: ${name(many)}`, value: 1000 / long, unit: "tokens/s" },
-    { name: "time per token, long / short", value: long / short, unit: "×" },
+    ...summaries.map((summary, i) =>
+      more(`${mode}: ${name(lengths[i]!)}`, divided(1000, summary), "tokens/s"),
+    ),
+    ...(short && long ? [less("time per token, long / short", long.median / short.median, "×")] : []),
     ...lengths.flatMap((length): Row[] => {
       const { similarity, bytes, off } = found.get(length)!;
       return [
-        { name: `working memory, ${name(length)}`, value: bytes, unit: "bytes" },
-        { name: `similarity of the first place, ${name(length)}`, value: similarity, unit: "" },
-        { name: `its distance from the needle, ${name(length)}`, value: off, unit: "tokens" },
+        less(`working memory, ${name(length)}`, bytes, "bytes"),
+        more(`similarity of the first place, ${name(length)}`, similarity, ""),
+        less(`its distance from the needle, ${name(length)}`, Math.abs(off), "tokens"),
       ];
     }),
   ];
 }
+
+/** Searches a context of random tokens for a part of it. */
+function haystack(model: Model, mode: RetrievalMode, length: number, needle: number): () => Promise<Found> {
+  const random = seeded(1);
+  const context = Uint32Array.from({ length }, () => Math.floor(random() * model.config.vocabulary));
+  const at = Math.floor(0.7 * (length - needle));
+  const cue = [...context.subarray(at, at + needle)];
+  return async () => {
+    const search = await Search.open(model, { cues: [cue], modes: [mode], capacity: 5 });
+    try {
+      const time = await timed(length, async () => {
+        await search.push(context);
+        await search.finish();
+      });
+      const { similarity, position } = search.peaks()[0]!.peak;
+      return { time, similarity, bytes: search.bytes, off: position - at };
+    } finally {
+      search.close();
+    }
+  };
+}
+
+/** A needle of 48 tokens in 8,192. */
+export const retrievalCase: BenchCase = {
+  group: "retrieval",
+  name: "search",
+  async open(bench) {
+    const model = await bench.model();
+    const [mode, length, needle] = ["hybrid", 8192, 48] as const;
+    return {
+      async check() {
+        const { off } = await haystack(model, mode, length, needle)();
+        if (off !== 0) throw new Error(`the needle was found ${off} tokens off`);
+      },
+      measure: () => retrievalBench(model, { mode, lengths: [length], needle, rounds: bench.rounds }),
+    };
+  },
+};

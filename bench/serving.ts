@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import type { Row } from "./decode.ts";
+import { less, more, type Row } from "./harness/row.ts";
 
 export interface ServingBenchOptions {
   /** Of a server that does nothing else, and allows such prompts. */
@@ -77,7 +77,7 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
     first.push(await firstToken(options.url, { prompt, max_tokens: 1 }));
   }
   progress();
-  const ms = (name: string, value: number): Row => ({ name, value, unit: "ms" });
+  const ms = (name: string, value: number): Row => less(name, value, "ms");
   const [before, after] = [quantile(idle.gaps, 0.99), quantile(during.gaps, 0.99)];
   const their = `${streams} streams`;
   const prompt = `a prompt of ${longPrompt.toLocaleString("en")} characters`;
@@ -93,13 +93,13 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
     ms(`between tokens of ${their} beside ${prompt}, p50`, quantile(during.gaps, 0.5)),
     ms(`between tokens of ${their} beside ${prompt}, mean`, mean(during.gaps)),
     ms(`between tokens of ${their} beside ${prompt}, p99`, after),
-    { name: "p99 beside the prompt / without", value: after / before, unit: "×" },
+    less("p99 beside the prompt / without", after / before, "×"),
     ms(
       `first token of a prompt of ${sharedPrefix.toLocaleString("en")} characters and a question`,
       first[0]!,
     ),
     ms("the same prompt with another question", first[1]!),
-    { name: "the first / the second", value: first[0]! / first[1]!, unit: "×" },
+    more("the first / the second", first[0]! / first[1]!, "×"),
   ];
 }
 

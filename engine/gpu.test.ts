@@ -21,6 +21,14 @@ afterEach(() => {
   for (const gpu of own.splice(0)) gpu.destroy();
 });
 
+it("has timestamps where its adapter has them", async () => {
+  const adapter = await requestAdapter();
+  const has = adapter.features.has("timestamp-query");
+  const gpu = await Gpu.open(adapter);
+  own.push(gpu);
+  expect(gpu.device.features.has("timestamp-query")).toBe(has);
+});
+
 describe("a kernel", () => {
   it.each([
     ["does not compile", "@compute @workgroup_size(1) fn main() { let x = no_such_name; }", /no_such_name/],

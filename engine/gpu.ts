@@ -20,7 +20,8 @@ export class Gpu implements KernelHost {
   #bytes = 0;
 
   /**
-   * Device of `adapter` with every limit raised to what the adapter offers.
+   * Device of `adapter` with every limit raised to what the adapter offers, and with subgroups and timestamps where it
+   * has them.
    * @param name as its driver writes it, where the platform knows
    */
   static async open(adapter: GPUAdapter, name?: string): Promise<Gpu> {
@@ -236,7 +237,7 @@ export class Gpu implements KernelHost {
 }
 
 /** What is used where the adapter has it. */
-const wanted = ["subgroups"] as const;
+const wanted = ["subgroups", "timestamp-query"] as const;
 
 function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {
   const outOfMemory = error instanceof GPUOutOfMemoryError;

@@ -1,3 +1,4 @@
+import { colourOf, escaped, rounded, short, svgDocument } from "../svg.ts";
 import type { Group, Row } from "./benchmark.ts";
 import { grouped, sizeInWords } from "./report.ts";
 
@@ -24,15 +25,9 @@ const MEASURES: readonly Measure[] = [
   { title: "bytes held", of: (g) => g.workingBytes, range: "log", label: power },
 ];
 
-/** Told apart by shape and dash too, for the colour-blind (colours of Okabe and Ito 2008). */
-const STYLES = [
-  { colour: "#0072b2", dash: "" },
-  { colour: "#56b4e9", dash: "7 3" },
-  { colour: "#009e73", dash: "2 3" },
-  { colour: "#d55e00", dash: "" },
-  { colour: "#e69f00", dash: "7 3" },
-  { colour: "#cc79a7", dash: "2 3" },
-] as const;
+/** Searchers are told apart by shape and dash too, for the colour-blind. */
+const DASHES = ["", "7 3", "2 3"] as const;
+const SIZES = 6;
 
 const WIDTH = 250;
 const HEIGHT = 150;
@@ -54,13 +49,7 @@ export function needlePlot(title: string, groups: readonly Group[]): string {
       return `<g transform="${at}">${panel(`${name}: ${measure.title}`, measure, line, searchers, lengths)}</g>`;
     }),
   );
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
-    `font-family="system-ui, sans-serif" font-size="11">\n` +
-    `<title>${escaped(title)}</title>\n<rect width="100%" height="100%" fill="#fff"/>\n` +
-    `<text x="${GAP.x - 4}" y="22" font-size="15">${escaped(title)}</text>\n` +
-    `${searchers.map((name, i) => key(name, i)).join("\n")}\n${panels.join("\n")}\n</svg>\n`
-  );
+  return svgDocument(title, { width, height, left: GAP.x - 4 }, [...searchers.map(key), ...panels]);
 }
 
 function key(name: string, index: number): string {
@@ -82,10 +71,10 @@ function panel(
   const [low, high] = range === "log" ? decades(values) : range;
   const scale = (value: number): number => (range === "log" ? Math.log10(value) : value);
   const y = (value: number): number =>
-    round(HEIGHT * (1 - (scale(value) - scale(low)) / (scale(high) - scale(low))));
+    rounded(HEIGHT * (1 - (scale(value) - scale(low)) / (scale(high) - scale(low))));
   const [first, last] = [lengths[0]!, lengths.at(-1)!];
   const x = (length: number): number =>
-    round(first === last ? WIDTH / 2 : (WIDTH * Math.log(length / first)) / Math.log(last / first));
+    rounded(first === last ? WIDTH / 2 : (WIDTH * Math.log(length / first)) / Math.log(last / first));
   const ticks =
     range === "log" ? powers(low, high) : [0, 1, 2, 3, 4].map((i) => low + (i * (high - low)) / 4);
   const grid = ticks.map(
@@ -116,23 +105,21 @@ function panel(
   );
 }
 
-const style = (index: number) => STYLES[index % STYLES.length]!;
-
 function stroke(index: number, path: string): string {
-  const { colour, dash } = style(index);
+  const dash = DASHES[index % DASHES.length];
   const dashes = dash && ` stroke-dasharray="${dash}"`;
-  return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"${dashes}/>`;
+  return `<path d="${path}" fill="none" stroke="${colourOf(index)}" stroke-width="1.6"${dashes}/>`;
 }
 
 /** A ring, a square or a triangle, hollow, so that those beneath are seen; sizes differ for the same reason. */
 function marker(index: number, x: number, y: number): string {
-  const look = `fill="none" stroke="${style(index).colour}" stroke-width="1.4"`;
-  const r = 2.5 + (index % STYLES.length) * 0.5;
+  const look = `fill="none" stroke="${colourOf(index)}" stroke-width="1.4"`;
+  const r = 2.5 + (index % SIZES) * 0.5;
   if (index % 3 === 0) return `<circle cx="${x}" cy="${y}" r="${r}" ${look}/>`;
   if (index % 3 === 1) {
-    return `<rect x="${round(x - r)}" y="${round(y - r)}" width="${2 * r}" height="${2 * r}" ${look}/>`;
+    return `<rect x="${rounded(x - r)}" y="${rounded(y - r)}" width="${2 * r}" height="${2 * r}" ${look}/>`;
   }
-  return `<path d="M${x} ${round(y - r)}L${round(x + r)} ${round(y + r)}H${round(x - r)}Z" ${look}/>`;
+  return `<path d="M${x} ${rounded(y - r)}L${rounded(x + r)} ${rounded(y + r)}H${rounded(x - r)}Z" ${look}/>`;
 }
 
 /** Powers of ten around the values, two at the least. */
@@ -153,20 +140,3 @@ function power(value: number): string {
   if (value < 1) return String(Number(value.toPrecision(1)));
   return short(value, 1000);
 }
-
-/** 8192 as 8k, 1,048,576 as 1M; with base 1000, 10,000 as 10k. */
-function short(value: number, base = 1024): string {
-  for (const [power, unit] of [
-    [3, "G"],
-    [2, "M"],
-    [1, "k"],
-  ] as const) {
-    const scaled = value / base ** power;
-    if (scaled >= 1) return `${Number(scaled.toFixed(1))}${unit}`;
-  }
-  return String(value);
-}
-
-const round = (value: number): number => Math.round(10 * value) / 10;
-
-const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);

@@ -1,0 +1,199 @@
+import { Scratch } from "../../engine/scratch.ts";
+import { type Dispatch, dispatch } from "../../kernels/kernel.ts";
+import type { Bench, BenchCase } from "../harness/case.ts";
+import { less, more } from "../harness/row.ts";
+import { divided, inTurns, timed } from "../harness/statistics.ts";
+import type { GpuWork } from "../harness/timer.ts";
+import countSource from "./count.wgsl";
+import fillSource from "./fill.wgsl";
+import fmaSource from "./fma.wgsl";
+import readSource from "./read.wgsl";
+
+const ONCE = { rows: 1, length: 1 };
+const MB = 2 ** 20;
+
+const isSoftware = ({ gpu }: Bench): boolean => gpu.kind === "cpu";
+
+/** What a large buffer holds: at most what a kernel can bind. */
+const largeBytes = (bench: Bench): number =>
+  Math.min(
+    bench.gpu.bindingBytes,
+    bench.gpu.device.limits.maxBufferSize,
+    (isSoftware(bench) ? 64 : 512) * MB,
+  );
+
+async function submit({ gpu }: Bench, list: readonly Dispatch[]): Promise<void> {
+  const encoder = gpu.device.createCommandEncoder();
+  gpu.record(encoder, list, ONCE);
+  gpu.device.queue.submit([encoder.finish()]);
+  await gpu.settle();
+}
+
+function fill(scratch: Scratch, data: GPUBuffer): Dispatch {
+  return dispatch(scratch.host, { name: "bench-fill", code: fillSource }, {}, [data], () => [1024, 1]);
+}
+
+/** What {@link fill} wrote into so many vectors comes to. */
+const sumOf = (vectors: number): number => {
+  let sum = 3 * vectors;
+  for (let i = 0; i < vectors; i++) sum += (i % 5) + (i % 3);
+  return sum;
+};
+
+/** µs of the work's run in rounds, its repeats chosen first. */
+async function rounds(bench: Bench, work: GpuWork) {
+  const repeats = await bench.timer.repeatsFor(work, 2 * bench.sample);
+  const [summary] = await inTurns([() => bench.timer.sample(work, repeats)], 3 * bench.rounds);
+  return summary!;
+}
+
+const copy: BenchCase = {
+  group: "ceilings",
+  name: "copy",
+  open(bench) {
+    const { gpu } = bench;
+    const scratch = new Scratch(gpu, "copy's");
+    const bytes = largeBytes(bench);
+    const [from, to] = [scratch.words("source", bytes / 4), scratch.words("target", bytes / 4)];
+    const copies = async (count: number): Promise<number> => {
+      const encoder = gpu.device.createCommandEncoder();
+      for (let i = 0; i < count; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
+      const commands = encoder.finish();
+      return timed(count, async () => {
+        gpu.device.queue.submit([commands]);
+        await gpu.device.queue.onSubmittedWorkDone();
+      });
+    };
+    return {
+      async check() {
+        await submit(bench, [fill(scratch, from)]);
+        await copies(1);
+        const tail = await gpu.read(to, bytes - 4096);
+        const right = await gpu.read(from, bytes - 4096);
+        if (Buffer.compare(new Uint8Array(tail), new Uint8Array(right)) !== 0) {
+          throw new Error("the copy is not what was copied");
+        }
+      },
+      async measure() {
+        // By the host's clock, for copies are in no pass: long enough that submitting does not count.
+        const count = Math.max(2, Math.ceil((8 * bench.sample) / (await copies(2))));
+        const [summary] = await inTurns([() => copies(count)], 3 * bench.rounds);
+        const rate = divided(2000 * bytes, summary!);
+        bench.ceilings.bytesPerSecond = rate.high;
+        const gigabytes = divided(2e-6 * bytes, summary!);
+        return [more(`copy of ${bytes / MB} MiB, read and written`, gigabytes, "GB/s", { timed: "host" })];
+      },
+      close: () => scratch.destroy(),
+    };
+  },
+};
+
+const read: BenchCase = {
+  group: "ceilings",
+  name: "read",
+  open(bench) {
+    const { gpu } = bench;
+    const scratch = new Scratch(gpu, "read's");
+    const bytes = largeBytes(bench);
+    const groups = isSoftware(bench) ? 64 : 2048;
+    const data = scratch.words("data", bytes / 4);
+    const sums = scratch.words("sums", groups * 256);
+    const kernel = { name: "bench-read", code: readSource };
+    const list = [dispatch(scratch.host, kernel, {}, [data, sums], () => [groups, 1])];
+    return {
+      async check() {
+        await submit(bench, [fill(scratch, data), ...list]);
+        const found = (await gpu.readFloats(sums)).reduce((a, b) => a + b, 0);
+        const right = sumOf(bytes / 16);
+        if (found !== right) throw new Error(`the sum is ${found}, not ${right}`);
+      },
+      async measure() {
+        const rate = divided(1e-3 * bytes, await rounds(bench, { lists: [list], run: ONCE }));
+        return [more(`read of ${bytes / MB} MiB`, rate, "GB/s", { timed: bench.timer.timed })];
+      },
+      close: () => scratch.destroy(),
+    };
+  },
+};
+
+const fma: BenchCase = {
+  group: "ceilings",
+  name: "fma",
+  open(bench) {
+    const { gpu } = bench;
+    const scratch = new Scratch(gpu, "fma's");
+    const groups = isSoftware(bench) ? 64 : 8192;
+    const turns = isSoftware(bench) ? 128 : 512;
+    const factors = scratch.upload("factors", Float32Array.of(1, 1));
+    const out = scratch.words("out", groups * 64 * 4);
+    const kernel = { name: "bench-fma", code: fmaSource };
+    const list = [dispatch(scratch.host, kernel, { TURNS: turns }, [factors, out], () => [groups, 1])];
+    return {
+      async check() {
+        await submit(bench, list);
+        const found = await gpu.readFloats(out);
+        const wrong = found.find((value) => value !== 64 * turns);
+        if (wrong !== undefined) throw new Error(`${wrong} turns, not ${64 * turns}`);
+      },
+      async measure() {
+        const flops = groups * 64 * turns * 512;
+        const summary = await rounds(bench, { lists: [list], run: ONCE });
+        bench.ceilings.flopsPerSecond = (1e6 * flops) / summary.low;
+        const rate = divided(1e-3 * flops, summary);
+        return [more("fused multiply-adds, vec4 f32", rate, "GFLOP/s", { timed: bench.timer.timed })];
+      },
+      close: () => scratch.destroy(),
+    };
+  },
+};
+
+const dispatches: BenchCase = {
+  group: "ceilings",
+  name: "dispatch",
+  open(bench) {
+    const { gpu } = bench;
+    const scratch = new Scratch(gpu, "dispatch's");
+    const count = scratch.words("count", 4);
+    const kernel = { name: "bench-count", code: countSource };
+    const list = [dispatch(scratch.host, kernel, {}, [count], () => [1, 1])];
+    const work = { lists: [list], run: ONCE };
+    const many = Array.from({ length: 1000 }, () => list[0]!);
+    return {
+      async check() {
+        await submit(bench, many);
+        const [found] = new Uint32Array(await gpu.read(count));
+        if (found !== many.length) throw new Error(`${found} of ${many.length} dispatches were run`);
+      },
+      async measure() {
+        const summary = await rounds(bench, work);
+        bench.ceilings.dispatch = summary.low;
+        const [recording, trip] = await inTurns(
+          [
+            async () => {
+              const encoder = gpu.device.createCommandEncoder();
+              const start = performance.now();
+              gpu.record(encoder, many, ONCE);
+              const took = performance.now() - start;
+              encoder.finish();
+              return took; // of 1000: µs of one
+            },
+            () => timed(1, () => gpu.read(count, 0, 4)).then((milliseconds) => 1000 * milliseconds),
+          ],
+          3 * bench.rounds,
+        );
+        return [
+          less("a dispatch of one thread, after another", summary, "µs", { timed: bench.timer.timed }),
+          less("recording a dispatch, JavaScript", recording!, "µs", { timed: "host" }),
+          less("submitting and reading 4 bytes back", trip!, "µs", { timed: "host" }),
+        ];
+      },
+      close: () => scratch.destroy(),
+    };
+  },
+};
+
+/**
+ * What this device does at best, and what everything else is held against: the better quartile of each one's rounds, for
+ * whatever else the machine does only takes from it.
+ */
+export const ceilingCases: readonly BenchCase[] = [copy, read, fma, dispatches];

@@ -1,0 +1,64 @@
+import * as v from "valibot";
+import { ResonantError } from "../../engine/errors.ts";
+import { type GroupedRow, groups } from "./case.ts";
+import { bounds } from "./row.ts";
+
+const finite = v.pipe(v.number(), v.finite());
+const text = v.pipe(v.string(), v.minLength(1));
+
+const rowSchema = v.object({
+  group: v.picklist(groups),
+  name: text,
+  value: finite,
+  low: finite,
+  high: finite,
+  unit: v.string(),
+  better: v.picklist(["higher", "lower"]),
+  share: v.optional(finite),
+  bound: v.optional(v.picklist(bounds)),
+  timed: v.optional(v.picklist(["gpu", "host"])),
+  bytesPerSecond: v.optional(finite),
+  flopsPerSecond: v.optional(finite),
+});
+
+const reportSchema = v.object({
+  adapter: text,
+  date: v.pipe(v.string(), v.isoTimestamp()),
+  node: text,
+  version: text,
+  quick: v.boolean(),
+  rows: v.array(rowSchema),
+  failures: v.array(v.object({ group: v.picklist(groups), name: text, message: v.string() })),
+});
+
+/** What a run of the benchmarks found, as its file says it. */
+export interface Report extends Omit<v.InferOutput<typeof reportSchema>, "rows"> {
+  readonly rows: readonly GroupedRow[];
+}
+
+/** @throws ResonantError `invalid_file` naming the file and the field at fault */
+export function parseReport(json: string, name: string): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new ResonantError("invalid_file", `it is no JSON (${(cause as Error).message})`, {
+      where: name,
+      cause,
+    });
+  }
+  const parsed = v.safeParse(reportSchema, value);
+  if (parsed.success) return parsed.output;
+  const issue = parsed.issues[0];
+  throw new ResonantError("invalid_file", issue.message, {
+    where: `${name}: ${v.getDotPath(issue) ?? "report"}`,
+    fix: "Give a file that `resonant bench --save` wrote",
+  });
+}
+
+/** The file of a report, without its ending: its day and its adapter, in letters that any file system takes. */
+export function reportName({ date, adapter, quick }: Report): string {
+  const called = adapter.replace(/\(.*/, "").toLowerCase();
+  const slug = called.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  return [date.slice(0, 10), slug || "adapter", ...(quick ? ["quick"] : [])].join("-");
+}

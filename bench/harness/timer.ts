@@ -1,0 +1,75 @@
+import type { Gpu } from "../../engine/gpu.ts";
+import type { Dispatch, RunShape } from "../../kernels/kernel.ts";
+
+/** Something whose time on the GPU is measured: dispatches in order, or several such lists to be run in turns. */
+export interface GpuWork {
+  readonly lists: readonly (readonly Dispatch[])[];
+  readonly run: RunShape;
+}
+
+/** Most runs of a list in one sample. */
+const MOST_REPEATS = 20_000;
+
+/**
+ * Times dispatches: many runs of a list in one compute pass, by the GPU's timestamps where the device has them, else by
+ * the host's clock from submitting to done.
+ */
+export class DispatchTimer {
+  readonly timed: "gpu" | "host";
+  readonly #gpu: Gpu;
+  readonly #queries: GPUQuerySet | undefined;
+  readonly #stamps: GPUBuffer | undefined;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.timed = gpu.device.features.has("timestamp-query") ? "gpu" : "host";
+    if (this.timed === "host") return;
+    this.#queries = gpu.device.createQuerySet({ type: "timestamp", count: 2 });
+    this.#stamps = gpu.buffer("timestamps", 16, GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC);
+  }
+
+  /** Microseconds of one run of a list, the mean of `repeats`. */
+  async sample({ lists, run }: GpuWork, repeats: number): Promise<number> {
+    const { device } = this.#gpu;
+    const encoder = device.createCommandEncoder();
+    const querySet = this.#queries;
+    const pass = encoder.beginComputePass(
+      querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } } : {},
+    );
+    for (let i = 0; i < repeats; i++) {
+      for (const { pipeline, bindGroup, grid } of lists[i % lists.length]!) {
+        const [x, y] = grid(run);
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, bindGroup);
+        pass.dispatchWorkgroups(x, y);
+      }
+    }
+    pass.end();
+    if (querySet && this.#stamps) encoder.resolveQuerySet(querySet, 0, 2, this.#stamps, 0);
+    const commands = encoder.finish();
+    const start = performance.now();
+    device.queue.submit([commands]);
+    if (!this.#stamps) {
+      await device.queue.onSubmittedWorkDone();
+      return ((performance.now() - start) * 1000) / repeats;
+    }
+    const [begin = 0n, end = 0n] = new BigUint64Array(await this.#gpu.read(this.#stamps));
+    return Number(end - begin) / 1000 / repeats;
+  }
+
+  /** Repeats of `work` that take about so many milliseconds, at least one. */
+  async repeatsFor(work: GpuWork, milliseconds: number): Promise<number> {
+    const wanted = milliseconds * 1000;
+    for (let repeats = 1; ; ) {
+      const took = Math.max(1, (await this.sample(work, repeats)) * repeats);
+      const enough = Math.min(MOST_REPEATS, Math.ceil((repeats * wanted) / took));
+      if (took >= wanted / 4 || enough <= repeats || repeats === MOST_REPEATS) return Math.max(1, enough);
+      repeats = Math.min(enough, 16 * repeats);
+    }
+  }
+
+  destroy(): void {
+    this.#queries?.destroy();
+    this.#stamps?.destroy();
+  }
+}

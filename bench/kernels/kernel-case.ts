@@ -1,0 +1,85 @@
+import { relativeError } from "../../engine/goldens.ts";
+import type { Bench, BenchCase, Ceilings } from "../harness/case.ts";
+import { type Bound, bounds, less, type Row } from "../harness/row.ts";
+import { inTurns, type Summary } from "../harness/statistics.ts";
+import type { GpuWork } from "../harness/timer.ts";
+import { Given } from "./given.ts";
+
+/** One kernel at one size: what it takes, and how to tell that it is right. */
+export interface KernelWork extends GpuWork {
+  readonly name: string;
+  /** The least that has to be moved: each input read once, each output written once. */
+  readonly bytes: number;
+  /** Operations on numbers that its formula needs; 0 where they do not count beside the bytes. */
+  readonly flops: number;
+  /** After its first list has been run once: what came out, and what the f64 reference says, the parts that are compared. */
+  compare(): Promise<readonly [actual: ArrayLike<number>, expected: ArrayLike<number>]>;
+  /** Default 3e-6. */
+  readonly tolerance?: number;
+}
+
+/** Rows of a prompt's pass: enough for a GPU's cores, and few enough for a CPU's. */
+export const promptRows = ({ gpu }: Bench): number => (gpu.kind === "cpu" ? 64 : 256);
+
+/** Kernels that are measured in turns, so that they can be compared. */
+export function kernelCase(
+  name: string,
+  make: (given: Given, bench: Bench) => readonly KernelWork[],
+): BenchCase {
+  return {
+    group: "kernels",
+    name,
+    open(bench) {
+      const given = new Given(bench.gpu);
+      const works = make(given, bench);
+      return {
+        async check() {
+          for (const work of works) {
+            given.submit(work.lists[0] ?? [], work.run);
+            const error = relativeError(...(await work.compare()));
+            const { tolerance = 3e-6 } = work;
+            if (!(error <= tolerance)) {
+              throw new Error(`${work.name}: its error is ${error}, more than ${tolerance}`);
+            }
+          }
+        },
+        async measure() {
+          const repeats: number[] = [];
+          for (const work of works) repeats.push(await bench.timer.repeatsFor(work, bench.sample));
+          const summaries = await inTurns(
+            works.map((work, i) => () => bench.timer.sample(work, repeats[i]!)),
+            bench.rounds,
+          );
+          return works.map((work, i) => rowOf(work, summaries[i]!, bench));
+        },
+        close: () => given.destroy(),
+      };
+    },
+  };
+}
+
+function rowOf({ name, bytes, flops, lists }: KernelWork, summary: Summary, bench: Bench): Row {
+  const seconds = summary.median / 1e6;
+  const cost = { bytes, flops, dispatches: lists[0]?.length ?? 0 };
+  return less(name, summary, "µs", {
+    ...nearest(cost, seconds, bench.ceilings),
+    timed: bench.timer.timed,
+    bytesPerSecond: bytes / seconds,
+    ...(flops > 0 ? { flopsPerSecond: flops / seconds } : {}),
+  });
+}
+
+/** The ceiling that something which took `seconds` is nearest to, and its share of that. */
+export function nearest(
+  cost: { readonly bytes: number; readonly flops: number; readonly dispatches: number },
+  seconds: number,
+  { bytesPerSecond, flopsPerSecond, dispatch }: Partial<Ceilings>,
+): { share?: number; bound?: Bound } {
+  const least: Record<Bound, number> = {
+    bandwidth: bytesPerSecond ? cost.bytes / bytesPerSecond : 0,
+    arithmetic: flopsPerSecond ? cost.flops / flopsPerSecond : 0,
+    dispatch: dispatch ? (cost.dispatches * dispatch) / 1e6 : 0,
+  };
+  const bound = bounds.reduce((a, b) => (least[b] > least[a] ? b : a));
+  return least[bound] > 0 ? { share: least[bound] / seconds, bound } : {};
+}
