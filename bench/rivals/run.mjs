@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { build } from "esbuild";
 import { findChromium, openChromium } from "./chromium.mjs";
 import { lineup } from "./lineup.mjs";
@@ -18,19 +18,25 @@ const root = resolve(here, "../..");
 /** The rivals' formats that stand against one of ours. */
 const VARIANTS = { f32: ["f32"], f16: ["f16"], q4: ["q4", "q4f16"] };
 
-const whole = (text) => {
+const atLeast = (least) => (text) => {
   const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new Error(`${text} is no whole number above 0`);
+  if (Number.isInteger(value) && value >= least) return value;
+  throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
 };
 const list = (text) => text.split(",");
+const formats = (text) => {
+  const names = Object.keys(VARIANTS);
+  const wrong = list(text).find((name) => !names.includes(name));
+  if (wrong === undefined) return list(text);
+  throw new InvalidArgumentError(`${wrong || "nothing"} is none of ${names.join(", ")}.`);
+};
 
 const options = new Command("run.mjs")
   .description("Measure Resonant and other engines side by side on one model.")
-  .option("--prompt <n>", "tokens of the prompt", whole, 512)
-  .option("--tokens <n>", "tokens drawn, at least 2", whole, 32)
-  .option("--rounds <n>", "rounds that count, after one that warms up", whole, 3)
-  .option("--formats <list>", `of ${Object.keys(VARIANTS)}`, list, Object.keys(VARIANTS))
+  .option("--prompt <n>", "tokens of the prompt", atLeast(2), 512)
+  .option("--tokens <n>", "tokens drawn, the first by the prompt", atLeast(2), 32)
+  .option("--rounds <n>", "rounds that count, after one that warms up", atLeast(1), 3)
+  .option("--formats <list>", `of ${Object.keys(VARIANTS)}`, formats, Object.keys(VARIANTS))
   .option("--engines <list>", "only those whose names have one of these in them", list, [""])
   .option("--model <folder>", "a GPT-NeoX model; default: the geometry of Pythia-160m, random weights")
   .option("--packages <folder>", "where the rivals' packages are", join(here, "node_modules"))
@@ -43,6 +49,7 @@ const options = new Command("run.mjs")
   )
   .option("--out <file>", "default: bench/results/DATE-ADAPTER-rivals.json")
   .option("--json", "print what is written instead of tables")
+  .exitOverride(({ exitCode }) => process.exit(exitCode && 2))
   .parse()
   .opts();
 
@@ -63,6 +70,9 @@ try {
   await mkdir(dirname(resolve(out)), { recursive: true });
   await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tables(report));
+} catch (error) {
+  note(messageOf(error));
+  process.exitCode = 1;
 } finally {
   await rm(work, { recursive: true, force: true, maxRetries: 3 });
 }
@@ -94,7 +104,6 @@ async function measure() {
   const rows = [];
   try {
     for (const base of options.formats) {
-      if (!VARIANTS[base]) throw new Error(`--formats: ${base} is none of ${Object.keys(VARIANTS)}`);
       rows.push(...(await measureFormat(base, prompt, { model, onnx, chromium, executable })));
     }
   } finally {
