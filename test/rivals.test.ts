@@ -57,9 +57,9 @@ describe("the rivals' benchmark", () => {
       ["Resonant in Node", undefined],
       ["transformers.js in Node", expect.stringMatching(/is not installed: npm ci --prefix/)],
       ["doppler-gpu in Node", expect.stringMatching(/is not installed: npm ci --prefix/)],
-      ["PyTorch eager in CPU", expect.stringMatching(/nowhere ENOENT/)],
-      ["PyTorch eager in CUDA", expect.stringMatching(/nowhere ENOENT/)],
-      ["PyTorch compiled in CUDA", expect.stringMatching(/nowhere ENOENT/)],
+      ["PyTorch eager in CPU", expect.stringMatching(/nowhere is not there: name a Python/)],
+      ["PyTorch eager in CUDA", expect.stringMatching(/nowhere is not there: name a Python/)],
+      ["PyTorch compiled in CUDA", expect.stringMatching(/nowhere is not there: name a Python/)],
     ]);
     const { runs, figures } = report.rows[2]!;
     expect(runs).toHaveLength(2);

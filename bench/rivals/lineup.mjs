@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { findChromium, swiftShaderOf } from "./chromium.mjs";
@@ -8,6 +8,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
 const url = (...parts) => pathToFileURL(join(...parts)).href;
 const OURS = ["f32", "f16", "q4"];
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /**
  * Every engine, and how it is opened in a format; `open` throws why it cannot be.
@@ -37,7 +38,10 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
     formats: device === "cpu" ? ["f32"] : ["f32", "f16"],
     open: (format) => {
       const args = [model, "--serve", "--device", device, "--format", format, ...flags];
-      return startEngine(python, [join(here, "pytorch.py"), ...args]);
+      return startEngine(python, [join(here, "pytorch.py"), ...args]).catch((error) => {
+        if (error.code !== "ENOENT") throw error;
+        throw new Error(`${python} is not there: name a Python with --python`);
+      });
     },
   });
   return [
@@ -46,7 +50,12 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
       where: "Chromium",
       formats: OURS,
       open: (format) =>
-        inPage("resonant.mjs", { library: "/page/resonant.js", model: `${chromium.origin}/model/`, format }),
+        inPage("resonant.mjs", {
+          library: "/page/resonant.js",
+          model: `${chromium.origin}/model/`,
+          format,
+          version,
+        }),
     },
     {
       engine: "transformers.js",
@@ -67,7 +76,8 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
       engine: "Resonant",
       where: "Node",
       formats: OURS,
-      open: (format) => inNode("resonant.mjs", { library: url(root, "dist/node.js"), model, format }),
+      open: (format) =>
+        inNode("resonant.mjs", { library: url(root, "dist/node.js"), model, format, version }),
     },
     {
       engine: "transformers.js",

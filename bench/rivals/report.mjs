@@ -54,8 +54,12 @@ export function sameAdapter(ours, theirs) {
   return same ? "same" : "another";
 }
 
-const nameOf = (adapter) =>
-  adapter ? adapter.description || adapter.name || adapter.architecture || "unknown" : "not told";
+/** What people call an adapter; Chromium has its number for a name. */
+export function nameOf(adapter) {
+  if (!adapter) return "not told";
+  const { name = "0x", description, architecture } = adapter;
+  return (name.startsWith("0x") ? description : name) || architecture || "unknown";
+}
 
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 

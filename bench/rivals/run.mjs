@@ -9,7 +9,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { build } from "esbuild";
 import { findChromium, openChromium } from "./chromium.mjs";
 import { lineup } from "./lineup.mjs";
-import { agreement, figures, ratios, tables } from "./report.mjs";
+import { agreement, figures, nameOf, ratios, tables } from "./report.mjs";
 
 const execute = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -59,13 +59,10 @@ const messageOf = (error) => (error instanceof Error ? error.message : String(er
 const work = await mkdtemp(join(tmpdir(), "resonant-rivals-"));
 try {
   const report = await measure();
-  const adapter = report.rows.find(({ adapter }) => adapter)?.adapter ?? { architecture: "none" };
-  const slug = (
-    adapter.name?.startsWith("0x") ? adapter.architecture : (adapter.name ?? adapter.architecture)
-  )
+  const slug = nameOf(report.rows.find(({ adapter }) => adapter)?.adapter)
     .toLowerCase()
-    .replace(/\(.*|[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "");
+    .replace(/ *\(.*/, "")
+    .replace(/[^a-z0-9]+/g, "-");
   const out = options.out ?? join(root, `bench/results/${report.date}-${slug}-rivals.json`);
   await mkdir(dirname(resolve(out)), { recursive: true });
   await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);

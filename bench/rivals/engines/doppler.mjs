@@ -9,7 +9,7 @@ export async function open({ library, model }) {
   const { DOPPLER_VERSION, load } = await import(library);
   const reason = await load({ url: pathToFileURL(model).href }).then(
     () => "it loaded the folder, but how it would be run is not written yet",
-    ({ message }) => message,
+    ({ message }) => message.replaceAll(model, "MODEL"),
   );
   throw new Error(`doppler-gpu ${DOPPLER_VERSION} has no GPT-NeoX to convert such a folder by: ${reason}`);
 }
