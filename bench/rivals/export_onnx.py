@@ -1,7 +1,8 @@
 """Writes a GPT-NeoX model of safetensors as ONNX for transformers.js and ONNX Runtime: `export_onnx.py MODEL OUT --formats …`.
 
 The graph is as ONNX Runtime's own model builder would fuse it: one product for query, key and value, GroupQueryAttention that rotates
-and keeps the cache, SkipLayerNormalization, Gelu, MatMulNBits in q4, and logits of the last position alone.
+and keeps the cache, SkipLayerNormalization, Gelu, MatMulNBits in q4, and logits of the last position alone. With `--attention plain`
+attention is products and a softmax.
 """
 
 import argparse
@@ -65,7 +66,77 @@ class Graph:
         return self.node("Add", [product, self.floats(f"{name}.bias", bias)], name)
 
 
-def build(config, tensors, form):
+def fused_attention(graph, heads, head, half, cos, sin):
+    """One node a layer. Its inputs of all layers: each row's last position, and the length."""
+    ones = graph.constant("axis", np.array([1], np.int64))
+    one = graph.constant("one", np.array(1, np.int64))
+    lengths = graph.node("ReduceSum", ["attention_mask", ones], "lengths", keepdims=0)
+    lasts = graph.node("Cast", [graph.node("Sub", [lengths, one], "lasts")], "lasts32", to=TensorProto.INT32)
+    shape = graph.node("Shape", ["attention_mask"], "shape")
+    length = graph.node("Gather", [shape, one], "length", axis=0)
+    length = graph.node("Cast", [length], "length32", to=TensorProto.INT32)
+
+    def attend(i, qkv):
+        past = [f"past_key_values.{i}.key", f"past_key_values.{i}.value"]
+        return graph.node(
+            "GroupQueryAttention",
+            [qkv, "", "", *past, lasts, length, cos, sin],
+            f"attention.{i}",
+            MICROSOFT,
+            [f"attention.{i}", f"present.{i}.key", f"present.{i}.value"],
+            num_heads=heads,
+            kv_num_heads=heads,
+            do_rotary=1,
+            rotary_interleaved=0,
+        )
+
+    return attend
+
+
+def plain_attention(graph, heads, head, half, cos, sin):
+    """Products and a softmax. All layers share the positions of the keys, those of the queries, and who sees whom."""
+    zero, one = [graph.constant(f"{n}", np.array(n, np.int64)) for n in (0, 1)]
+    first, second = [graph.constant(f"axis.{n}", np.array([n], np.int64)) for n in (0, 1)]
+    length = graph.node("Gather", [graph.node("Shape", ["attention_mask"], "shape"), one], "length", axis=0)
+    keys = graph.node("Range", [zero, length, one], "keys")
+    fed = graph.node("Gather", [graph.node("Shape", ["input_ids"], "fed.shape"), second], "fed", axis=0)
+    end = graph.constant("end", np.array([2**31], np.int64))
+    queries = graph.node("Slice", [keys, graph.node("Neg", [fed], "fed.negative"), end], "queries")
+    row = graph.node("Unsqueeze", [queries, first], "queries.row")
+    column = graph.node("Unsqueeze", [queries, second], "queries.column")
+    seen = graph.node("LessOrEqual", [keys, column], "seen")
+    bias = graph.node(
+        "Where", [seen, graph.floats("shown", np.array(0.0)), graph.floats("hidden.bias", np.array(-1e4))], "seen.bias"
+    )
+    split = graph.constant("split", np.array([0, 0, heads, head], np.int64))
+    join = graph.constant("join", np.array([0, 0, heads * head], np.int64))
+    scale = graph.floats("scale", np.array(head**-0.5))
+
+    def attend(i, qkv):
+        names = [f"q.{i}", f"k.{i}", f"v.{i}"]
+        graph.node("Split", [qkv], f"split.{i}", outputs=names, axis=-1, num_outputs=3)
+        rotary = {"rotary_embedding_dim": 2 * half, "num_heads": heads}
+        rotated = [
+            graph.node("RotaryEmbedding", [name, row, cos, sin], f"{name}.rotated", MICROSOFT, **rotary)
+            for name in names[:2]
+        ]
+        q, k, v = [
+            graph.node("Transpose", [graph.node("Reshape", [x, split], f"{name}.heads")], f"{name}.t", perm=[0, 2, 1, 3])
+            for name, x in zip(names, [*rotated, names[2]])
+        ]
+        k = graph.node("Concat", [f"past_key_values.{i}.key", k], f"present.{i}.key", axis=2)
+        v = graph.node("Concat", [f"past_key_values.{i}.value", v], f"present.{i}.value", axis=2)
+        k = graph.node("Transpose", [k], f"keys.{i}", perm=[0, 1, 3, 2])
+        scores = graph.node("Mul", [graph.node("MatMul", [q, k], f"products.{i}"), scale], f"scores.{i}")
+        weights = graph.node("Softmax", [graph.node("Add", [scores, bias], f"masked.{i}")], f"weights.{i}", axis=-1)
+        mixed = graph.node("MatMul", [weights, v], f"mixed.{i}")
+        mixed = graph.node("Transpose", [mixed], f"mixed.t.{i}", perm=[0, 2, 1, 3])
+        return graph.node("Reshape", [mixed, join], f"attention.{i}")
+
+    return attend
+
+
+def build(config, tensors, form, plain):
     graph = Graph(form)
     size, heads = config["hidden_size"], config["num_attention_heads"]
     layers, positions = config["num_hidden_layers"], config["max_position_embeddings"]
@@ -74,14 +145,7 @@ def build(config, tensors, form):
     half = int(head * config["rotary_pct"]) // 2
     angles = np.outer(np.arange(positions), config["rotary_emb_base"] ** -(np.arange(half) / half))
     cos, sin = graph.floats("cos", np.cos(angles)), graph.floats("sin", np.sin(angles))
-    # What GroupQueryAttention wants of the mask: each row's last position, and the length.
-    ones = graph.constant("axis", np.array([1], np.int64))
-    one = graph.constant("one", np.array(1, np.int64))
-    lengths = graph.node("ReduceSum", ["attention_mask", ones], "lengths", keepdims=0)
-    lasts = graph.node("Cast", [graph.node("Sub", [lengths, one], "lasts")], "lasts32", to=TensorProto.INT32)
-    shape = graph.node("Shape", ["attention_mask"], "shape")
-    length = graph.node("Gather", [shape, one], "length", axis=0)
-    length = graph.node("Cast", [length], "length32", to=TensorProto.INT32)
+    attend = (plain_attention if plain else fused_attention)(graph, heads, head, half, cos, sin)
 
     def vector(layer, name):
         return tensors[f"gpt_neox.layers.{layer}.{name}"]
@@ -99,27 +163,7 @@ def build(config, tensors, form):
         bias = vector(i, "attention.query_key_value.bias").reshape(heads, 3, head)
         qkv = qkv.transpose(1, 0, 2, 3).reshape(3 * size, size)
         bias = bias.transpose(1, 0, 2).reshape(-1)
-        attention = graph.node(
-            "GroupQueryAttention",
-            [
-                graph.linear(normed, f"qkv.{i}", qkv, bias),
-                "",
-                "",
-                f"past_key_values.{i}.key",
-                f"past_key_values.{i}.value",
-                lasts,
-                length,
-                cos,
-                sin,
-            ],
-            f"attention.{i}",
-            MICROSOFT,
-            [f"attention.{i}", f"present.{i}.key", f"present.{i}.value"],
-            num_heads=heads,
-            kv_num_heads=heads,
-            do_rotary=1,
-            rotary_interleaved=0,
-        )
+        attention = attend(i, graph.linear(normed, f"qkv.{i}", qkv, bias))
         attended = graph.linear(attention, f"dense.{i}", vector(i, "attention.dense.weight"))
         second = norm(f"mlp.norm.{i}", *[vector(i, f"post_attention_layernorm.{n}") for n in ("weight", "bias")])
         x = graph.node("LayerNormalization", [hidden, *second], f"mlp.norm.{i}", epsilon=epsilon)
@@ -180,6 +224,7 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--formats", default="f32", help=f"of {', '.join(FILES)}")
+    parser.add_argument("--attention", choices=["fused", "plain"], default="fused")
     arguments = parser.parse_args()
     forms = arguments.formats.split(",")
     for form in forms:
@@ -192,7 +237,7 @@ def main():
     folder = arguments.out / "onnx"
     folder.mkdir(parents=True, exist_ok=True)
     for form in forms:
-        onnx.save(build(config, tensors, form), folder / f"{FILES[form]}.onnx")
+        onnx.save(build(config, tensors, form, arguments.attention == "plain"), folder / f"{FILES[form]}.onnx")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(arguments.model / name, arguments.out / name)
     # Without what ends a text, every run decodes as far as it is asked to.

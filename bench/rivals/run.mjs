@@ -39,6 +39,12 @@ const options = new Command("run.mjs")
   .option("--formats <list>", `of ${Object.keys(VARIANTS)}`, formats, Object.keys(VARIANTS))
   .option("--engines <list>", "only those whose names have one of these in them", list, [""])
   .option("--model <folder>", "a GPT-NeoX model; default: the geometry of Pythia-160m, random weights")
+  .addOption(
+    new Option("--attention <kind>", "of the ONNX; default: fused, and plain on SwiftShader").choices([
+      "fused",
+      "plain",
+    ]),
+  )
   .option("--packages <folder>", "where the rivals' packages are", join(here, "node_modules"))
   .option("--chromium <file>", "default: the first Chromium or Chrome on the path")
   .option("--chromium-arg <switch>", "a switch more for it", (value, all) => [...all, value], [])
@@ -117,6 +123,7 @@ async function measure() {
     date: new Date().toISOString().slice(0, 10),
     model: options.model ?? "pythia-160m, random weights",
     chromium: chromium.version,
+    onnxAttention: attentionOf(chromium),
     node: process.version,
     prompt: options.prompt,
     tokens: options.tokens,
@@ -182,9 +189,15 @@ async function attempt(row, what, work) {
   }
 }
 
-async function exportOnnx(formats, { model, onnx }) {
+/** ONNX Runtime's fused attention gives other tokens on Chromium's SwiftShader, the plain one the right ones, as quickly. */
+function attentionOf({ softwareDriver }) {
+  return options.attention ?? (softwareDriver ? "plain" : "fused");
+}
+
+async function exportOnnx(formats, { model, onnx, chromium }) {
   if (!["Chromium", "Node"].some((where) => wanted({ engine: "transformers.js", where }))) return;
-  const args = [join(here, "export_onnx.py"), model, onnx, "--formats", formats.join()];
+  const flags = ["--formats", formats.join(), "--attention", attentionOf(chromium)];
+  const args = [join(here, "export_onnx.py"), model, onnx, ...flags];
   await execute(options.python, args).catch((error) => {
     const reason = error.stderr?.trim().split("\n").at(-1) || messageOf(error);
     throw new Error(`${options.python} could not write the model as ONNX: ${reason}`);
