@@ -1,0 +1,50 @@
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+/**
+ * Starts a program that answers lines as `engines/child.mjs` does.
+ * @returns {Promise<import("./engines/engine.d.ts").Engine & { close(): Promise<void> }>}
+ * @throws what the program says, or how it ended
+ */
+export async function startEngine(command, args, env = {}) {
+  const child = spawn(command, args, {
+    env: { ...process.env, ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const failed = new Promise((_, reject) => child.once("error", reject));
+  failed.catch(() => {});
+  child.stdin.on("error", () => {});
+  let told = "";
+  child.stderr.on("data", (data) => {
+    told = `${told}${data}`.slice(-2000);
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    for (;;) {
+      const { value, done } = await Promise.race([lines.next(), failed]);
+      if (done) throw new Error(lastLine(told) || `it ended with ${await ended}`);
+      const answer = value.startsWith('{"answer":') && JSON.parse(value).answer;
+      if (answer?.error) throw new Error(answer.error);
+      if (answer) return answer;
+    }
+  };
+  const close = async () => {
+    child.stdin.end();
+    child.kill();
+    await Promise.race([ended, failed.catch(() => {})]);
+  };
+  try {
+    const { version, adapter } = await next();
+    const run = (prompt, tokens) => {
+      child.stdin.write(`${JSON.stringify({ prompt, tokens })}\n`);
+      return next();
+    };
+    return { version, adapter, run, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const lastLine = (text) => text.trim().split("\n").at(-1);

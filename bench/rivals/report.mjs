@@ -1,0 +1,93 @@
+/** @typedef {{ engine: string, where: string, format: string, version?: string, adapter?: object, runs: import("./engines/engine.d.ts").Run[], error?: string }} Row */
+
+/** Tokens from which on runs in f32 must be the same. */
+const SAME = 16;
+
+const sorted = (values) => [...values].sort((a, b) => a - b);
+const median = (values) => sorted(values)[Math.floor(values.length / 2)];
+
+/** Figures of a row: medians, and what the rounds lay between. */
+export function figures({ runs }, promptTokens) {
+  const rates = (name, tokens) => {
+    const all = sorted(runs.map((run) => (1000 * tokens) / run[name]));
+    return { median: median(all), least: all[0], most: all.at(-1) };
+  };
+  return {
+    promptMs: median(runs.map(({ promptMs }) => promptMs)),
+    promptTokensPerSecond: rates("promptMs", promptTokens),
+    decodeTokensPerSecond: rates("stepMs", 1),
+  };
+}
+
+/** How many of its first tokens a row shares with the reference, and whether it must share more. */
+export function agreement({ runs, format }, reference) {
+  const tokens = runs.at(-1).tokens;
+  const differs = tokens.findIndex((token, i) => token !== reference[i]);
+  const same = differs < 0 ? tokens.length : differs;
+  return { same, of: tokens.length, disagrees: format === "f32" && same < Math.min(SAME, tokens.length) };
+}
+
+/** Ours by theirs, of rows that ran in the same place with the same base format on the same adapter. */
+export function ratios(rows) {
+  const ran = rows.filter(({ figures }) => figures);
+  return ran
+    .filter(({ engine }) => engine === "Resonant")
+    .flatMap((ours) =>
+      ran
+        .filter((theirs) => theirs.engine !== "Resonant" && theirs.base === ours.base)
+        .filter((theirs) => theirs.where === ours.where || !["Chromium", "Node"].includes(theirs.where))
+        .map((theirs) => ({
+          ours: `${ours.engine} in ${ours.where}, ${ours.format}`,
+          theirs: `${theirs.engine} in ${theirs.where}, ${theirs.format}`,
+          adapter: sameAdapter(ours.adapter, theirs.adapter),
+          agree: !(ours.agreement.disagrees || theirs.agreement.disagrees),
+          decode: ours.figures.decodeTokensPerSecond.median / theirs.figures.decodeTokensPerSecond.median,
+          prompt: ours.figures.promptTokensPerSecond.median / theirs.figures.promptTokensPerSecond.median,
+        })),
+    );
+}
+
+/** "same", "another", or "not told": a library may not say which it took. */
+export function sameAdapter(ours, theirs) {
+  if (!ours || !theirs) return "not told";
+  const same = ["vendor", "architecture", "description"].every((key) => ours[key] === theirs[key]);
+  return same ? "same" : "another";
+}
+
+/** What people call an adapter; Chromium has its number for a name. */
+export function nameOf(adapter) {
+  if (!adapter) return "not told";
+  const { name = "0x", description, architecture } = adapter;
+  return (name.startsWith("0x") ? description : name) || architecture || "unknown";
+}
+
+const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+/** Tables of Markdown. */
+export function tables({ rows, ratios, prompt, tokens, rounds }) {
+  const lines = [
+    `| engine | format | adapter | prompt of ${prompt}, tokens/s | decode, tokens/s | first token, ms | same tokens |`,
+    "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+  ];
+  for (const { engine, where, format, adapter, error, figures, agreement } of rows) {
+    if (error !== undefined) {
+      lines.push(`| ${engine} in ${where} | ${format} | did not run: ${error.split("\n")[0]} | | | | |`);
+      continue;
+    }
+    const { promptMs, promptTokensPerSecond: read, decodeTokensPerSecond: decode } = figures;
+    const spread = ({ median, least, most }) => `${number(median)} (${number(least)}–${number(most)})`;
+    const same = `${agreement.same}/${agreement.of}${agreement.disagrees ? " **disagrees**" : ""}`;
+    lines.push(
+      `| ${engine} in ${where} | ${format} | ${nameOf(adapter)} | ${spread(read)} | ${spread(decode)} | ${promptMs.toFixed(0)} | ${same} |`,
+    );
+  }
+  lines.push("", `${tokens} tokens; medians of ${rounds} rounds in turns, and what they lay between.`);
+  if (ratios.length > 0) {
+    lines.push("", "| ours / theirs | adapter | decode | prompt |", "| --- | --- | ---: | ---: |");
+    for (const { ours, theirs, adapter, agree, decode, prompt } of ratios) {
+      const told = agree ? adapter : `${adapter}, tokens differ`;
+      lines.push(`| ${ours} / ${theirs} | ${told} | ${decode.toFixed(2)} × | ${prompt.toFixed(2)} × |`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
