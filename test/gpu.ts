@@ -93,6 +93,10 @@ export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hos
 export const sharing = (gpu: Gpu, share: KernelHost["share"]): KernelHost =>
   hostLike(gpu, { share, products: share ? 64 : 16 });
 
+/** Every way to share loads that the adapter has, none among them. */
+export const sharings = (gpu: Gpu): KernelHost[] =>
+  ([0, 4, 8] as const).filter((share) => share <= gpu.share).map((share) => sharing(gpu, share));
+
 const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   device: gpu.device,
   products: gpu.products,

@@ -6,7 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
-  sharing,
+  sharings,
   testGpu,
   untouched,
   uploadMatrix,
@@ -95,10 +95,7 @@ const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
 const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
 
 /** Every other way to the same bits: through a workgroup's memory, and by lanes that share loads where the adapter can. */
-const hosts = [
-  sharing(gpu, 0),
-  ...([4, 8] as const).filter((share) => share <= gpu.share).map((share) => sharing(gpu, share)),
-];
+const hosts = sharings(gpu);
 const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hosts.flatMap((host) => [
   [`row, ${host.share}`, (p) => linearRow(host, p)],
   ...([4, 8, 16, 32, "prompt"] as const).map((rows): (typeof ways)[number] => [

@@ -7,6 +7,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharings,
   testGpu,
   untouched,
   uploadBlock,
@@ -14,6 +15,7 @@ import {
   uploadRun,
   uploadSchedule,
 } from "../../test/gpu.ts";
+import type { KernelHost } from "../kernel.ts";
 import { linear } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
 import { decayTable, memoryScan } from "../memory-scan/memory-scan.ts";
@@ -79,11 +81,11 @@ const read = async ({ gates, memory, plm }: Outputs) => ({
   plm: await gpu.readFloats(plm),
 });
 
-async function step({ layout, shape, buffers }: SetUp, c: Case, columns?: number) {
+async function step({ layout, shape, buffers }: SetUp, c: Case, columns?: number, host: KernelHost = gpu) {
   const out = outputs(c.streams * 2 * c.size);
   await runDispatches(
     gpu,
-    [memoryStep(gpu, c.size, layout, c.gated, { ...buffers, ...out }, columns)],
+    [memoryStep(host, c.size, layout, c.gated, { ...buffers, ...out }, columns)],
     shape,
   );
   return read(out);
@@ -176,8 +178,9 @@ describe.each(cases)("for %o", (c) => {
 it("gives the same bits however many columns share a workgroup", async () => {
   const all = setUp(base);
   const values = await step(all, base);
-  for (const columns of [1, 3, 16]) {
-    const other = await step(all, base, columns);
+  const others = [1, 3, 16].map((columns) => [columns, gpu] as const);
+  for (const [columns, host] of [...others, ...sharings(gpu).map((host) => [64, host] as const)]) {
+    const other = await step(all, base, columns, host);
     expect(firstDifference(other.gates, values.gates)).toBe(-1);
     expect(firstDifference(other.plm, values.plm)).toBe(-1);
   }

@@ -6,6 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharings,
   testGpu,
   untouched,
   uploadBlock,
@@ -13,6 +14,7 @@ import {
   uploadRun,
   uploadSchedule,
 } from "../../test/gpu.ts";
+import type { KernelHost } from "../kernel.ts";
 import { layerNorm } from "../layer-norm/layer-norm.ts";
 import { linear } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
@@ -52,9 +54,15 @@ function setUp(size: number, taps: number, streams: number, format: WeightFormat
 
 type SetUp = ReturnType<typeof setUp>;
 
-async function step({ layout, shape, buffers, words }: SetUp, size: number, taps: number, products?: number) {
+async function step(
+  { layout, shape, buffers, words }: SetUp,
+  size: number,
+  taps: number,
+  products?: number,
+  host: KernelHost = gpu,
+) {
   const mixed = poisoned(gpu, "mixed", words + 64);
-  await runDispatches(gpu, [mixerStep(gpu, size, taps, layout, { ...buffers, mixed }, products)], shape);
+  await runDispatches(gpu, [mixerStep(host, size, taps, layout, { ...buffers, mixed }, products)], shape);
   const values = await gpu.readFloats(mixed);
   expect(untouched(values, words)).toBe(true);
   return values.subarray(0, words);
@@ -125,4 +133,6 @@ it("gives the same bits however many products share a workgroup", async () => {
   for (const products of [2, 6, 8, 32]) {
     expect(firstDifference(await step(all, 65, 4, products), values)).toBe(-1);
   }
+  for (const host of sharings(gpu))
+    expect(firstDifference(await step(all, 65, 4, 64, host), values)).toBe(-1);
 });
