@@ -212,7 +212,7 @@ export class Runner {
   #stepListsOf(extras: Extras, rows = 1): StepLists {
     const tiles = rows < this.#manyRows ? undefined : rowsFor(rows);
     return made(this.#stepLists, { ...extras, tiles }, () => {
-      const on = this.#workspace(this.#step, extras, tiles);
+      const on = this.#workspace(this.#step, extras, tiles ?? rowsFor(rows));
       const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
         ...this.#step,
         counts: this.pool.counts,

@@ -4,6 +4,12 @@ export interface Kernel {
   readonly code: string;
 }
 
+/** A kernel whose text passes values round a subgroup. */
+export const withSubgroups = ({ name, code }: Kernel): Kernel => ({
+  name,
+  code: `enable subgroups;\n${code}`,
+});
+
 /** What a pass feeds: `length` tokens of each of rows / length streams; row = stream · length + t. */
 export interface RunShape {
   readonly rows: number;

@@ -68,19 +68,21 @@ export function kernelPerFormat(
   name: string,
   ...parts: (string | Readonly<Record<WeightFormat, string>>)[]
 ): Readonly<Record<WeightFormat, Kernel>> {
-  return perFormat((format) => ({
+  return perFormat(preludes, (prelude, format) => ({
     name: `${name}-${format}`,
-    code: [
-      eight,
-      preludes[format],
-      ...parts.map((part) => (typeof part === "string" ? part : part[format])),
-    ].join("\n"),
+    code: [eight, prelude, ...parts.map((part) => (typeof part === "string" ? part : part[format]))].join(
+      "\n",
+    ),
   }));
 }
 
-const perFormat = (make: (format: WeightFormat) => Kernel): Readonly<Record<WeightFormat, Kernel>> => ({
-  f32: make("f32"),
-  f16: make("f16"),
-  q8: make("q8"),
-  q4: make("q4"),
+/** Something of each format. */
+export const perFormat = <A, B>(
+  of: Readonly<Record<WeightFormat, A>>,
+  make: (each: A, format: WeightFormat) => B,
+): Readonly<Record<WeightFormat, B>> => ({
+  f32: make(of.f32, "f32"),
+  f16: make(of.f16, "f16"),
+  q8: make(of.q8, "q8"),
+  q4: make(of.q4, "q4"),
 });

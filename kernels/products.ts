@@ -1,9 +1,11 @@
-import type { Kernel, KernelHost } from "./kernel.ts";
+import { type Kernel, type KernelHost, withSubgroups } from "./kernel.ts";
+import invocation from "./lib/invocation.wgsl";
+import invocationLanes from "./lib/invocation-lanes.wgsl";
 import product from "./lib/product.wgsl";
 import products from "./lib/products.wgsl";
 import inLanes from "./lib/products-in-lanes.wgsl";
 import inSlices from "./lib/products-in-slices.wgsl";
-import { kernelPerFormat, slicesOf, type WeightFormat } from "./matrix.ts";
+import { kernelPerFormat, perFormat, slicesOf, type WeightFormat } from "./matrix.ts";
 
 /** A kernel whose workgroups multiply by PRODUCTS rows of W, in its two ways. */
 export interface ProductKernels {
@@ -13,22 +15,12 @@ export interface ProductKernels {
 
 /** `parts` after those of `lib/products*.wgsl`. */
 export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({
-  inSlices: kernelPerFormat(name, product, products, inSlices, ...parts),
-  inLanes: withSubgroups(kernelPerFormat(`${name}-lanes`, product, products, inLanes, ...parts)),
+  inSlices: kernelPerFormat(name, invocation, product, products, inSlices, ...parts),
+  inLanes: perFormat(
+    kernelPerFormat(`${name}-lanes`, invocationLanes, product, products, inLanes, ...parts),
+    withSubgroups,
+  ),
 });
-
-/** The same kernels with WGSL's subgroups. */
-export function withSubgroups(
-  kernels: Readonly<Record<WeightFormat, Kernel>>,
-): Readonly<Record<WeightFormat, Kernel>> {
-  const enabled = ({ name, code }: Kernel): Kernel => ({ name, code: `enable subgroups;\n${code}` });
-  return {
-    f32: enabled(kernels.f32),
-    f16: enabled(kernels.f16),
-    q8: enabled(kernels.q8),
-    q4: enabled(kernels.q4),
-  };
-}
 
 /** Whether lanes take whole products, of which `together` are taken at once: those of a workgroup have one input. */
 const takesLanes = ({ share }: KernelHost, together: number): boolean => share > 0 && together % 64 === 0;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { firstDifference, relativeError, testGpu } from "../../test/gpu.ts";
+import { firstDifference, relativeError, sharings, testGpu } from "../../test/gpu.ts";
 import { type AttentionShape, attention, splitsOf } from "./attention.ts";
 import {
   attend,
@@ -109,6 +109,18 @@ it("gives a stream the same bits whatever other streams share the pass, and wher
       const alone = await run(shape, ...partOf(shape, pass, data, [2, first, length]));
       const from = (2 * pass.length + first) * width;
       expect(firstDifference(alone, all.subarray(from, from + length * width))).toBe(-1);
+    }
+  }
+});
+
+it("gives the same bits however loads are shared", async () => {
+  for (const shape of [shapeOf(4, 4, 64, 200), shapeOf(8, 1, 20, 333)]) {
+    const pass = { slot: 1, streams: 2, length: 65, start: 63 };
+    const data = dataOf(8, shape, pass);
+    const values = await run(shape, pass, data);
+    for (const host of sharings(gpu)) {
+      const other = await attend(gpu, shape, pass, data, (buffers) => [attention(host, shape, buffers)]);
+      expect(firstDifference(other, values), `${host.share}`).toBe(-1);
     }
   }
 });

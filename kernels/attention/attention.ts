@@ -5,9 +5,14 @@ import {
   type Kernel,
   type KernelHost,
   type PassBuffers,
+  withSubgroups,
 } from "../kernel.ts";
+import invocation from "../lib/invocation.wgsl";
+import invocationLanes from "../lib/invocation-lanes.wgsl";
 import run from "../lib/run.wgsl";
 import source from "./attention.wgsl";
+import each from "./each.wgsl";
+import eachLanes from "./each-lanes.wgsl";
 import keysScalar from "./keys-f32.wgsl";
 import keysVector from "./keys-vec4.wgsl";
 import query from "./query.wgsl";
@@ -56,9 +61,9 @@ export function splitsOf(shape: AttentionShape): { keys: number; count: number }
 }
 
 /** A kernel's text after what both kernels share; keys are read as whole vectors where a head is made of them. */
-export function keyKernels(name: string, source: string): (shape: AttentionShape) => Kernel {
-  const vector = { name: `${name}-vec4`, code: [run, softmax, query, keysVector, source].join("\n") };
-  const scalar = { name: `${name}-f32`, code: [run, softmax, query, keysScalar, source].join("\n") };
+export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
+  const vector = { name: `${name}-vec4`, code: [run, softmax, query, keysVector, ...parts].join("\n") };
+  const scalar = { name: `${name}-f32`, code: [run, softmax, query, keysScalar, ...parts].join("\n") };
   return ({ headSize }) => (headSize % 4 === 0 ? vector : scalar);
 }
 
@@ -71,7 +76,8 @@ export const attentionOverrides = (shape: AttentionShape) => ({
   SCALE: shape.scale ?? 1 / Math.sqrt(shape.headSize),
 });
 
-const kernel = keyKernels("attention", source);
+const kernel = keyKernels("attention", invocation, each, source);
+const lanesKernel = keyKernels("attention-lanes", invocationLanes, eachLanes, source);
 
 /**
  * Causal attention of many rows of each stream over its slot's cache, which `rope` has filled up to the last of them:
@@ -86,8 +92,8 @@ export function attention(host: KernelHost, shape: AttentionShape, buffers: Atte
   const { run, schedule, qkv, keys, values, out } = buffers;
   return dispatch(
     host,
-    kernel(shape),
-    attentionOverrides(shape),
+    host.share > 0 ? withSubgroups(lanesKernel(shape)) : kernel(shape),
+    { ...attentionOverrides(shape), ...(host.share > 0 ? { SHARE: host.share } : {}) },
     [run, schedule, qkv, keys, values, out],
     ({ rows, length }) => [shape.heads, (rows / length) * ceilDivide(length, QUERIES)],
   );

@@ -41,8 +41,29 @@ fn empty() -> State {
   return State(Eight(vec4f(LOWEST), vec4f(LOWEST)), Eight(), Values());
 }
 
+// The 8 queries' vectors of four.
+struct Queries {
+  q0: vec4f,
+  q1: vec4f,
+  q2: vec4f,
+  q3: vec4f,
+  q4: vec4f,
+  q5: vec4f,
+  q6: vec4f,
+  q7: vec4f,
+}
+
+// Four keys' weights.
+struct Weights {
+  k0: Eight,
+  k1: Eight,
+  k2: Eight,
+  k3: Eight,
+}
+
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let lane = invocation.lane;
   let head = group.x;
   let tiles = (run.length + QUERIES - 1u) / QUERIES;
   let stream = group.y / tiles;
@@ -71,11 +92,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let key = first + lane;
     let seen_low = vec4u(key) <= own_low;
     let seen_high = vec4u(key) <= own_high;
-    var scores = Eight(vec4f(LOWEST), vec4f(LOWEST));
-    if (key < end) {
-      let all = scores_of((slot_row + key) * KV_HEADS + kv_head);
-      scores = Eight(select(scores.low, all.low, seen_low), select(scores.high, all.high, seen_high));
-    }
+    let all = scores_of((slot_row + min(key, end - 1u)) * KV_HEADS + kv_head, invocation);
+    let scores = Eight(
+      select(vec4f(LOWEST), all.low, seen_low),
+      select(vec4f(LOWEST), all.high, seen_high),
+    );
     weights[2u * lane] = scores.low;
     weights[2u * lane + 1u] = scores.high;
     workgroupBarrier();
@@ -106,15 +127,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var k = 0u;
     // Four keys at a time: the loop's own cost is what a software adapter notices.
     for (; first + k + 4u <= common_end; k += 4u) {
-      for (var i = k; i < k + 4u; i++) {
-        let weight = weight_of(i);
-        sum = Eight(sum.low + weight.low, sum.high + weight.high);
-        now.values = add_values(now.values, weight, value_row + i * KV_HEADS, lane);
-      }
+      let four = weights_at(k, invocation);
+      sum = add_eights(add_eights(add_eights(add_eights(sum, four.k0), four.k1), four.k2), four.k3);
+      let at = value_row + k * KV_HEADS;
+      now.values = add_values(now.values, four.k0, at, lane);
+      now.values = add_values(now.values, four.k1, at + KV_HEADS, lane);
+      now.values = add_values(now.values, four.k2, at + 2u * KV_HEADS, lane);
+      now.values = add_values(now.values, four.k3, at + 3u * KV_HEADS, lane);
     }
     for (; first + k < chunk_end; k++) {
       let weight = weight_of(k);
-      sum = Eight(sum.low + weight.low, sum.high + weight.high);
+      sum = add_eights(sum, weight);
       // Zero times a later row's value need not be zero.
       let next = add_values(now.values, weight, value_row + k * KV_HEADS, lane);
       now.values = select_values(now.values, next, vec4u(first + k) <= own_low, vec4u(first + k) <= own_high);
@@ -137,7 +160,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 }
 
-fn scores_of(key_row: u32) -> Eight {
+fn add_eights(a: Eight, b: Eight) -> Eight {
+  return Eight(a.low + b.low, a.high + b.high);
+}
+
+fn scores_of(key_row: u32, invocation: Invocation) -> Eight {
   var dot0 = vec4f();
   var dot1 = vec4f();
   var dot2 = vec4f();
@@ -148,15 +175,15 @@ fn scores_of(key_row: u32) -> Eight {
   var dot7 = vec4f();
   for (var i = 0u; i < SIZE4; i++) {
     let key = key4(key_row, i);
-    let at = i * QUERIES;
-    dot0 = fma(q_tile[at], key, dot0);
-    dot1 = fma(q_tile[at + 1u], key, dot1);
-    dot2 = fma(q_tile[at + 2u], key, dot2);
-    dot3 = fma(q_tile[at + 3u], key, dot3);
-    dot4 = fma(q_tile[at + 4u], key, dot4);
-    dot5 = fma(q_tile[at + 5u], key, dot5);
-    dot6 = fma(q_tile[at + 6u], key, dot6);
-    dot7 = fma(q_tile[at + 7u], key, dot7);
+    let queries = queries_at(i, invocation);
+    dot0 = fma(queries.q0, key, dot0);
+    dot1 = fma(queries.q1, key, dot1);
+    dot2 = fma(queries.q2, key, dot2);
+    dot3 = fma(queries.q3, key, dot3);
+    dot4 = fma(queries.q4, key, dot4);
+    dot5 = fma(queries.q5, key, dot5);
+    dot6 = fma(queries.q6, key, dot6);
+    dot7 = fma(queries.q7, key, dot7);
   }
   return Eight(
     vec4f(sum4(dot0), sum4(dot1), sum4(dot2), sum4(dot3)),

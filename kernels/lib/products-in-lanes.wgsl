@@ -1,22 +1,14 @@
 // Each thread computes whole products, 64 of them at a time; the lanes of a subgroup, SHARE at least, share out the loads of
 // their common input and pass it round. Where a load costs more than arithmetic, as on software adapters.
-override SHARE: u32; // 4 or 8
-
-struct Invocation {
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(subgroup_invocation_id) place: u32,
-}
-
 var<workgroup> whole: array<f32, PRODUCTS>;
 
-fn multiply(by: Invocation) {
+fn multiply(group: u32, invocation: Invocation) {
   for (var first = 0u; first < PRODUCTS; first += 64u) {
-    let row = weight_row(by.group.x, first + by.lane) * SLICES;
+    let row = weight_row(group, first + invocation.lane) * SLICES;
     let start = input_start(first);
     var total = 0.0;
     for (var slice = 0u; slice < slices_of(first); slice++) {
-      let at = start + slice * SLICE4 + by.place % SHARE;
+      let at = start + slice * SLICE4 + invocation.place % SHARE;
       let own = input4(at);
       let rest = input4(at + SLICE4 - SHARE); // the same, where eight lanes share a slice
       let scale = load_scale(row + slice);
@@ -37,7 +29,7 @@ fn multiply(by: Invocation) {
       );
       total += sum;
     }
-    whole[first + by.lane] = total;
+    whole[first + invocation.lane] = total;
   }
 }
 

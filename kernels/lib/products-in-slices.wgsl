@@ -1,20 +1,15 @@
 // Each thread computes whole slices; they are added in order when they are asked for.
 override PARTIALS = PRODUCTS * SLICES;
 
-struct Invocation {
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-}
-
 var<workgroup> partial: array<f32, PARTIALS>; // [PRODUCTS, SLICES]
 
-fn multiply(by: Invocation) {
-  for (var task = by.lane; task < PARTIALS; task += 64u) {
+fn multiply(group: u32, invocation: Invocation) {
+  for (var task = invocation.lane; task < PARTIALS; task += 64u) {
     let product = task / SLICES;
     let slice = task % SLICES;
     var sum = 0.0;
     if (slice < slices_of(product)) {
-      let at = weight_row(by.group.x, product) * SLICES + slice;
+      let at = weight_row(group, product) * SLICES + slice;
       let start = input_start(product) + slice * SLICE4;
       let scale = load_scale(at);
       for (var i = 0u; i < 4u; i++) {

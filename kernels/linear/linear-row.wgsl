@@ -13,9 +13,9 @@ override NORM: bool;
 var<workgroup> input: array<vec4f, K4>;
 
 @compute @workgroup_size(64)
-fn main(by: Invocation) {
-  let lane = by.lane;
-  let base = by.group.y * shape.in_stride + shape.in_offset;
+fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let lane = invocation.lane;
+  let base = group.y * shape.in_stride + shape.in_offset;
   var statistics = vec2f(0.0, 1.0);
   if (NORM) {
     statistics = row_statistics(base, K, lane);
@@ -33,13 +33,13 @@ fn main(by: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(by);
+  multiply(group.x, invocation);
   workgroupBarrier();
 
   for (var c = lane * 2u; c < PRODUCTS; c += 2u * WORKGROUP) {
-    let column = by.group.x * PRODUCTS + c;
+    let column = group.x * PRODUCTS + c;
     if (column < shape.outputs) {
-      store(by.group.y * shape.out_stride + shape.out_offset, column, product_of(c), product_of(c + 1u));
+      store(group.y * shape.out_stride + shape.out_offset, column, product_of(c), product_of(c + 1u));
     }
   }
 }

@@ -1,12 +1,19 @@
-import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import {
+  ceilDivide,
+  type Dispatch,
+  dispatch,
+  type Kernel,
+  type KernelHost,
+  withSubgroups,
+} from "../kernel.ts";
 import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { kernelPerFormat, type Matrix, partsOf } from "../matrix.ts";
-import { productKernel, productKernels, productsThatFit, withSubgroups } from "../products.ts";
+import { kernelPerFormat, type Matrix, partsOf, perFormat, type WeightFormat } from "../matrix.ts";
+import { productKernel, productKernels, productsThatFit } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
 import manySource from "./linear.wgsl";
@@ -26,9 +33,9 @@ const memoryTiles = {
 } as const;
 
 /** Tiles whose rows are the lanes' own, by rows and lanes that share loads. */
-const laneTiles = new Map<string, ReturnType<typeof withSubgroups>>();
+const laneTiles = new Map<string, Readonly<Record<WeightFormat, Kernel>>>();
 
-function laneTile(rows: 4 | 8 | 16, share: KernelHost["share"]): ReturnType<typeof withSubgroups> {
+function laneTile(rows: 4 | 8 | 16, share: KernelHost["share"]): Readonly<Record<WeightFormat, Kernel>> {
   const name = `linear-lanes-${rows}-${share}`;
   const shared = Math.min(rows, share);
   const counts = { GROUPS: rows / shared, SHARE: shared };
@@ -37,7 +44,7 @@ function laneTile(rows: 4 | 8 | 16, share: KernelHost["share"]): ReturnType<type
   );
   const made =
     laneTiles.get(name) ??
-    withSubgroups(kernelPerFormat(name, ...constants, ...parts, unroll(lanesSource, counts)));
+    perFormat(kernelPerFormat(name, ...constants, ...parts, unroll(lanesSource, counts)), withSubgroups);
   laneTiles.set(name, made);
   return made;
 }

@@ -23,9 +23,9 @@ override INPUTS = 2u * K;
 var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 
 @compute @workgroup_size(64)
-fn main(by: Invocation) {
-  let lane = by.lane;
-  let row = by.group.y;
+fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let lane = invocation.lane;
+  let row = group.y;
   let base = row * 2u * D;
   let state_base = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
   for (var i = lane; i < INPUTS; i += WORKGROUP) {
@@ -60,7 +60,7 @@ fn main(by: Invocation) {
       inputs[second] = u.y;
       inputs[K + second] = now.w;
     }
-    if (by.group.x == 0u) {
+    if (group.x == 0u) {
       memory[base + first] = now.x;
       memory[base + D + first] = now.z;
       if (whole) {
@@ -71,12 +71,12 @@ fn main(by: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(by);
+  multiply(group.x, invocation);
   workgroupBarrier();
 
   for (var product = lane; product < PRODUCTS; product += WORKGROUP) {
     let kind = product / COLUMNS;
-    let column = by.group.x * COLUMNS + product % COLUMNS;
+    let column = group.x * COLUMNS + product % COLUMNS;
     if (column < D) {
       let value = product_of(product) + bias[kind * D + column];
       if (kind == 2u) {

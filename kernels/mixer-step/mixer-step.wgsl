@@ -16,9 +16,9 @@ override TAPS: u32;
 var<workgroup> input: array<vec4f, K4>;
 
 @compute @workgroup_size(64)
-fn main(by: Invocation) {
-  let lane = by.lane;
-  let row = by.group.y;
+fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let lane = invocation.lane;
+  let row = group.y;
   let base = row * D;
   let statistics = row_statistics(base, D, lane);
   let tail = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
@@ -35,7 +35,7 @@ fn main(by: Invocation) {
         }
         values[c] = x + fma(conv[(TAPS - 1u) * D + d], x, sum);
       }
-      if (by.group.x == 0u) {
+      if (group.x == 0u) {
         mixed[row * 2u * D + d] = x;
       }
     }
@@ -43,11 +43,11 @@ fn main(by: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(by);
+  multiply(group.x, invocation);
   workgroupBarrier();
 
   for (var product = lane * 2u; product < PRODUCTS; product += 2u * WORKGROUP) {
-    let column = by.group.x * PRODUCTS + product;
+    let column = group.x * PRODUCTS + product;
     if (column < 2u * D) {
       let value = product_of(product) + bias[column];
       mixed[row * 2u * D + D + column / 2u] = value * sigmoid(product_of(product + 1u) + bias[column + 1u]);

@@ -1,0 +1,25 @@
+// The lanes of a subgroup, SHARE at least, read a query and a key's weights each and pass them round.
+fn queries_at(i: u32, invocation: Invocation) -> Queries {
+  let at = i * QUERIES + invocation.place % SHARE;
+  let own = q_tile[at];
+  let rest = q_tile[at + QUERIES - SHARE]; // the same, where eight lanes share
+  return Queries(
+    subgroupShuffle(own, 0u),
+    subgroupShuffle(own, 1u),
+    subgroupShuffle(own, 2u),
+    subgroupShuffle(own, 3u),
+    subgroupShuffle(rest, SHARE - 4u),
+    subgroupShuffle(rest, SHARE - 3u),
+    subgroupShuffle(rest, SHARE - 2u),
+    subgroupShuffle(rest, SHARE - 1u),
+  );
+}
+
+fn weights_at(key: u32, invocation: Invocation) -> Weights {
+  let own = weight_of(key + invocation.place % 4u);
+  return Weights(weight_from(own, 0u), weight_from(own, 1u), weight_from(own, 2u), weight_from(own, 3u));
+}
+
+fn weight_from(own: Eight, place: u32) -> Eight {
+  return Eight(subgroupShuffle(own.low, place), subgroupShuffle(own.high, place));
+}

@@ -1,0 +1,7 @@
+// A thread of a workgroup, and its place in a subgroup, of which SHARE lanes at least share loads.
+override SHARE: u32; // 4 or 8
+
+struct Invocation {
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_invocation_id) place: u32,
+}
