@@ -1,6 +1,7 @@
 import { ResonantError } from "../../errors.ts";
 import { type AdapterDescription, describe } from "./adapter-info.ts";
 import type { OnProgress } from "./npm-tarball.ts";
+import { pollCalmly } from "./polling.ts";
 import { withSoftwareDriver } from "./software-driver.ts";
 import { hasSystemVulkanLoader } from "./vulkan-loader.ts";
 
@@ -76,6 +77,7 @@ const INSTALL_ANY = `${INSTALL_GPU}; or a software driver, mesa-vulkan-drivers 2
 const kept = new Map<GPUAdapter, Found>();
 
 function keep(found: Found): GPUAdapter {
+  if (found.kind === "software") pollCalmly();
   kept.set(found.adapter, found);
   return found.adapter;
 }
