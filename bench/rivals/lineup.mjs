@@ -29,7 +29,7 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
   };
   const installed = (name) => {
     if (existsSync(join(packages, name))) return;
-    throw new Error(`${name} is not installed: npm ci --prefix bench/rivals --ignore-scripts`);
+    throw new Error(`${name} is not installed: npm install --prefix bench/rivals --ignore-scripts`);
   };
   const transformersJs = "@huggingface/transformers";
   const inPython = (device, ...flags) => ({
