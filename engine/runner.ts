@@ -62,7 +62,7 @@ export interface RunnerOptions {
   readonly promptRows?: number;
   /** Most steps of one run. */
   readonly steps?: number;
-  /** Streams from which on a step is done by kernels for many rows. */
+  /** Streams from which on a step is done by kernels for many rows. Default: what the device's tuning says. */
   readonly manyRows?: number;
   /** Most bytes of GPU memory for states after beginnings of prompts, 0: none. Default 16 MiB. */
   readonly prefixBytes?: number;
@@ -72,9 +72,6 @@ export interface RunnerOptions {
 const LOGIT_BYTES = 64 * 2 ** 20;
 
 const PREFIX_BYTES = 16 * 2 ** 20;
-
-/** Streams from which on tiles of rows beat a row at a time, in lanes and through memory: a tile reads the weights once. */
-const MANY_ROWS = { lanes: 2, memory: 8 };
 
 /** Runs a network's passes on slots of a state pool. Everything is submitted in order; nothing here waits but reading. */
 export class Runner {
@@ -108,7 +105,7 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
-    this.#manyRows = options.manyRows ?? (gpu.share > 0 ? MANY_ROWS.lanes : MANY_ROWS.memory);
+    this.#manyRows = options.manyRows ?? gpu.tuning.manyRows;
     const slots = options.slots ?? 16;
     if (slots > MOST_STREAMS) {
       throw new ResonantError(
