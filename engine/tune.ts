@@ -6,7 +6,7 @@ import { productsThatFit } from "../kernels/products.ts";
 import { encodeRun, runUniform } from "../kernels/run.ts";
 import type { Gpu } from "./gpu.ts";
 import { Scratch } from "./scratch.ts";
-import { defaultTuning, type Tuning } from "./tuning.ts";
+import { defaultTuning, productCounts, shareCounts, type Tuning } from "./tuning.ts";
 
 /** Formats of the weights that are measured. */
 export const tunedFormats = ["f32", "f16"] as const satisfies readonly WeightFormat[];
@@ -17,7 +17,7 @@ export interface Measured {
   /** What it helps to choose. */
   readonly choice: keyof Tuning;
   readonly share: Tuning["share"];
-  readonly products: number;
+  readonly products: Tuning["products"];
   /** A row at a time, or in tiles. */
   readonly way: "row" | "tiles";
   /** Rows of the input. */
@@ -46,8 +46,6 @@ const COLUMNS = 768;
 const OUTPUTS = 3072;
 /** Rows of a part of a prompt. */
 const PROMPT = 64;
-const PRODUCTS = [8, 16, 32, 64] as const;
-const ROW_COUNTS = [16, 8, 4, 2] as const;
 /** Columns for which a workgroup must have room beside its products: those of the widest base models. */
 const WIDEST = 4096;
 /** What a candidate's time may at most be of the standard one's to take its place: less may be noise. */
@@ -69,7 +67,7 @@ export async function tune(gpu: Gpu, options: TuneOptions = {}): Promise<Tuned> 
     return times;
   };
   try {
-    const shares = ([0, 4, 8] as const).filter((share) => share <= gpu.lanes);
+    const shares = shareCounts.filter((share) => share <= gpu.lanes);
     const withShare = (way: "row" | "tiles", rows: number): Candidate[] =>
       shares.map((share) => {
         const { products } = defaultTuning(gpu.kind, gpu.lanes, share);
@@ -80,19 +78,20 @@ export async function tune(gpu: Gpu, options: TuneOptions = {}): Promise<Tuned> 
 
     const usual = defaultTuning(gpu.kind, gpu.lanes, share);
     // Where lanes share loads they take whole products, 64 at once.
-    const counts = PRODUCTS.filter(
+    const counts = productCounts.filter(
       (count) =>
         count === usual.products ||
         (share === 0 && productsThatFit(bench.host({ share, products: count }), WIDEST) === count),
     );
-    const ofCounts = await compare(
-      counts.map((products) => ({ choice: "products", share, products, way: "row", rows: 1 })),
+    const withCounts = counts.map(
+      (products) => ({ choice: "products", share, products, way: "row", rows: 1 }) as const,
     );
-    const products = fastest(counts, usual.products, [ofCounts]);
+    const products =
+      counts.length === 1 ? usual.products : fastest(counts, usual.products, [await compare(withCounts)]);
 
     const ways = ["row", "tiles"] as const;
-    let manyRows = 2 * ROW_COUNTS[0];
-    for (const rows of ROW_COUNTS) {
+    let manyRows: Tuning["manyRows"] = 32;
+    for (const rows of [16, 8, 4, 2] as const) {
       const times = await compare(ways.map((way) => ({ choice: "manyRows", share, products, way, rows })));
       if (fastest(ways, rows < usual.manyRows ? "row" : "tiles", [times]) === "row") break;
       manyRows = rows;

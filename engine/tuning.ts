@@ -1,14 +1,19 @@
 import type { KernelHost } from "../kernels/kernel.ts";
 import type { DeviceKind } from "./gpu.ts";
 
+/** What {@link Tuning} chooses from. */
+export const shareCounts = [0, 4, 8] as const satisfies readonly KernelHost["share"][];
+export const productCounts = [8, 16, 32, 64] as const;
+export const manyRowCounts = [2, 4, 8, 16, 32] as const;
+
 /** What suits a device: it decides how fast products are, and no bit of what they give. */
 export interface Tuning {
   /** {@link KernelHost.share}. */
   readonly share: KernelHost["share"];
   /** {@link KernelHost.products}. */
-  readonly products: number;
-  /** Streams from which on tiles of rows beat a row at a time. */
-  readonly manyRows: number;
+  readonly products: (typeof productCounts)[number];
+  /** Streams from which on a step takes tiles of rows instead of a row at a time. */
+  readonly manyRows: (typeof manyRowCounts)[number];
 }
 
 /** Most lanes that can share loads on an adapter whose subgroups have at least `subgroupMinSize`, or that has none. */
