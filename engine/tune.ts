@@ -34,11 +34,11 @@ export interface Tuned {
 }
 
 export interface TuneOptions {
-  /** Samples of each candidate, taken in turns with the others'. Default 7. */
+  /** Samples of each candidate, taken in turns with the others'. Default 5. */
   readonly samples?: number;
   /** What a sample takes at least, about. Default 40. */
   readonly milliseconds?: number;
-  /** Weights that a sample reads at least, so that no cache of a GPU holds them. Default 256 MiB, on a CPU 32 MiB. */
+  /** Weights that a sample reads at least, so that no cache of a GPU holds them. Default 256 MiB, on a CPU 16 MiB. */
   readonly weightBytes?: number;
 }
 
@@ -139,14 +139,14 @@ class Bench {
   readonly #input: GPUBuffer;
   readonly #output: GPUBuffer;
 
-  constructor(gpu: Gpu, { samples = 7, milliseconds = 40, weightBytes }: TuneOptions) {
+  constructor(gpu: Gpu, { samples = 5, milliseconds = 40, weightBytes }: TuneOptions) {
     const scratch = new Scratch(gpu, "tuning's");
     this.#gpu = gpu;
     this.#scratch = scratch;
     this.#samples = samples;
     this.#milliseconds = milliseconds;
     try {
-      const bytes = weightBytes ?? (gpu.kind === "cpu" ? 32 : 256) * 2 ** 20;
+      const bytes = weightBytes ?? (gpu.kind === "cpu" ? 16 : 256) * 2 ** 20;
       // Some numbers: their values do not matter, but zeros might be cheaper.
       const numbers = (count: number): Float32Array<ArrayBuffer> =>
         Float32Array.from({ length: count }, (_, i) => Math.sin(i));

@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Tuning } from "../../tuning.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { defaultTuning, type Tuning } from "../../tuning.ts";
 import { requestAdapter } from "./device.ts";
+import { openDevice } from "./index.ts";
 import { forgetTuning, rememberedTuning, rememberTuning } from "./tuning-file.ts";
 
 const adapter = await requestAdapter();
@@ -19,7 +20,10 @@ beforeEach(async () => {
   cache = await mkdtemp(join(tmpdir(), "resonant-tuning-"));
   remarks = [];
 });
-afterEach(() => rm(cache, { recursive: true }));
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(cache, { recursive: true });
+});
 
 /** The adapter as if one of its properties were another. */
 function otherAdapter(changes: Partial<Record<keyof GPUAdapterInfo, unknown>>) {
@@ -60,6 +64,20 @@ describe("a remembered tuning", () => {
   it("is not used where it asks for more lanes than subgroups have", async () => {
     await rememberTuning(adapter, { share: 8, products: 64, manyRows: 2 }, options());
     expect(await rememberedTuning(otherAdapter({ subgroupMinSize: 4 }), options())).toBeUndefined();
+  });
+
+  it("is what a device is opened with, and what suits its kind where there is none", async () => {
+    const again = await requestAdapter(); // an adapter gives one device
+    vi.stubEnv("RESONANT_CACHE", cache);
+    const before = await openDevice(adapter, onRemark);
+    expect(before.tuning).toEqual(defaultTuning(before.kind, before.lanes));
+    before.destroy();
+    await rememberTuning(adapter, TUNING);
+    const after = await openDevice(again, onRemark);
+    expect(after.tuning).toEqual(TUNING);
+    expect(after).toMatchObject({ share: TUNING.share, products: TUNING.products });
+    after.destroy();
+    expect(remarks).toEqual([]);
   });
 
   it("is forgotten alone", async () => {
