@@ -12,6 +12,7 @@ import { infoCommand } from "./commands/info.ts";
 import { randomModelCommand } from "./commands/random-model.ts";
 import { retrieveCommand } from "./commands/retrieve.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { tuneCommand } from "./commands/tune.ts";
 import { fail } from "./terminal.ts";
 
 const program = new Command("resonant")
@@ -29,6 +30,7 @@ for (const command of [
   evalCommand(),
   goldensCommand(),
   adaptersCommand(),
+  tuneCommand(),
   convertCommand(),
   benchCommand(),
   calibrateCommand(),

@@ -4,11 +4,11 @@ import type { AttentionMode, Placement } from "../engine/families/index.ts";
 import { MOST_READOUT_SCALE } from "../engine/generate.ts";
 import type { DeviceChoice } from "../engine/platform/node/device.ts";
 import {
-  describeAdapter,
-  Gpu,
+  type Gpu,
   loadModel,
   type Model,
   type OpenOptions,
+  openDevice,
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
@@ -156,17 +156,21 @@ export async function openModel(
   }
 }
 
-/** A device without a model, and its adapter's name. */
-export async function openGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+/** An adapter without a model, with a progress bar. */
+export async function findAdapter({ device }: DeviceFlags): Promise<GPUAdapter> {
   const download = downloadProgress();
   try {
-    const adapter = await requestAdapter({
+    return await requestAdapter({
       ...(device ? { device } : {}),
       onProgress: (bytes, total) => download.update(bytes, total),
     });
-    const { name } = describeAdapter(adapter);
-    return { gpu: await Gpu.open(adapter, name), name };
   } finally {
     download.stop();
   }
+}
+
+/** A device without a model, and its adapter's name. */
+export async function openGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+  const gpu = await openDevice(await findAdapter(flags), remark);
+  return { gpu, name: gpu.name };
 }

@@ -1,5 +1,6 @@
 import type { Dispatch, Kernel, KernelHost, RunShape } from "../kernels/kernel.ts";
 import { ResonantError } from "./errors.ts";
+import { defaultTuning, mostLanes, type Tuning } from "./tuning.ts";
 
 /**
  * A device with what every part of the engine asks of it: named buffers, pipelines made once, and errors that name the
@@ -10,8 +11,9 @@ export class Gpu implements KernelHost {
   /** The adapter's name, for people. */
   readonly name: string;
   readonly kind: DeviceKind;
-  readonly products: number;
-  readonly share: 0 | 4 | 8;
+  readonly tuning: Tuning;
+  /** Most lanes that could share loads: {@link KernelHost.share}. */
+  readonly lanes: KernelHost["share"];
   readonly bindingBytes: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -23,8 +25,19 @@ export class Gpu implements KernelHost {
    * Device of `adapter` with every limit raised to what the adapter offers, and with subgroups and timestamps where it
    * has them.
    * @param name as its driver writes it, where the platform knows
+   * @param tuning what was measured on this adapter before; by default what suits most of its kind
+   * @throws ResonantError `invalid_argument` for a tuning that asks for more lanes than the adapter's subgroups have,
+   * `device_lost` if the adapter gives no device
    */
-  static async open(adapter: GPUAdapter, name?: string): Promise<Gpu> {
+  static async open(adapter: GPUAdapter, name?: string, tuning?: Tuning): Promise<Gpu> {
+    const { info } = adapter;
+    const lanes = mostLanes(adapter.features, info.subgroupMinSize);
+    if (tuning && tuning.share > lanes) {
+      throw new ResonantError("invalid_argument", `${tuning.share} lanes, but at most ${lanes} can share`, {
+        where: "tuning.share",
+        fix: "Measure it on this adapter: `resonant tune`",
+      });
+    }
     const limits: Record<string, number> = {};
     for (const limit of [
       "maxBufferSize",
@@ -41,21 +54,25 @@ export class Gpu implements KernelHost {
         requiredLimits: limits,
         requiredFeatures,
       });
-      const { device: model, description, vendor } = adapter.info;
-      const called = name ?? (model || description || vendor || "unknown");
-      return new Gpu(device, called, kindOf(adapter.info), adapter.info.subgroupMinSize);
+      const called = name ?? (info.device || info.description || info.vendor || "unknown");
+      return new Gpu(device, called, kindOf(info), lanes, tuning);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
   }
 
-  constructor(device: GPUDevice, name: string, kind: DeviceKind = "gpu", subgroup = 0) {
+  private constructor(
+    device: GPUDevice,
+    name: string,
+    kind: DeviceKind,
+    lanes: KernelHost["share"],
+    tuning = defaultTuning(kind, lanes),
+  ) {
     this.device = device;
     this.name = name;
     this.kind = kind;
-    this.products = kind === "cpu" ? 64 : 16;
-    const shares = kind === "cpu" && device.features.has("subgroups");
-    this.share = !shares || subgroup < 4 ? 0 : subgroup < 8 ? 4 : 8;
+    this.lanes = lanes;
+    this.tuning = tuning;
     this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
@@ -66,6 +83,14 @@ export class Gpu implements KernelHost {
       event.preventDefault();
       this.#failure ??= mapError(event.error, "GPU");
     });
+  }
+
+  get share(): KernelHost["share"] {
+    return this.tuning.share;
+  }
+
+  get products(): number {
+    return this.tuning.products;
   }
 
   /** Bytes of all buffers made and not destroyed. */

@@ -11,6 +11,7 @@ import { type BaseOptions, loadNetwork } from "./families/index.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { Gpu } from "./gpu.ts";
+import type { RunnerMemory } from "./memory.ts";
 import type { ModelConfig } from "./network.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { type ScoreOptions, score } from "./score.ts";
@@ -46,6 +47,11 @@ export interface LoadOptions extends RunnerOptions, BaseOptions, LoadTold {
 /** An alignment without its weights. */
 export type AlignmentFit = Omit<Alignment, "weights">;
 
+/** Bytes of a model's GPU memory, by what they are for. */
+export interface ModelMemory extends RunnerMemory {
+  readonly weights: number;
+}
+
 /** A native resonant model on a GPU: text in, text out, and the streams that remember. */
 export class Model {
   readonly name: string;
@@ -61,6 +67,7 @@ export class Model {
   /** SHA-256 of its configuration and source weights. */
   readonly fingerprint: string;
   readonly format: WeightFormat;
+  readonly #weightBytes: number;
   #alignment: AlignmentFit | undefined;
 
   /** @throws ResonantError naming the file, field, tensor, kernel or buffer at fault */
@@ -72,12 +79,14 @@ export class Model {
         : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
     const chatTemplate = tokenizer && chatTemplateOf(files, options);
     const fingerprint = new Fingerprint();
+    const before = gpu.bytes;
     const { network, identity, remarks } = await loadNetwork(gpu, files, format, options, fingerprint);
     for (const remark of remarks) options.onRemark?.(remark);
+    const weightBytes = gpu.bytes - before;
     const runner = new Runner(gpu, network, options);
     await gpu.settle();
     const digest = await fingerprint.digest(identity);
-    const model = new Model(files.name, gpu, runner, tokenizer, chatTemplate, digest, format);
+    const model = new Model(files.name, gpu, runner, tokenizer, chatTemplate, digest, format, weightBytes);
     if (files.alignment) model.align(await readAlignment(files.alignment, model));
     await gpu.settle();
     return model;
@@ -91,6 +100,7 @@ export class Model {
     chatTemplate: ChatTemplate | undefined,
     fingerprint: string,
     format: WeightFormat,
+    weightBytes: number,
   ) {
     this.name = name;
     this.gpu = gpu;
@@ -102,6 +112,12 @@ export class Model {
     this.chatTemplate = chatTemplate;
     this.fingerprint = fingerprint;
     this.format = format;
+    this.#weightBytes = weightBytes;
+  }
+
+  /** The GPU memory that it has taken so far: its part of the device's `bytes`, if it was loaded while nothing else was. */
+  get memory(): ModelMemory {
+    return { weights: this.#weightBytes, ...this.runner.memory };
   }
 
   /** @throws ResonantError `invalid_file` where the model has no tokenizer */

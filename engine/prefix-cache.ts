@@ -1,6 +1,7 @@
 import type { StateShape } from "../kernels/kernel.ts";
 import { CHUNK } from "../kernels/memory-scan/memory-scan.ts";
 import type { Gpu } from "./gpu.ts";
+import { MemoryCount } from "./memory.ts";
 import { rowBytes, StatePool } from "./state.ts";
 
 /** A prompt's whole chunks of the scan, but for one that ends with its last token, since something has to be fed. Each is a key. */
@@ -47,13 +48,21 @@ export class PrefixCache {
   readonly #trees: Node = node(undefined, undefined);
   /** Those with a state, the one not used for longest first. */
   readonly #used = new Set<Node>();
+  readonly #memory: MemoryCount;
   #pool: StatePool | undefined;
   /** Most states. */
   readonly rows: number;
 
-  /** @param bytes of GPU memory, taken when the first state is kept */
-  constructor(gpu: Gpu, shape: StateShape, vocabulary: number, bytes: number) {
+  /** @param bytes of GPU memory, taken when the first state is kept, and counted as `prefixes` */
+  constructor(
+    gpu: Gpu,
+    shape: StateShape,
+    vocabulary: number,
+    bytes: number,
+    memory: MemoryCount = new MemoryCount(gpu),
+  ) {
     this.#gpu = gpu;
+    this.#memory = memory;
     this.#shape = shape;
     this.#vocabulary = vocabulary;
     const row = rowBytes(shape, vocabulary);
@@ -69,8 +78,16 @@ export class PrefixCache {
 
   /** Where the states lie. */
   get pool(): StatePool {
-    this.#pool ??= new StatePool(this.#gpu, this.#shape, this.#vocabulary, this.rows);
-    return this.#pool;
+    this.reserve();
+    return this.#pool!;
+  }
+
+  /** Takes the memory of all {@link rows} now. */
+  reserve(): void {
+    this.#pool ??= this.#memory.of(
+      "prefixes",
+      () => new StatePool(this.#gpu, this.#shape, this.#vocabulary, this.rows),
+    );
   }
 
   /** What is known of a client's prompt. A state that is found counts as used. */

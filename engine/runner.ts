@@ -17,6 +17,7 @@ import { alignmentMatrix, packAlignment, type VoteBuffers } from "./alignment/vo
 import { ResonantError } from "./errors.ts";
 import type { Workspace } from "./forward.ts";
 import type { Gpu } from "./gpu.ts";
+import { MemoryCount, type RunnerMemory } from "./memory.ts";
 import type { Network, Passes } from "./network.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { StatePool, stateShape } from "./state.ts";
@@ -62,7 +63,7 @@ export interface RunnerOptions {
   readonly promptRows?: number;
   /** Most steps of one run. */
   readonly steps?: number;
-  /** Streams from which on a step is done by kernels for many rows. */
+  /** Streams from which on a step is done by kernels for many rows. Default: what the device's tuning says. */
   readonly manyRows?: number;
   /** Most bytes of GPU memory for states after beginnings of prompts, 0: none. Default 16 MiB. */
   readonly prefixBytes?: number;
@@ -72,9 +73,6 @@ export interface RunnerOptions {
 const LOGIT_BYTES = 64 * 2 ** 20;
 
 const PREFIX_BYTES = 16 * 2 ** 20;
-
-/** Streams from which on tiles of rows beat a row at a time, in lanes and through memory: a tile reads the weights once. */
-const MANY_ROWS = { lanes: 2, memory: 8 };
 
 /** Runs a network's passes on slots of a state pool. Everything is submitted in order; nothing here waits but reading. */
 export class Runner {
@@ -97,6 +95,7 @@ export class Runner {
   #alignment: Matrix | undefined;
   readonly #votes = new Map<Activations, VoteBuffers>();
   readonly #staging: GPUBuffer[] = [];
+  readonly #memory: MemoryCount;
 
   constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
     const { weights } = network;
@@ -108,7 +107,7 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
-    this.#manyRows = options.manyRows ?? (gpu.share > 0 ? MANY_ROWS.lanes : MANY_ROWS.memory);
+    this.#manyRows = options.manyRows ?? gpu.tuning.manyRows;
     const slots = options.slots ?? 16;
     if (slots > MOST_STREAMS) {
       throw new ResonantError(
@@ -119,20 +118,50 @@ export class Runner {
         },
       );
     }
-    this.#passes = network.passes(gpu, slots);
+    const memory = new MemoryCount(gpu);
+    this.#memory = memory;
+    this.#passes = memory.of("attention", () => network.passes(gpu, slots));
     this.#shape = stateShape(shape, layers);
-    this.pool = new StatePool(gpu, this.#shape, vocabulary, slots);
+    const pool = (rows: number): StatePool => new StatePool(gpu, this.#shape, vocabulary, rows);
+    this.pool = memory.of("states", () => pool(slots));
     // Two runs of each stream may be in flight, and a fork needs one.
-    this.snapshots = new StatePool(gpu, this.#shape, vocabulary, 2 * slots + 1);
-    const prefixes = new PrefixCache(gpu, this.#shape, vocabulary, options.prefixBytes ?? PREFIX_BYTES);
-    this.prefixes = this.portable && prefixes.rows > 0 ? prefixes : undefined;
-    this.#step = new Activations(gpu, { size: shape.size, inner: network.inner }, layers, {
-      rows: slots,
-      steps: this.maxSteps,
+    this.snapshots = memory.of("snapshots", () => pool(2 * slots + 1));
+    const prefixes = new PrefixCache(
+      gpu,
+      this.#shape,
       vocabulary,
-      logitRows: slots,
-    });
+      options.prefixBytes ?? PREFIX_BYTES,
+      memory,
+    );
+    this.prefixes = this.portable && prefixes.rows > 0 ? prefixes : undefined;
+    const sizes = { rows: slots, steps: this.maxSteps, vocabulary, logitRows: slots };
+    this.#step = memory.of("steps", () => this.#activations(sizes));
     for (const measure of [false, true]) this.#stepListsOf({ measure, vote: false });
+  }
+
+  #activations(sizes: ConstructorParameters<typeof Activations>[3]): Activations {
+    const { shape, blocks } = this.weights;
+    return new Activations(this.gpu, { size: shape.size, inner: this.network.inner }, blocks.length, sizes);
+  }
+
+  /** The GPU memory taken so far, but for the weights. */
+  get memory(): RunnerMemory {
+    return { ...this.#memory.bytes };
+  }
+
+  /** Bytes of {@link memory} for each stream that may be open at once. */
+  get memoryPerStream(): number {
+    const { states, snapshots, attention, steps, staging } = this.#memory.bytes;
+    return Math.ceil((states + snapshots + attention + steps + staging) / this.pool.slots);
+  }
+
+  /** Takes now the GPU memory that a first prompt, a first run and a first kept beginning of a prompt would take. */
+  reserve(): void {
+    const extras = { measure: false, vote: false };
+    this.#promptLists().pass(extras);
+    this.#stepListsOf(extras, this.pool.slots);
+    if (this.#staging.length === 0) this.#staging.push(this.#newStaging());
+    this.prefixes?.reserve();
   }
 
   /**
@@ -147,7 +176,7 @@ export class Runner {
       const message = `${weights.length} numbers are no [${size}, ${size}]`;
       throw new ResonantError("invalid_argument", message, { where: "alignment" });
     }
-    this.#alignment ??= alignmentMatrix(this.gpu, size);
+    this.#alignment ??= this.#memory.of("alignment", () => alignmentMatrix(this.gpu, size));
     packAlignment(this.gpu, weights, this.#alignment);
   }
 
@@ -211,17 +240,19 @@ export class Runner {
 
   #stepListsOf(extras: Extras, rows = 1): StepLists {
     const tiles = rows < this.#manyRows ? undefined : rowsFor(rows);
-    return made(this.#stepLists, { ...extras, tiles }, () => {
-      const on = this.#workspace(this.#step, extras, tiles ?? rowsFor(rows));
-      const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
-        ...this.#step,
-        counts: this.pool.counts,
-      });
-      return {
-        step: [...this.#passes.tokenStep(on, tiles ? "many" : "few"), draw],
-        head: [...this.#passes.headStep(on), draw],
-      };
-    });
+    return made(this.#stepLists, { ...extras, tiles }, () =>
+      this.#memory.of("steps", () => {
+        const on = this.#workspace(this.#step, extras, tiles ?? rowsFor(rows));
+        const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
+          ...this.#step,
+          counts: this.pool.counts,
+        });
+        return {
+          step: [...this.#passes.tokenStep(on, tiles ? "many" : "few"), draw],
+          head: [...this.#passes.headStep(on), draw],
+        };
+      }),
+    );
   }
 
   /** The step's lists for streams of `settings`; the kernel of log-probabilities is made when the first run asks for it. */
@@ -230,7 +261,9 @@ export class Runner {
     const vote = settings.filter(({ readoutScale }) => this.votes(readoutScale)).length > 0;
     const lists = this.#stepListsOf({ measure, vote }, settings.length);
     if (settings.every((each) => each.logprobs === undefined)) return lists;
-    this.#stepLogprobs ??= logprobs(this.gpu, this.network.config.vocabulary, this.#step);
+    this.#stepLogprobs ??= this.#memory.of("steps", () =>
+      logprobs(this.gpu, this.network.config.vocabulary, this.#step),
+    );
     return { step: [...lists.step, this.#stepLogprobs], head: [...lists.head, this.#stepLogprobs] };
   }
 
@@ -252,23 +285,20 @@ export class Runner {
   /** What prompts work in: most of an engine's memory, so made when the first prompt comes. */
   #promptLists(): PromptLists {
     if (!this.#prompt) {
-      const { shape, blocks } = this.weights;
       const { vocabulary } = this.network.config;
       const logitRows = Math.max(1, Math.min(this.promptRows, Math.floor(LOGIT_BYTES / (4 * vocabulary))));
-      const a = new Activations(this.gpu, { size: shape.size, inner: this.network.inner }, blocks.length, {
-        rows: this.promptRows,
-        steps: 1,
-        vocabulary,
-        logitRows,
-      });
+      const sizes = { rows: this.promptRows, steps: 1, vocabulary, logitRows };
+      const counted = <T>(make: () => T): T => this.#memory.of("prompts", make);
+      const a = counted(() => this.#activations(sizes));
       const [passes, heads] = [new Map<string, Dispatch[]>(), new Map<string, Dispatch[]>()];
       this.#prompt = {
         a,
         logitRows,
-        pass: (extras) => made(passes, extras, () => this.#passes.promptPass(this.#workspace(a, extras))),
+        pass: (extras) =>
+          made(passes, extras, () => counted(() => this.#passes.promptPass(this.#workspace(a, extras)))),
         head: (vote) => {
           const extras = { measure: false, vote };
-          return made(heads, extras, () => this.#passes.headPass(this.#workspace(a, extras)));
+          return made(heads, extras, () => counted(() => this.#passes.headPass(this.#workspace(a, extras))));
         },
       };
     }
@@ -508,7 +538,8 @@ export class Runner {
     const { slots } = this.pool;
     const all = { settings: { measure: true, logprobs: 0 } };
     const { size } = layoutOf(new Array(slots).fill(all), this.maxSteps, this.#step.layers);
-    return this.gpu.buffer("sampled tokens", size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    return this.#memory.of("staging", () => this.gpu.buffer("sampled tokens", size, usage));
   }
 
   async #read(staging: GPUBuffer, size: number): Promise<ArrayBuffer> {

@@ -241,6 +241,21 @@ describe("resonant info and adapters", () => {
     expect(words).toMatchObject({ code: 0, err: "" });
     expect(words.out).toMatch(/parameters +3,042,916/);
   });
+
+  it("tells what the GPU memory is for, all that the model has taken and a prompt's work too", async () => {
+    const { memory, gpu_bytes: all } = await json(["info", "--slots", "3"]);
+    const { slots, per_stream: perStream, ...purposes } = memory as Record<string, number>;
+    expect(Object.values(purposes).reduce((sum, bytes) => sum + bytes, 0)).toBe(all);
+    expect(purposes).toMatchObject({ attention: 0, alignment: 0 });
+    for (const purpose of ["weights", "states", "snapshots", "prefixes", "steps", "prompts", "staging"]) {
+      expect(purposes[purpose]).toBeGreaterThan(0);
+    }
+    expect(slots).toBe(3);
+    expect(perStream).toBeGreaterThan(0);
+    const { out } = await resonant(["info", "--slots", "3"]);
+    expect(out).toMatch(/^a prompt's work +\d+\.\d+$/m);
+    expect(out).toMatch(/^of it for each of 3 streams +\d+\.\d+$/m);
+  });
 });
 
 describe("resonant eval", () => {

@@ -95,7 +95,7 @@ export const sharing = (gpu: Gpu, share: KernelHost["share"]): KernelHost =>
 
 /** Every way to share loads that the adapter has, none among them. */
 export const sharings = (gpu: Gpu): KernelHost[] =>
-  ([0, 4, 8] as const).filter((share) => share <= gpu.share).map((share) => sharing(gpu, share));
+  ([0, 4, 8] as const).filter((share) => share <= gpu.lanes).map((share) => sharing(gpu, share));
 
 const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   device: gpu.device,

@@ -1,10 +1,27 @@
-import { type Command, Command as Subcommand } from "commander";
+import { type Command, Option, Command as Subcommand } from "commander";
+import type { ModelMemory } from "../../engine/model.ts";
 import type { BaseModel } from "../../engine/network.ts";
-import { alignmentOption, jsonOption, type ModelFlags, openModel, withModel } from "../options.ts";
+import { MOST_STREAMS } from "../../kernels/run.ts";
+import { alignmentOption, jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
 import { modelInfo } from "../responses.ts";
 import { print, printJson, table } from "../terminal.ts";
 
+/** What a model's memory is for. */
+const purposes: Readonly<Record<keyof ModelMemory, string>> = {
+  weights: "weights",
+  states: "states of streams",
+  snapshots: "snapshots of states",
+  prefixes: "states after beginnings of prompts",
+  attention: "attention's cache",
+  steps: "a step's work",
+  prompts: "a prompt's work",
+  staging: "a run's results",
+  alignment: "alignment",
+};
+
 const places = { embedding: "before the first layer", layers: "one after each of the last layers" } as const;
+
+const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(3);
 
 const heads = ({ heads, kvHeads }: BaseModel): string =>
   heads === kvHeads ? `${heads} heads` : `${heads} heads for ${kvHeads} of keys`;
@@ -13,13 +30,20 @@ const heads = ({ heads, kvHeads }: BaseModel): string =>
 export function infoCommand(): Command {
   return withModel(new Subcommand("info").description("Describe a model."))
     .addOption(alignmentOption())
+    .addOption(
+      new Option("--slots <n>", "streams that may be open at once: most of what the memory grows with")
+        .argParser(numberIn(1, MOST_STREAMS, true))
+        .default(1),
+    )
     .addOption(jsonOption())
-    .action(async (flags: ModelFlags & { json?: boolean }) => {
+    .action(async (flags: ModelFlags & { json?: boolean; slots: number }) => {
       const errors: { readonly tensor: string; readonly error: number }[] = [];
       const onPacked = (tensor: string, error: number): void => {
         errors.push({ tensor, error });
       };
-      const model = await openModel(flags, { slots: 1, onPacked });
+      const model = await openModel(flags, { slots: flags.slots, onPacked });
+      // What is otherwise taken when it is first needed belongs to what a model needs.
+      model.runner.reserve();
       const info = modelInfo(model);
       const blocks = model.weights.blocks.map(({ constants: c }) => ({
         gamma: c.gamma,
@@ -32,7 +56,12 @@ export function infoCommand(): Command {
         pvm_beta: c.pvm?.beta ?? null,
         pvm_gate: c.pvm?.gate ?? null,
       }));
-      if (flags.json) return printJson({ ...info, blocks, weight_errors: errors });
+      const { memory } = model;
+      const perStream = model.runner.memoryPerStream;
+      if (flags.json) {
+        const budget = { ...memory, slots: flags.slots, per_stream: perStream };
+        return printJson({ ...info, memory: budget, blocks, weight_errors: errors });
+      }
       const { base, family } = model.config;
       const { cacheBytes } = model.runner.network;
       const { size, taps, inner, lattice } = model.weights.shape;
@@ -57,7 +86,7 @@ export function infoCommand(): Command {
           ["context", info.max_context_length === null ? "unlimited" : `${info.max_context_length} tokens`],
           ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
           ...(cacheBytes > 0 ? [["cache", `${(cacheBytes / 1024).toFixed(1)} kB a token`]] : []),
-          ["weights", `${info.weight_format}, ${(info.gpu_bytes / 2 ** 20).toFixed(1)} MB on the GPU in all`],
+          ["weights", info.weight_format],
           ...(info.alignment
             ? [
                 [
@@ -72,6 +101,21 @@ export function infoCommand(): Command {
         ]),
       );
       await print("\n");
+      const rows = (Object.keys(purposes) as (keyof ModelMemory)[])
+        .filter((purpose) => memory[purpose] > 0)
+        .map((purpose) => [purposes[purpose], megabytes(memory[purpose])]);
+      await print(
+        table([
+          ["memory on the GPU", "MB"],
+          ...rows,
+          ["in all", megabytes(info.gpu_bytes)],
+          [
+            `of it for each of ${flags.slots} ${flags.slots === 1 ? "stream" : "streams"}`,
+            megabytes(perStream),
+          ],
+        ]),
+      );
+      await print("\n");
       await print(
         table([
           ["block", "γ", "α", "drive ω", "drive φ", "PVM ω", "PVM φ", "PVM α", "PVM β", "gate"],
@@ -83,7 +127,7 @@ export function infoCommand(): Command {
       );
       if (errors.length === 0) return;
       await print("\n");
-      const rows = errors.map(({ tensor, error }) => [tensor, error.toExponential(2)]);
-      await print(table([[`‖W − ${flags.format}(W)‖ / ‖W‖`, ""], ...rows]));
+      const lost = errors.map(({ tensor, error }) => [tensor, error.toExponential(2)]);
+      await print(table([[`‖W − ${flags.format}(W)‖ / ‖W‖`, ""], ...lost]));
     });
 }

@@ -6,6 +6,7 @@ import { Gpu } from "../../gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
 import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";
 import { defaultModelFolder, openModelFolder } from "./files.ts";
+import { rememberedTuning } from "./tuning-file.ts";
 
 export { ResonantError } from "../../errors.ts";
 export type { Evaluation } from "../../evaluate.ts";
@@ -13,6 +14,7 @@ export { collect, type Finish, type GenerateOptions, type Piece } from "../../ge
 export { Gpu } from "../../gpu.ts";
 export { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
 export type { Stream } from "../../stream.ts";
+export type { Tuning } from "../../tuning.ts";
 export { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
 export { openModelFolder } from "./files.ts";
 
@@ -47,10 +49,18 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
   const files = await openModelFolder(folder, adapters, alignment);
   try {
     const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
-    const gpu = await Gpu.open(adapter, describeAdapter(adapter).name);
+    const gpu = await openDevice(adapter, load.onRemark);
     const called = name ?? model ?? `resonant-${basename(folder)}`;
     return await Model.load(gpu, { ...files, name: called }, load);
   } finally {
     await files.close();
   }
+}
+
+/**
+ * A device of an adapter, tuned as `resonant tune` measured it, if it did.
+ * @throws ResonantError `device_lost` if the adapter gives no device
+ */
+export async function openDevice(adapter: GPUAdapter, onRemark?: (remark: string) => void): Promise<Gpu> {
+  return Gpu.open(adapter, describeAdapter(adapter).name, await rememberedTuning(adapter, { onRemark }));
 }
