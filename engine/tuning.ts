@@ -24,7 +24,7 @@ export function mostLanes(features: ReadonlySet<string>, subgroupMinSize: number
 
 /**
  * What suits most devices of a kind. A software adapter's loads cost more than its arithmetic, so lanes share them, and in
- * lanes a tile of few rows already beats a row at a time: it reads the weights once.
+ * lanes a tile beats a few rows one at a time sooner: it reads the weights once.
  * @param lanes of {@link mostLanes}
  * @param share what is decided already
  */
@@ -33,5 +33,5 @@ export function defaultTuning(
   lanes: KernelHost["share"],
   share: KernelHost["share"] = kind === "cpu" ? lanes : 0,
 ): Tuning {
-  return { share, products: share > 0 || kind === "cpu" ? 64 : 16, manyRows: share > 0 ? 2 : 8 };
+  return { share, products: share > 0 || kind === "cpu" ? 64 : 16, manyRows: share > 0 ? 4 : 8 };
 }

@@ -157,7 +157,6 @@ export const productCases: readonly BenchCase[] = [
   many("nativeUp", "prompt"),
   many("up", "prompt"),
   many("down", "prompt"),
-  many("up", 4),
   many("up", 16),
   many("up", 32),
 ];

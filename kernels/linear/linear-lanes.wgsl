@@ -1,7 +1,7 @@
 // Y = X Wᵀ + b for many rows, where a load costs more than arithmetic, as on software adapters: a thread keeps the sums of
-// all rows of a tile and two neighbouring columns in registers; the lanes of a subgroup, SHARE at least, share
+// eight rows and PAIRS pairs of neighbouring columns in registers; the lanes of a subgroup, SHARE at least, share
 // out the loads of X and pass it round. No memory of the workgroup, no barrier.
-// Text for kernels/unroll.ts: ROWS = GROUPS · SHARE.
+// Text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARE.
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
@@ -21,26 +21,36 @@ fn main(
   // for g < GROUPS
   let row$g = first_row + $gu * SHARE + place % SHARE;
   // end
-  let column = group.x * 128u + lane * 2u;
-  let w = weight_slice(column);
-  let v = weight_slice(column + 1u);
+  // for p < PAIRS
+  let column$p = (group.x * PAIRS + $pu) * 128u + lane * 2u;
+  let w$p = weight_slice(column$p);
+  let v$p = weight_slice(column$p + 1u);
+  // end
   // for g < GROUPS
   // for s < SHARE
-  var total$g_$s = vec2f();
+  // for p < PAIRS
+  var total$g_$s_$p = vec2f();
+  // end
   // end
   // end
   for (var slice = 0u; slice < slices; slice++) {
-    let scale_w = load_scale(w + slice);
-    let scale_v = load_scale(v + slice);
+    // for p < PAIRS
+    let scale_w$p = load_scale(w$p + slice);
+    let scale_v$p = load_scale(v$p + slice);
+    // end
     // for g < GROUPS
     // for s < SHARE
-    var sum$g_$s = vec2f();
+    // for p < PAIRS
+    var sum$g_$s_$p = vec2f();
+    // end
     // end
     // end
     for (var i = 0u; i < 4u; i++) {
       let k = slice * 32u + i * 8u;
-      let w_eight = load_eight(w + slice, i, scale_w);
-      let v_eight = load_eight(v + slice, i, scale_v);
+      // for p < PAIRS
+      let w_eight$p = load_eight(w$p + slice, i, scale_w$p);
+      let v_eight$p = load_eight(v$p + slice, i, scale_v$p);
+      // end
       // for g < GROUPS
       let low$g = load_x(row$g, k);
       let high$g = load_x(row$g, k + 4u);
@@ -48,29 +58,37 @@ fn main(
       {
         let low = subgroupShuffle(low$g, $su);
         let high = subgroupShuffle(high$g, $su);
-        sum$g_$s.x = add_eight(w_eight, low, high, sum$g_$s.x);
-        sum$g_$s.y = add_eight(v_eight, low, high, sum$g_$s.y);
+        // for p < PAIRS
+        sum$g_$s_$p.x = add_eight(w_eight$p, low, high, sum$g_$s_$p.x);
+        sum$g_$s_$p.y = add_eight(v_eight$p, low, high, sum$g_$s_$p.y);
+        // end
       }
       // end
       // end
     }
     // for g < GROUPS
     // for s < SHARE
-    total$g_$s += sum$g_$s;
+    // for p < PAIRS
+    total$g_$s_$p += sum$g_$s_$p;
+    // end
     // end
     // end
   }
   // In a loop, for an epilogue is much to compile.
-  var totals = array<vec2f, ROWS>(
+  var totals = array<vec2f, ROWS * PAIRS>(
     // for g < GROUPS
     // for s < SHARE
-    total$g_$s,
+    // for p < PAIRS
+    total$g_$s_$p,
+    // end
     // end
     // end
   );
-  for (var r = 0u; r < ROWS; r++) {
-    if (first_row + r < run.rows && column < shape.outputs) {
-      store((first_row + r) * shape.out_stride + shape.out_offset, column, totals[r].x, totals[r].y);
+  for (var i = 0u; i < ROWS * PAIRS; i++) {
+    let row = first_row + i / PAIRS;
+    let column = (group.x * PAIRS + i % PAIRS) * 128u + lane * 2u;
+    if (row < run.rows && column < shape.outputs) {
+      store(row * shape.out_stride + shape.out_offset, column, totals[i].x, totals[i].y);
     }
   }
 }

@@ -98,7 +98,7 @@ const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, unde
 const hosts = sharings(gpu);
 const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hosts.flatMap((host) => [
   [`row, ${host.share}`, (p) => linearRow(host, p)],
-  ...([4, 8, 16, 32, "prompt"] as const).map((rows): (typeof ways)[number] => [
+  ...([16, 32, "prompt"] as const).map((rows): (typeof ways)[number] => [
     `${rows}, ${host.share}`,
     (p, shape) => linear(host, shape, p, rows),
   ]),
@@ -106,7 +106,7 @@ const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hos
 
 /** One of each kernel that the adapter would run: what each number of rows comes to is the same text. */
 const fewWays = ways.filter(
-  ([name]) => /^(row|prompt), /.test(name) && !(gpu.share === 8 && name.endsWith(", 4")),
+  ([name]) => /^(row|prompt), /.test(name) && !(gpu.lanes === 8 && name.endsWith(", 4")),
 );
 
 const sizes: [rows: number, k: number, n: number][] = [

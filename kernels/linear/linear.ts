@@ -32,22 +32,23 @@ const memoryTiles = {
   16: { kernels: kernelPerFormat("linear-16", ...parts, tile, tile16Source), columns: 64, overrides: {} },
 } as const;
 
-/** Tiles whose rows are the lanes' own, by rows and lanes that share loads. */
+/** Rows of a tile that lanes keep in registers. */
+const LANE_ROWS = 8;
+
+/** Kernels of such tiles, by pairs of columns and lanes that share loads. */
 const laneTiles = new Map<string, Readonly<Record<WeightFormat, Kernel>>>();
 
-function laneTile(rows: 4 | 8 | 16, share: KernelHost["share"]): Readonly<Record<WeightFormat, Kernel>> {
-  const name = `linear-lanes-${rows}-${share}`;
-  const shared = Math.min(rows, share);
-  const counts = { GROUPS: rows / shared, SHARE: shared };
-  const constants = Object.entries({ ...counts, ROWS: rows }).map(
-    ([of, value]) => `const ${of} = ${value}u;`,
-  );
+function laneTile(pairs: 1 | 2, share: 4 | 8): Readonly<Record<WeightFormat, Kernel>> {
+  const name = `linear-lanes-${2 * pairs}-${share}`;
+  const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / share, SHARE: share, PAIRS: pairs };
+  const constants = Object.entries(counts).map(([of, value]) => `const ${of} = ${value}u;`);
   const made =
     laneTiles.get(name) ??
     perFormat(kernelPerFormat(name, ...constants, ...parts, unroll(lanesSource, counts)), withSubgroups);
   laneTiles.set(name, made);
   return made;
 }
+
 const fewRows = productKernels("linear-row", reduce, statistics, activation, epilogue, fewSource);
 
 /** In the order of their numbers in `epilogue.wgsl`. */
@@ -130,19 +131,20 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
 }
 
 /** How many rows a product is made for: a prompt's, or those of a step of so many streams at most. */
-export type Rows = "prompt" | 4 | 8 | 16 | 32;
+export type Rows = "prompt" | 16 | 32;
 
 /** What a step of `count` streams is made for. */
-export const rowsFor = (count: number): Rows => ([4, 8, 16] as const).find((rows) => count <= rows) ?? 32;
+export const rowsFor = (count: number): Rows => (count <= 16 ? 16 : 32);
 
-/** The tile for `rows` rows: its kernels, and its sizes. */
-function tileFor({ share }: KernelHost, rows: Rows) {
-  if (share > 0) {
-    const tileRows = rows === 4 || rows === 8 ? rows : 16;
-    return { kernels: laneTile(tileRows, share), rows: tileRows, columns: 128, overrides: {} };
+/** The tile for `rows` rows of `outputs` columns: its kernels, and its sizes. */
+function tileFor({ share }: KernelHost, rows: Rows, outputs: number) {
+  if (share === 0) {
+    const tileRows = rows === "prompt" ? 64 : rows;
+    return { ...memoryTiles[tileRows], rows: tileRows };
   }
-  const tileRows = rows === "prompt" ? 64 : rows === 32 ? 32 : 16;
-  return { ...memoryTiles[tileRows], rows: tileRows };
+  // Half as wide where there would be few tiles to keep all of a machine's cores busy.
+  const pairs = rows === "prompt" || outputs >= 2048 ? 2 : 1;
+  return { kernels: laneTile(pairs, share), rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
 }
 
 /**
@@ -151,16 +153,16 @@ function tileFor({ share }: KernelHost, rows: Rows) {
  * @param rows what its tiles are made for; any number can be run
  */
 export function linear(host: KernelHost, run: GPUBuffer, p: Product, rows: Rows = "prompt"): Dispatch[] {
-  const tile = tileFor(host, rows);
-  return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
-    dispatch(
+  return productParts(host, p).map(({ shape, outputs, weight, bias }) => {
+    const tile = tileFor(host, rows, outputs);
+    return dispatch(
       host,
       tile.kernels[p.weight.format],
       { ...tile.overrides, EPILOGUE: epilogues.indexOf(p.epilogue) },
       [run, shape, p.input.buffer, weight, bias, p.output.buffer],
       (run) => [ceilDivide(outputs, tile.columns), ceilDivide(run.rows, tile.rows)],
-    ),
-  );
+    );
+  });
 }
 
 /**
