@@ -27,6 +27,8 @@ const reportSchema = v.object({
   node: text,
   version: text,
   quick: v.boolean(),
+  /** Of the device: `engine/tuning.ts`. */
+  tuning: v.optional(v.object({ share: finite, products: finite, manyRows: finite })),
   rows: v.array(rowSchema),
   failures: v.array(v.object({ group: v.picklist(groups), name: text, message: v.string() })),
 });

@@ -68,7 +68,14 @@ async function measure(patterns: readonly string[], flags: BenchFlags): Promise<
     const bench = await openBench(gpu, quick, flags);
     const date = new Date().toISOString();
     const { rows, failures } = await runCases(cases, bench, (done, total) => progress.update(done, total));
-    const about = { adapter, date, node: process.version, version: packageJson.version, quick };
+    const about = {
+      adapter,
+      date,
+      node: process.version,
+      version: packageJson.version,
+      quick,
+      tuning: gpu.tuning,
+    };
     return { ...about, rows, failures };
   } finally {
     progress.stop();
