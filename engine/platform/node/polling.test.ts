@@ -3,6 +3,9 @@ import { expect, it } from "vitest";
 import { testGpu } from "../../../test/gpu.ts";
 import { pollCalmly } from "./polling.ts";
 
+/** Looks that the first half millisecond of a wait has room for, and more. */
+const MOST_EAGER = 500;
+
 /** Runs `wait` and counts what asked for `setImmediate` meanwhile. */
 async function asked(wait: () => Promise<unknown>): Promise<number> {
   const soon = globalThis.setImmediate;
@@ -19,25 +22,21 @@ async function asked(wait: () => Promise<unknown>): Promise<number> {
   return count;
 }
 
-it("lets Dawn look for finished work no more than once a millisecond", async () => {
+it("lets Dawn look for finished work about once a millisecond while a wait is long", async () => {
   const { device } = await testGpu();
   pollCalmly();
-  const buffer = device.createBuffer({
-    size: 2 ** 26,
-    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
-  });
+  // Long enough for any machine to look some thousand times, if it did all the time.
+  const buffer = device.createBuffer({ size: 2 ** 27, usage: GPUBufferUsage.COPY_DST });
   const from = performance.now();
-  const asks = await asked(async () => {
-    for (let i = 0; i < 10; i++) {
-      const encoder = device.createCommandEncoder();
-      encoder.clearBuffer(buffer);
-      device.queue.submit([encoder.finish()]);
-      await device.queue.onSubmittedWorkDone();
-    }
+  const looks = await asked(async () => {
+    const encoder = device.createCommandEncoder();
+    for (let i = 0; i < 10; i++) encoder.clearBuffer(buffer);
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
   });
   buffer.destroy();
-  expect(asks).toBeGreaterThan(0);
-  expect(asks).toBeLessThanOrEqual(performance.now() - from + 10);
+  expect(looks).toBeGreaterThan(0);
+  expect(looks).toBeLessThanOrEqual(performance.now() - from + MOST_EAGER);
 });
 
 it("leaves everything else that asks for setImmediate as it was", async () => {
