@@ -38,9 +38,9 @@ export function benchPlots({ adapter, rows }: Report): Map<string, string> {
       tell: percent,
     },
     decode: {
-      title: `Decoding on ${adapter}, tokens a second`,
+      title: `Decoding random weights of known sizes on ${adapter}, tokens a second`,
       kinds: ["f32", "f16", "q8", "q4"],
-      bars: [...nativeDecode(rows), ...rows.flatMap(modelDecode)],
+      bars: rows.flatMap(modelDecode),
       most: 0,
       tell: readable,
     },
@@ -57,11 +57,6 @@ export function benchPlots({ adapter, rows }: Report): Map<string, string> {
   const drawn = Object.entries(charts).filter(([, { bars }]) => bars.length > 0);
   return new Map(drawn.map(([kind, chart]) => [kind, draw(chart)]));
 }
-
-const nativeDecode = (rows: readonly GroupedRow[]): Bar[] =>
-  rows
-    .filter(({ group, name }) => group === "native" && name === "decode, running ahead")
-    .map(({ value }) => ({ label: "default model", value, kind: "f32" }));
 
 function modelDecode({ group, name, value }: GroupedRow): Bar[] {
   const [, model, format] = /^(\S+) (\S+): decode of /.exec(name) ?? [];

@@ -67,7 +67,7 @@ describe("a tuning", () => {
     const features = new Set(["subgroups"]);
     expect([0, 3, 4, 7, 8, 32].map((size) => mostLanes(features, size))).toEqual([0, 0, 4, 4, 8, 8]);
     expect(mostLanes(new Set(), 32)).toBe(0);
-    expect(defaultTuning("cpu", 8)).toEqual({ share: 8, products: 64, manyRows: 2 });
+    expect(defaultTuning("cpu", 8)).toEqual({ share: 8, products: 64, manyRows: 4 });
     expect(defaultTuning("cpu", 0)).toEqual({ share: 0, products: 64, manyRows: 8 });
     expect(defaultTuning("cuda", 8)).toEqual({ share: 0, products: 16, manyRows: 8 });
   });

@@ -53,10 +53,10 @@ describe("the rivals' benchmark", () => {
     const reasons = report.rows.map(({ engine, where, error }) => [`${engine} in ${where}`, error]);
     expect(reasons).toEqual([
       ["Resonant in Chromium", expect.stringMatching(/^Chromium: .*nowhere/)],
-      ["transformers.js in Chromium", expect.stringMatching(/is not installed: npm ci --prefix/)],
+      ["transformers.js in Chromium", expect.stringMatching(/is not installed: npm install --prefix/)],
       ["Resonant in Node", undefined],
-      ["transformers.js in Node", expect.stringMatching(/is not installed: npm ci --prefix/)],
-      ["doppler-gpu in Node", expect.stringMatching(/is not installed: npm ci --prefix/)],
+      ["transformers.js in Node", expect.stringMatching(/is not installed: npm install --prefix/)],
+      ["doppler-gpu in Node", expect.stringMatching(/is not installed: npm install --prefix/)],
       ["PyTorch eager in CPU", expect.stringMatching(/nowhere is not there: name a Python/)],
       ["PyTorch eager in CUDA", expect.stringMatching(/nowhere is not there: name a Python/)],
       ["PyTorch compiled in CUDA", expect.stringMatching(/nowhere is not there: name a Python/)],

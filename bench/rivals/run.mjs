@@ -189,7 +189,7 @@ async function attempt(row, what, work) {
   }
 }
 
-/** ONNX Runtime's fused attention gives other tokens on Chromium's SwiftShader, the plain one the right ones, as quickly. */
+/** ONNX Runtime's fused attention gives other tokens on Chromium's SwiftShader, the plain one the right ones. */
 function attentionOf({ softwareDriver }) {
   return options.attention ?? (softwareDriver ? "plain" : "fused");
 }

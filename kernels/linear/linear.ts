@@ -23,9 +23,9 @@ import fewSource from "./linear-row.wgsl";
 import loadX from "./load-x.wgsl";
 import tile from "./tile.wgsl";
 
-/** Rows of a tile through a workgroup's memory: 64 for prompts, 16 and 32 for a batch's steps. */
 const parts = [run, product, activation, epilogue, loadX] as const;
 const many = kernelPerFormat("linear", ...parts, tile, manySource);
+/** Tiles through a workgroup's memory, by their rows: 64 for prompts, 16 and 32 for a batch's steps. */
 const memoryTiles = {
   64: { kernels: many, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
   32: { kernels: many, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
@@ -35,19 +35,18 @@ const memoryTiles = {
 /** Rows of a tile that lanes keep in registers. */
 const LANE_ROWS = 8;
 
-/** Kernels of such tiles, by pairs of columns and lanes that share loads. */
-const laneTiles = new Map<string, Readonly<Record<WeightFormat, Kernel>>>();
-
 function laneTile(pairs: 1 | 2, share: 4 | 8): Readonly<Record<WeightFormat, Kernel>> {
-  const name = `linear-lanes-${2 * pairs}-${share}`;
   const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / share, SHARE: share, PAIRS: pairs };
-  const constants = Object.entries(counts).map(([of, value]) => `const ${of} = ${value}u;`);
-  const made =
-    laneTiles.get(name) ??
-    perFormat(kernelPerFormat(name, ...constants, ...parts, unroll(lanesSource, counts)), withSubgroups);
-  laneTiles.set(name, made);
-  return made;
+  const constants = Object.entries(counts).map(([name, count]) => `const ${name} = ${count}u;`);
+  const text = [...constants, ...parts, unroll(lanesSource, counts)];
+  return perFormat(kernelPerFormat(`linear-lanes-${2 * pairs}-${share}`, ...text), withSubgroups);
 }
+
+/** Such tiles, by lanes that share loads and pairs of columns. */
+const laneTiles = {
+  4: { 1: laneTile(1, 4), 2: laneTile(2, 4) },
+  8: { 1: laneTile(1, 8), 2: laneTile(2, 8) },
+} as const;
 
 const fewRows = productKernels("linear-row", reduce, statistics, activation, epilogue, fewSource);
 
@@ -144,7 +143,7 @@ function tileFor({ share }: KernelHost, rows: Rows, outputs: number) {
   }
   // Half as wide where there would be few tiles to keep all of a machine's cores busy.
   const pairs = rows === "prompt" || outputs >= 2048 ? 2 : 1;
-  return { kernels: laneTile(pairs, share), rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
+  return { kernels: laneTiles[share][pairs], rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
 }
 
 /**
