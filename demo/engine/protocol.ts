@@ -1,0 +1,68 @@
+import type { Match, RetrievalMode } from "../../engine/retrieval/retrieval.ts";
+import type { WeightFormat } from "../../kernels/matrix.ts";
+import type { TraceShape } from "../trace.ts";
+
+/** Where a model comes from. */
+export type ModelSource =
+  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "files"; readonly name: string; readonly files: ReadonlyMap<string, File> };
+
+export interface LoadProgress {
+  readonly what: "reading the weights from the cache" | "fetching the weights" | "preparing the model";
+  readonly bytes: number;
+  readonly total: number | undefined;
+}
+
+/** What the page tells of a model that is loaded. */
+export interface ModelInfo {
+  readonly name: string;
+  readonly family: string;
+  readonly format: WeightFormat;
+  readonly layers: number;
+  readonly size: number;
+  readonly vocabulary: number;
+  /** Bytes of the weights on the GPU. */
+  readonly weightBytes: number;
+  /** Bytes of a stream's recurrent state. */
+  readonly stateBytes: number;
+  /** Whether a stream is its recurrent state alone, which can be saved and forked. */
+  readonly portable: boolean;
+  /** The memories that it has, for retrieval. */
+  readonly modes: readonly RetrievalMode[];
+  readonly shape: TraceShape;
+  readonly adapter: string;
+  readonly software: boolean;
+}
+
+export interface Sampling {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly repetitionPenalty: number;
+  readonly phaseTemperature: number;
+  readonly seed: number | undefined;
+}
+
+export interface SearchRequest {
+  readonly context: string;
+  readonly needle: string;
+  readonly mode: RetrievalMode;
+  readonly topK: number;
+  /** Most parts into which the strip cuts the text. */
+  readonly parts: number;
+}
+
+/** Similarity along a text: part i begins at UTF-16 unit `offsets[i]` and its best place has `similarity[i]`. */
+export interface Profile {
+  readonly offsets: Float64Array;
+  readonly similarity: Float32Array;
+}
+
+export interface SearchAnswer {
+  readonly matches: readonly Match[];
+  readonly tokens: number;
+  readonly characters: number;
+  readonly milliseconds: number;
+  readonly profile: Profile;
+}

@@ -1,0 +1,28 @@
+/** What of a model the pictures need. */
+export interface TraceShape {
+  readonly layers: number;
+  /** D. */
+  readonly size: number;
+  /** Rows of a layer's part of a state, each of D numbers. */
+  readonly rows: number;
+  /** Which of them is the vector memory's m, pair j being `m[j] + i·m[j + ⌊D/2⌋]`; null: the model has none. */
+  readonly vectorRow: number | null;
+  /** Which is the lattice's modes z; null: the model has none. */
+  readonly latticeRow: number | null;
+  /** Gx, Gy of the lattice. */
+  readonly grid: readonly [number, number] | null;
+}
+
+/** What was measured when one token had been fed. */
+export interface TokenTrace {
+  /** The token's place in the stream, from 0. */
+  readonly position: number;
+  /** UTF-16 offset at which its text begins in the pane's transcript, and that text; "" where it is part of a character. */
+  readonly offset: number;
+  readonly text: string;
+  readonly prompt: boolean;
+  /** `[layers, 4]`: R, lattice coherence, the gate's mean, mean |m|. */
+  readonly measures: Float32Array;
+  /** `[layers, rows, D]`, the whole recurrent state; undefined for the tokens of a prompt but its last. */
+  readonly state: Float32Array | undefined;
+}
