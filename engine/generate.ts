@@ -2,6 +2,7 @@ import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
 import { ResonantError } from "./errors.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
 import type { Model } from "./model.ts";
+import type { RunSettings } from "./runner.ts";
 import type { Stream } from "./stream.ts";
 import { TextStream } from "./text/text-stream.ts";
 
@@ -37,6 +38,13 @@ export interface GenerateOptions {
    * temperature), and as many of the most likely tokens: 0 to 5. Default: none.
    */
   readonly logprobs?: number | undefined;
+  /**
+   * Tell with each piece what was measured when its token was drawn: the measures, and the stream's whole state. It costs a
+   * copy of the state for each token. Default false.
+   */
+  readonly trace?: boolean;
+  /** Told, with {@link trace}, the measures `[n, layers, 4]` of prompt tokens from a position on, but for the prompt's last. */
+  readonly onPrompt?: RunSettings["onPrompt"];
   /** Keep held-back text and undecoded bytes in the stream, to be continued, instead of releasing them at the end. */
   readonly keepPending?: boolean;
   /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
@@ -63,12 +71,24 @@ export interface Finish {
   readonly memory: MemoryStats | undefined;
 }
 
+/** What was measured when a token was drawn. */
+export interface Trace {
+  /** Tokens fed until then. */
+  readonly position: number;
+  /** Of the last of them: `[layers, 4]` of R, lattice coherence, the gate's mean and the mean |m| (SPEC §4). */
+  readonly measures: Float32Array;
+  /** The stream's recurrent state, `[layers, rows, D]` as `stateShape` says. */
+  readonly state: Float32Array;
+}
+
 /** Text as it becomes certain; the last piece carries how it ended. */
 export interface Piece {
   readonly text: string;
   readonly token?: number;
   /** Of `token`, where {@link GenerateOptions.logprobs} asks for them. */
   readonly logprobs?: Logprobs | undefined;
+  /** Where {@link GenerateOptions.trace} asks for it. */
+  readonly trace?: Trace;
   readonly finish?: Finish;
 }
 
@@ -97,7 +117,7 @@ export async function* generate(
     seed,
     choice,
   };
-  const measure = o.metrics === true || sampling.phaseTemperature !== 0;
+  const measure = o.metrics === true || o.trace === true || sampling.phaseTemperature !== 0;
   const eosIds = new Set([...model.config.eosIds, ...(o.eosIds ?? [])]);
   const meter = new MetricsMeter(model.weights);
   const text = new TextStream(o.stopSequences, stream.text);
@@ -121,6 +141,8 @@ export async function* generate(
     client,
     signal,
     onReuse,
+    trace: o.trace,
+    onPrompt: o.trace ? o.onPrompt : undefined,
   };
   for await (const step of model.batch.decode(stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
@@ -133,7 +155,9 @@ export async function* generate(
     }
     const released = text.push(model.tokenBytes(step.token));
     stream.text = text.pending;
-    yield { text: released.text, token: step.token, logprobs: step.logprobs };
+    const { token, logprobs, measures, state } = step;
+    const trace = measures && state && { position: stream.position, measures, state };
+    yield { text: released.text, token, logprobs, ...(trace ? { trace } : {}) };
     if (released.stopped !== undefined) {
       reason = "stop_sequence";
       stop = released.stopped;

@@ -142,7 +142,7 @@ export class Member {
     if (rows === this.left) return { rows, done: this.#finishPrompt(tokens) };
     const { gpu, prefixes } = this.#runner;
     const { slot } = this.cursor;
-    this.#runner.feed(slot, this.position, tokens);
+    this.#runner.feed(slot, this.position, tokens, this.options);
     this.#advance(rows);
     if (prefixes && this.position === this.#cuts[0]) {
       const row = prefixes.keep(this.options.client, this.#chunks, this.position);
@@ -251,7 +251,8 @@ export class Member {
     try {
       if (before === undefined) return;
       runner.restore(slot, before);
-      if (first && this.read > 0) runner.steps(slot, first.run.position, this.read, this.options);
+      if (first && this.read > 0)
+        runner.steps(slot, first.run.position, this.read, { ...this.options, trace: false });
     } finally {
       for (const { snapshot } of this.#flights) runner.snapshots.give(snapshot);
       if (this.#before !== undefined) runner.snapshots.give(this.#before);

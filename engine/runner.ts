@@ -29,6 +29,8 @@ export interface Step {
   /** `[layers, 4]` of R, lattice coherence, gate mean, mean |m|. */
   readonly measures: Float32Array | undefined;
   readonly logprobs?: Logprobs | undefined;
+  /** The stream's recurrent state when its token was drawn, `[layers, rows, D]` of {@link stateShape}. */
+  readonly state?: Float32Array | undefined;
 }
 
 /** How a run chooses tokens, and what it tells of them. */
@@ -39,6 +41,13 @@ export interface RunSettings {
   readonly logprobs?: number | undefined;
   /** λ of the calibrated readout's votes on the logits (SPEC §5); 0, or undefined: it has none. */
   readonly readoutScale?: number | undefined;
+  /** Whether to tell the stream's state at each step. */
+  readonly trace?: boolean | undefined;
+  /**
+   * Told, where `measure` is set, the measures `[n, layers, 4]` of prompt tokens that were fed, from a position on: of all but
+   * the last, whose measures are those of the first step.
+   */
+  readonly onPrompt?: ((position: number, measures: Float32Array) => void) | undefined;
 }
 
 /** A stream's part of a batched run. */
@@ -95,6 +104,8 @@ export class Runner {
   #alignment: Matrix | undefined;
   readonly #votes = new Map<Activations, VoteBuffers>();
   readonly #staging: GPUBuffer[] = [];
+  /** Into which the states of one stream in one run are copied. */
+  readonly #traces: GPUBuffer[] = [];
   readonly #memory: MemoryCount;
 
   constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
@@ -335,14 +346,43 @@ export class Runner {
     for (const { slot, row, count } of neighbours(streams)) {
       encoder.copyBufferToBuffer(this.pool.pending, 4 * slot, this.#step.tokens, 4 * row, 4 * count);
     }
-    this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), run);
-    return this.#finish(encoder, streams, steps);
+    const traces = this.#openTraces(streams);
+    if (traces.every((trace) => !trace)) {
+      this.gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), run);
+    } else {
+      for (let at = 0; at < steps; at++) {
+        this.gpu.record(encoder, step, run);
+        this.#trace(encoder, streams, traces, at);
+      }
+    }
+    return this.#finish(encoder, streams, steps, traces);
   }
 
   /** Feeds part of a prompt, at most {@link promptRows} tokens, and draws none: a multiple of {@link CHUNK}, if more follow. */
-  feed(slot: number, position: number, tokens: readonly number[]): void {
+  feed(
+    slot: number,
+    position: number,
+    tokens: readonly number[],
+    { measure, onPrompt }: Pick<RunSettings, "measure" | "onPrompt"> = { measure: false },
+  ): void {
     const { a, pass } = this.#promptLists();
-    this.#feed(a, pass({ measure: false, vote: false }), tokens, [{ slot, position }]);
+    const told = measure && onPrompt !== undefined;
+    this.#feed(a, pass({ measure: told, vote: false }), tokens, [{ slot, position }]);
+    if (told) this.#tellPrompt(a, tokens.length, position, onPrompt);
+  }
+
+  /** Tells the measures of the first `rows` rows of a pass. */
+  #tellPrompt(
+    a: Activations,
+    rows: number,
+    position: number,
+    onPrompt: NonNullable<RunSettings["onPrompt"]>,
+  ): void {
+    if (rows === 0) return;
+    this.gpu.readFloats(a.metrics, 0, rows * a.layers * 4).then(
+      (measures) => onPrompt(position, measures),
+      () => undefined, // the run's own results tell why
+    );
   }
 
   /** Keeps a slot's stream as it is, in a row of `pool`. */
@@ -377,7 +417,7 @@ export class Runner {
     }
     const settings = streams.map((stream) => stream.settings);
     const measure = settings.some((each) => each.measure);
-    const { readoutScale } = first.settings;
+    const { readoutScale, onPrompt } = first.settings;
     const vote = this.votes(readoutScale);
     const { head } = this.#listsFor(settings);
     const { a, pass } = this.#promptLists();
@@ -387,6 +427,8 @@ export class Runner {
       const at = [{ slot: first.slot, position: position + fed }];
       this.#feed(a, pass({ measure, vote }), part, at, readoutScale);
       row = part.length - 1;
+      const told = fed + part.length < tokens.length ? part.length : row;
+      if (first.settings.measure && onPrompt) this.#tellPrompt(a, told, position + fed, onPrompt);
     }
     for (const { slot } of others) this.fork(first.slot, slot);
     const step = this.#step;
@@ -400,7 +442,9 @@ export class Runner {
     if (vote) copyRow(this.#votesOf(a).readouts, this.#votesOf(step).readouts, rowBytes);
     if (measure) copyRow(a.metrics, step.metrics, 16 * step.layers);
     this.gpu.record(encoder, head, run);
-    return this.#finish(encoder, rows, 1);
+    const traces = this.#openTraces(rows);
+    this.#trace(encoder, rows, traces, 0);
+    return this.#finish(encoder, rows, 1, traces);
   }
 
   /**
@@ -503,8 +547,56 @@ export class Runner {
     this.gpu.device.queue.submit([encoder.finish()]);
   }
 
+  /** A buffer for each stream whose states are asked for. */
+  #openTraces(streams: readonly BatchRow[]): readonly Trace[] {
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const size = this.maxSteps * this.pool.stateBytes;
+    return streams.map(({ settings }) =>
+      settings.trace && size > 0
+        ? (this.#traces.pop() ??
+          this.#memory.of("staging", () => this.gpu.buffer("traced states", size, usage)))
+        : undefined,
+    );
+  }
+
+  /** Copies the states as they are now to their places for a step. */
+  #trace(
+    encoder: GPUCommandEncoder,
+    streams: readonly BatchRow[],
+    traces: readonly Trace[],
+    step: number,
+  ): void {
+    const { state, stateBytes } = this.pool;
+    traces.forEach((trace, i) => {
+      if (trace)
+        encoder.copyBufferToBuffer(
+          state,
+          streams[i]!.slot * stateBytes,
+          trace,
+          step * stateBytes,
+          stateBytes,
+        );
+    });
+  }
+
+  /** The states of one stream's steps, and the buffer back. */
+  async #readTrace(trace: Trace, steps: number): Promise<readonly Float32Array[]> {
+    if (!trace) return [];
+    const { stateBytes } = this.pool;
+    await this.gpu.map(trace);
+    const bytes = trace.getMappedRange(0, steps * stateBytes).slice(0);
+    trace.unmap();
+    this.#traces.push(trace);
+    return Array.from({ length: steps }, (_, i) => new Float32Array(bytes, i * stateBytes, stateBytes / 4));
+  }
+
   /** Submits a run whose last step has drawn each stream's token, and reads what it gave. */
-  #finish(encoder: GPUCommandEncoder, streams: readonly BatchRow[], steps: number): Run[] {
+  #finish(
+    encoder: GPUCommandEncoder,
+    streams: readonly BatchRow[],
+    steps: number,
+    traces: readonly Trace[],
+  ): Run[] {
     this.gpu.assertAlive();
     const a = this.#step;
     const rows = streams.length;
@@ -524,10 +616,12 @@ export class Runner {
     this.gpu.device.queue.submit([encoder.finish()]);
     const read = this.#read(staging, told.size);
     return streams.map(({ position, settings }, row) => {
-      const results = read.then((bytes) =>
-        Array.from({ length: steps }, (_, step) =>
-          readStep(bytes, told, a.layers, step * rows + row, settings),
-        ),
+      const states = this.#readTrace(traces[row], steps);
+      const results = Promise.all([read, states]).then(([bytes, states]) =>
+        Array.from({ length: steps }, (_, step): Step => {
+          const read = readStep(bytes, told, a.layers, step * rows + row, settings);
+          return states[step] ? { ...read, state: states[step] } : read;
+        }),
       );
       results.catch(() => {}); // a run whose result nobody awaits any more must not crash the process
       return { position, steps, results };
@@ -563,6 +657,9 @@ function neighbours(
   });
   return runs;
 }
+
+/** Where one stream's states go; undefined: nobody asks for them. */
+type Trace = GPUBuffer | undefined;
 
 /** Where a read-back run holds what, in bytes: the tokens, then what some stream asks for. */
 interface Layout {
