@@ -1,72 +1,78 @@
-import { blobSource, bytesSource } from "../../../weights/byte-source.ts";
-import { openTensorFile } from "../../../weights/open.ts";
-import { ResonantError } from "../../errors.ts";
 import { Gpu } from "../../gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
+import type { LoadProgress } from "../../weights.ts";
+import { openModelFiles } from "../model-place.ts";
 import { requestAdapter } from "./device.ts";
+import { DroppedFolder } from "./dropped-folder.ts";
+import { type FetchOptions, ServedFolder } from "./served-folder.ts";
 
-export { ResonantError } from "../../errors.ts";
-export { collect, type Finish, type GenerateOptions, type Piece } from "../../generate.ts";
-export { Gpu } from "../../gpu.ts";
-export { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
-export type { Stream } from "../../stream.ts";
+export * from "../library.ts";
 export { requestAdapter } from "./device.ts";
+export type { DownloadProgress } from "./download-meter.ts";
+export { forgetModel, keptBytes } from "./kept-files.ts";
+
+/** Where a model is: the URL of its folder, or a dropped folder's files by name. */
+export type ModelSource = string | URL | ReadonlyMap<string, Blob>;
+
+/** Where a model's files come from. */
+export interface OpenOptions extends FetchOptions {
+  /** A checkpoint of adapters (.pt or safetensors), for a base model: a file in its folder, or a URL. */
+  readonly adapters?: string | URL | undefined;
+  /** A file that `resonant calibrate` made of this model; generations use it where `readoutScale` asks for it. */
+  readonly alignment?: string | URL | undefined;
+  /** What the model calls itself; its folder by default. */
+  readonly name?: string | undefined;
+}
+
+/** How to load a model in a page or worker. */
+export interface BrowserLoadOptions extends OpenOptions, Omit<LoadOptions, "onProgress" | "onRemark"> {
+  /** Where it is loaded; by default a device of its own, which is the model's `gpu`. */
+  readonly gpu?: Gpu | undefined;
+  /** Told of each tensor that is on its way to the GPU. */
+  readonly onUpload?: LoadProgress | undefined;
+}
 
 /**
- * Loads a model in a page, from the URL of its folder or from dropped files by name.
- * @throws ResonantError naming what is missing or wrong, and the fix
+ * Loads a model, ready to generate, from the URL of its folder or from a dropped folder's files by name.
+ * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
-export async function loadModel(
-  from: string | URL | ReadonlyMap<string, Blob>,
-  options: LoadOptions = {},
-): Promise<Model> {
-  const gpu = await Gpu.open(await requestAdapter());
-  return Model.load(gpu, await openModel(from), options);
+export async function loadModel(from: ModelSource, options: BrowserLoadOptions = {}): Promise<Model> {
+  const { gpu: given, onUpload, signal } = options;
+  signal?.throwIfAborted();
+  const gpu = given ?? (await Gpu.open(await requestAdapter()));
+  try {
+    const files = await openModel(from, options);
+    const onProgress: LoadProgress = (done, total, name) => {
+      signal?.throwIfAborted();
+      onUpload?.(done, total, name);
+    };
+    return await Model.load(gpu, files, { ...loadOptions(options), onProgress });
+  } catch (error) {
+    if (!given) gpu.destroy();
+    throw error;
+  }
 }
 
-/** A model's files from the URL of their folder (its end, a slash, may be left out) or from `Blob`s by name. */
-export async function openModel(from: string | URL | ReadonlyMap<string, Blob>): Promise<ModelFiles> {
-  const get =
-    from instanceof Map ? blobsOf(from) : fetching(new URL(`${from}`.replace(/\/?$/, "/"), location.href));
-  const json = async (name: string): Promise<unknown> => {
-    const blob = await get(name);
-    if (!blob) return null;
-    try {
-      return JSON.parse(await blob.text());
-    } catch (cause) {
-      throw new ResonantError("invalid_file", "it is no JSON", { where: name, cause });
-    }
-  };
-  const weights = await get("model.safetensors");
-  if (!weights) throw new ResonantError("invalid_file", "it is missing", { where: "model.safetensors" });
-  // One copy in memory reads faster than a Blob, where it is small.
-  const source =
-    weights.size < 2 ** 28
-      ? bytesSource("model.safetensors", new Uint8Array(await weights.arrayBuffer()))
-      : blobSource("model.safetensors", weights);
-  return {
-    name: from instanceof Map ? "dropped files" : `${from}`,
-    config: await json("config.json"),
-    tensors: await openTensorFile(source),
-    tokenizer: await json("tokenizer.json"),
-    tokenizerConfig: await json("tokenizer_config.json"),
-    chatTemplate: await (await get("chat_template.jinja"))?.text(),
-  };
+/**
+ * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
+ * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
+ * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
+ */
+export async function openModel(from: ModelSource, options: OpenOptions = {}): Promise<ModelFiles> {
+  options.signal?.throwIfAborted();
+  const place = isUrl(from) ? await ServedFolder.open(from, options) : new DroppedFolder(from);
+  const at = (file: string | URL | undefined) => (file === undefined ? undefined : place.at(`${file}`));
+  const files = await openModelFiles(place, {
+    adapters: at(options.adapters),
+    alignment: at(options.alignment),
+  });
+  if (place instanceof ServedFolder) await place.replace();
+  return { ...files, name: options.name ?? files.name };
 }
 
-type Get = (name: string) => Promise<Blob | undefined>;
+const isUrl = (from: ModelSource): from is string | URL => typeof from === "string" || from instanceof URL;
 
-const blobsOf =
-  (blobs: ReadonlyMap<string, Blob>): Get =>
-  async (name) =>
-    blobs.get(name);
-
-const fetching =
-  (folder: URL): Get =>
-  async (name) => {
-    const url = new URL(name, folder);
-    const response = await fetch(url);
-    if (response.status === 404) return undefined;
-    if (!response.ok) throw new ResonantError("invalid_file", `HTTP ${response.status}`, { where: url.href });
-    return response.blob();
-  };
+function loadOptions(options: BrowserLoadOptions): LoadOptions {
+  const { adapters, alignment, name, gpu, onUpload, onProgress, cache, signal, onRemark, ...load } = options;
+  return onRemark ? { ...load, onRemark } : load;
+}

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FileSource, isFolder, openFile } from "../../../weights/node-file.ts";
 import { openTensorFile } from "../../../weights/open.ts";
-import { joinTensorFiles, shardsOf } from "../../../weights/sharded.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
 import { ResonantError } from "../../errors.ts";
 import type { ModelFiles } from "../../model.ts";
+import { type ModelPlace, openModelFiles } from "../model-place.ts";
 
 /** The model that runs when none is named; two folders up from the sources, one from the bundle. */
 export async function defaultModelFolder(): Promise<string> {
@@ -24,10 +24,9 @@ export async function defaultModelFolder(): Promise<string> {
 export type OpenModelFiles = ModelFiles & { close(): Promise<void> };
 
 /**
- * Opens a model's folder: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
- * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
- * @param adapters a checkpoint of adapters, for a base model
- * @param alignment a file of `resonant calibrate`
+ * Opens a model's folder, as {@link openModelFiles} reads it.
+ * @param adapters path of a checkpoint of adapters, for a base model
+ * @param alignment path of a file of `resonant calibrate`
  * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
  */
 export async function openModelFolder(
@@ -41,55 +40,40 @@ export async function openModelFolder(
       fix: "Name a folder with config.json and model.safetensors",
     });
   }
-  const config = await readJson(join(folder, "config.json"));
-  const tokenizer = await readJson(join(folder, "tokenizer.json"), "optional");
-  const tokenizerConfig = await readJson(join(folder, "tokenizer_config.json"), "optional");
-  const chatTemplate = await readText(join(folder, "chat_template.jinja"), "optional");
-  const index = await readJson(join(folder, "model.safetensors.index.json"), "optional");
-  const names =
-    index === null ? ["model.safetensors"] : shardsOf(index, join(folder, "model.safetensors.index.json"));
   const sources: FileSource[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(sources.map((source) => source.close()));
   };
-  const open = async (path: string): Promise<TensorFile> => {
-    const source = await openFile(path);
-    sources.push(source);
-    return openTensorFile(source);
+  const place: ModelPlace = {
+    name: folder,
+    at: (file) => join(folder, file),
+    text: readText,
+    lacks: (where) => new ResonantError("invalid_file", "there is no such file", { where }),
+    async open(paths) {
+      const files: TensorFile[] = [];
+      for (const path of paths) {
+        const source = await openFile(path);
+        sources.push(source);
+        files.push(await openTensorFile(source));
+      }
+      return files;
+    },
   };
   try {
-    const shards: TensorFile[] = [];
-    for (const name of names) shards.push(await open(join(folder, name)));
-    const tensors = shards.length === 1 ? shards[0]! : joinTensorFiles(folder, shards);
-    const checkpoint = adapters === undefined ? undefined : await open(adapters);
-    const aligned = alignment === undefined ? undefined : await open(alignment);
-    const text = { tokenizer, tokenizerConfig, chatTemplate };
-    return { name: folder, config, tensors, adapters: checkpoint, alignment: aligned, ...text, close };
+    return { ...(await openModelFiles(place, { adapters, alignment })), close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function readText(path: string, missing?: "optional"): Promise<string | null> {
+/** A file's text; null if there is none. */
+async function readText(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    if (missing && (cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new ResonantError("invalid_file", `it cannot be read (${(cause as Error).message})`, {
-      where: path,
-      cause,
-    });
-  }
-}
-
-async function readJson(path: string, missing?: "optional"): Promise<unknown> {
-  const text = await readText(path, missing);
-  if (text === null) return null;
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ResonantError("invalid_file", `it is no JSON (${(cause as Error).message})`, {
       where: path,
       cause,
     });

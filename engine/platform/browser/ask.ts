@@ -1,0 +1,86 @@
+import { ResonantError } from "../../errors.ts";
+
+/** A server that gave no answer, an error of its own, or only part of an answer. */
+export class Unreachable extends ResonantError {}
+
+/**
+ * `fetch`, whose failures say what may be behind them.
+ * @throws Unreachable; the signal's reason
+ */
+export async function ask(url: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (cause) {
+    init.signal?.throwIfAborted();
+    throw unreachable(url, `it could not be fetched (${messageOf(cause)})`, whyUnreachable(url), cause);
+  }
+  if (response.status < 500 || init.method === "HEAD") return response;
+  throw unreachable(url, `the server answers with HTTP ${response.status}`, "Try again later");
+}
+
+/** So much of a body is held by the page before the browser takes it, which may put it on disk. */
+const PART_BYTES = 16 * 2 ** 20;
+
+/** A response's body as it comes. @throws Unreachable if it breaks off; the signal's reason */
+export async function bodyOf(
+  response: Response,
+  url: string,
+  options: { readonly signal?: AbortSignal | undefined; readonly onBytes?: (bytes: number) => void } = {},
+): Promise<Blob> {
+  const expected = lengthOf(response);
+  const reader = response.body?.getReader();
+  const done: Blob[] = [];
+  let part: Uint8Array<ArrayBuffer>[] = [];
+  let held = 0;
+  let bytes = 0;
+  const hand = (): void => {
+    done.push(new Blob(part));
+    [part, held] = [[], 0];
+  };
+  for (;;) {
+    const read = await reader?.read().catch((cause) => {
+      options.signal?.throwIfAborted();
+      throw brokenOff(url, bytes, expected, cause);
+    });
+    if (!read?.value) break;
+    part.push(read.value);
+    held += read.value.byteLength;
+    bytes += read.value.byteLength;
+    if (held >= PART_BYTES) hand();
+    options.onBytes?.(read.value.byteLength);
+  }
+  hand();
+  // Of another origin, an encoding may not be told.
+  const sound = response.type !== "cors";
+  if (sound && expected !== undefined && bytes !== expected) throw brokenOff(url, bytes, expected);
+  return new Blob(done);
+}
+
+/** Bytes of a response's body, where its headers tell: what they tell of a compressed one is another length. */
+export function lengthOf({ headers }: Response): number | undefined {
+  const length = headers.get("Content-Length");
+  const encoding = headers.get("Content-Encoding") ?? "identity";
+  return length !== null && /^\d+$/.test(length) && encoding === "identity" ? Number(length) : undefined;
+}
+
+function brokenOff(url: string, bytes: number, expected: number | undefined, cause?: unknown): Unreachable {
+  const of = expected === undefined ? "" : ` of ${expected}`;
+  return unreachable(url, `truncated: it broke off after ${bytes}${of} bytes`, "Load it again", cause);
+}
+
+function whyUnreachable(url: string): string {
+  const { origin, protocol } = new URL(url);
+  const page = (globalThis as { location?: Location }).location;
+  if (globalThis.navigator?.onLine === false) return "There is no network: load it once while there is one";
+  if (page?.protocol === "https:" && protocol === "http:") return "A page over https fetches only over https";
+  if (page && page.origin !== origin) {
+    return `Is its server there, and does it allow this page (Access-Control-Allow-Origin: ${page.origin})?`;
+  }
+  return "Is its server running?";
+}
+
+const unreachable = (where: string, message: string, fix: string, cause?: unknown): Unreachable =>
+  new Unreachable("invalid_file", message, { where, fix, cause });
+
+const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

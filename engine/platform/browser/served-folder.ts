@@ -1,0 +1,181 @@
+import { openTensorFile } from "../../../weights/open.ts";
+import type { TensorFile } from "../../../weights/tensor-file.ts";
+import { ResonantError } from "../../errors.ts";
+import type { ModelPlace } from "../model-place.ts";
+import { ask, bodyOf, lengthOf, Unreachable } from "./ask.ts";
+import { sourceOf } from "./blob-bytes.ts";
+import { DownloadMeter, type DownloadProgress } from "./download-meter.ts";
+import { isSame, KeptFiles, keptSize } from "./kept-files.ts";
+import { fileUrl, folderUrl } from "./urls.ts";
+
+export interface FetchOptions {
+  readonly onProgress?: DownloadProgress | undefined;
+  /**
+   * Whether weights are kept in the browser's Cache API, and taken from there while the server has the same, or cannot be
+   * reached; or the name of the cache. Default true, where the page is from a secure origin.
+   */
+  readonly cache?: boolean | string | undefined;
+  /** Told what is not as it could be, and does no harm. */
+  readonly onRemark?: ((remark: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What to do about a file of weights. */
+interface Plan {
+  readonly url: string;
+  /** The file as it was kept, if it is still good. */
+  readonly kept: Response | undefined;
+  readonly size: number | undefined;
+}
+
+/** Statuses that servers give for what is not there; some stores forbid what they lack. */
+const ABSENT = new Set([403, 404, 410]);
+
+/** A model's folder on a server, of which what was fetched once is kept. */
+export class ServedFolder implements ModelPlace {
+  readonly name: string;
+  readonly #folder: URL;
+  readonly #options: FetchOptions;
+  readonly #kept: KeptFiles | undefined;
+  /** Why a file counts as absent. */
+  readonly #absent = new Map<string, string>();
+  readonly #replacements: (() => Promise<void>)[] = [];
+  #offline = false;
+
+  /** @throws ResonantError `invalid_argument` if `from` is no URL */
+  static async open(from: string | URL, options: FetchOptions): Promise<ServedFolder> {
+    const folder = folderUrl(from);
+    const keeps = /^https?:$/.test(folder.protocol) && (options.cache ?? true);
+    return new ServedFolder(folder, options, await KeptFiles.open(keeps));
+  }
+
+  private constructor(folder: URL, options: FetchOptions, kept: KeptFiles | undefined) {
+    this.name = folder.href;
+    this.#folder = folder;
+    this.#options = options;
+    this.#kept = kept;
+  }
+
+  at(file: string): string {
+    return fileUrl(this.#folder, file);
+  }
+
+  async text(url: string): Promise<string | null> {
+    const { signal } = this.#options;
+    const kept = await this.#kept?.find(url);
+    try {
+      const response = await ask(url, { cache: "no-cache", signal: signal ?? null });
+      const { status, headers } = response;
+      if (!response.ok && !ABSENT.has(status)) throw this.#refused(url, status);
+      const body = response.ok ? await bodyOf(response, url, { signal }) : null;
+      const text = body && (await body.text());
+      const isPage = text !== null && /^\s*<(!doctype|html)\b/i.test(text);
+      if (isPage || text === null) {
+        this.#absent.set(url, isPage ? "there is a web page in its place" : `HTTP ${status}`);
+      }
+      const file = isPage ? null : body;
+      const same = kept && isSame(kept.headers, headers) && (kept.status === 200) === (file !== null);
+      if (!same) await this.#keep(url, headers, file, kept !== undefined);
+      return isPage ? null : text;
+    } catch (error) {
+      if (!kept) throw error;
+      this.#fallBack(error);
+      return kept.status === 200 ? kept.text() : null;
+    }
+  }
+
+  lacks(url: string): ResonantError {
+    const reason = this.#absent.get(url);
+    return new ResonantError("invalid_file", `there is no such file${reason ? ` (${reason})` : ""}`, {
+      where: url,
+      fix: "Give the URL of a folder with config.json and model.safetensors",
+    });
+  }
+
+  async open(urls: readonly string[]): Promise<TensorFile[]> {
+    const plans = await Promise.all(urls.map((url) => this.#plan(url, urls.length > 1)));
+    const meter = new DownloadMeter(
+      this.#options.onProgress,
+      plans.map(({ url, size }) => [url, size]),
+    );
+    const files: TensorFile[] = [];
+    for (const plan of plans) files.push(await this.#openOne(plan, meter));
+    return files;
+  }
+
+  /** Puts new versions in the old ones' place: when all of a model is there, so that no two versions are mixed. */
+  async replace(): Promise<void> {
+    for (const replace of this.#replacements.splice(0)) await replace();
+  }
+
+  /** @param several whether a length is asked for, to know how much all will be */
+  async #plan(url: string, several: boolean): Promise<Plan> {
+    const found = await this.#kept?.find(url);
+    const kept = found?.status === 200 ? found : undefined;
+    const fetched: Plan = { url, kept: undefined, size: undefined };
+    if (!kept && !several) return fetched;
+    const good = kept && { url, kept, size: keptSize(kept) };
+    try {
+      const head = await ask(url, {
+        method: "HEAD",
+        cache: "no-store",
+        signal: this.#options.signal ?? null,
+      });
+      if (good && (isSame(good.kept.headers, head.headers) || head.status === 405 || head.status >= 500))
+        return good;
+      return { ...fetched, size: head.ok ? lengthOf(head) : undefined };
+    } catch (error) {
+      if (!good) throw error;
+      this.#fallBack(error);
+      return good;
+    }
+  }
+
+  async #openOne({ url, kept }: Plan, meter: DownloadMeter): Promise<TensorFile> {
+    if (kept) {
+      const file = await kept.blob();
+      meter.add(url, file.size, "cache");
+      meter.complete(url);
+      return openTensorFile(await sourceOf(url, file));
+    }
+    const { signal } = this.#options;
+    // What is kept here need not be kept by the browser as well, nor come from there in an older version.
+    const cache = this.#kept ? "no-store" : "default";
+    const response = await ask(url, { cache, signal: signal ?? null });
+    if (!response.ok) throw this.#refused(url, response.status);
+    meter.expect(url, lengthOf(response));
+    const onBytes = (bytes: number): void => meter.add(url, bytes, "network");
+    const file = await bodyOf(response, url, { signal, onBytes });
+    meter.complete(url);
+    const tensors = await openTensorFile(await sourceOf(url, file));
+    await this.#keep(url, response.headers, file, (await this.#kept?.find(url)) !== undefined);
+    return tensors;
+  }
+
+  async #keep(url: string, headers: Headers, file: Blob | null, replaces: boolean): Promise<void> {
+    const keep = async (): Promise<void> => {
+      try {
+        await this.#kept?.keep(url, headers, file);
+      } catch (error) {
+        this.#options.onRemark?.(`${url}: it could not be kept for the next time (${error})`);
+      }
+    };
+    if (replaces) this.#replacements.push(keep);
+    else await keep();
+  }
+
+  /** @throws `error` if it is not that the server cannot be reached */
+  #fallBack(error: unknown): void {
+    if (!(error instanceof Unreachable)) throw error;
+    if (!this.#offline) this.#options.onRemark?.(`${error.message}: what was fetched before is used`);
+    this.#offline = true;
+  }
+
+  #refused(url: string, status: number): ResonantError {
+    if (ABSENT.has(status)) {
+      this.#absent.set(url, `HTTP ${status}`);
+      return this.lacks(url);
+    }
+    return new ResonantError("invalid_file", `the server answers with HTTP ${status}`, { where: url });
+  }
+}

@@ -1,0 +1,34 @@
+import { ResonantError } from "../../errors.ts";
+
+/**
+ * The URL of a folder, from the page's own as `fetch` takes it, with a slash at its end.
+ * @throws ResonantError `invalid_argument` if it is no URL
+ */
+export function folderUrl(from: string | URL): URL {
+  const url = parsed(from);
+  if (!url) {
+    throw new ResonantError("invalid_argument", "it is no URL of a folder", {
+      where: `${from}`,
+      fix: "Give a whole URL, or a path from this page, without a user and password",
+    });
+  }
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  url.hash = "";
+  return url;
+}
+
+/** A file in a folder, or elsewhere if `file` is a whole URL. The folder's query is also its files'. */
+export function fileUrl(folder: URL, file: string): string {
+  const url = new URL(file, folder);
+  if (url.origin === folder.origin && url.search === "") url.search = folder.search;
+  return url.href;
+}
+
+/** By the base of the page or worker: a document's may differ from its location. */
+function parsed(from: string | URL): URL | undefined {
+  try {
+    return new URL(new Request(from).url);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,15 @@
+/** What the Node and the browser library have in common. */
+export { type ErrorCode, ResonantError } from "../errors.ts";
+export type { EvaluateOptions, Evaluation } from "../evaluate.ts";
+export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";
+export { Gpu, isSoftware } from "../gpu.ts";
+export { type LoadOptions, Model, type ModelFiles } from "../model.ts";
+export {
+  type Match,
+  type Retrieval,
+  type RetrievalMode,
+  type RetrieveOptions,
+  retrieve,
+} from "../retrieval/retrieval.ts";
+export type { Stream } from "../stream.ts";
+export type { Tuning } from "../tuning.ts";

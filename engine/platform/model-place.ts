@@ -1,0 +1,69 @@
+import { joinTensorFiles, shardsOf } from "../../weights/sharded.ts";
+import type { TensorFile } from "../../weights/tensor-file.ts";
+import { ResonantError } from "../errors.ts";
+import type { ModelFiles } from "../model.ts";
+
+/** A folder with a model's files: on disk, at a URL, or dropped on a page. */
+export interface ModelPlace {
+  /** For people. */
+  readonly name: string;
+  /** What opens one of its files, and what errors call it: a path, a URL. */
+  at(file: string): string;
+  /** A file as text; null if there is none. */
+  text(at: string): Promise<string | null>;
+  /** An error for a file that has to be there, and is not. */
+  lacks(at: string): ResonantError;
+  /** Opens files of tensors. @throws ResonantError naming one that is missing, or what is wrong with it */
+  open(at: readonly string[]): Promise<TensorFile[]>;
+}
+
+const INDEX = "model.safetensors.index.json";
+
+/**
+ * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
+ * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
+ * @param more checkpoints beside the model's own weights, as the place opens them
+ * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
+ */
+export async function openModelFiles(
+  place: ModelPlace,
+  more: { readonly adapters?: string | undefined; readonly alignment?: string | undefined } = {},
+): Promise<ModelFiles> {
+  const json = async (file: string, required = false): Promise<unknown> => {
+    const at = place.at(file);
+    const text = await place.text(at);
+    if (text !== null) return parseJson(text, at);
+    if (required) throw place.lacks(at);
+    return null;
+  };
+  const [config, index, tokenizer, tokenizerConfig, chatTemplate] = await Promise.all([
+    json("config.json", true),
+    json(INDEX),
+    json("tokenizer.json"),
+    json("tokenizer_config.json"),
+    place.text(place.at("chat_template.jinja")),
+  ]);
+  const shards = index === null ? ["model.safetensors"] : shardsOf(index, place.at(INDEX));
+  const { adapters, alignment } = more;
+  const beside = [adapters, alignment].filter((at) => at !== undefined);
+  const opened = await place.open([...shards.map((shard) => place.at(shard)), ...beside]);
+  const parts = opened.splice(0, shards.length);
+  return {
+    name: place.name,
+    config,
+    tensors: parts.length === 1 ? parts[0]! : joinTensorFiles(place.name, parts),
+    adapters: adapters === undefined ? undefined : opened.shift(),
+    alignment: alignment === undefined ? undefined : opened.shift(),
+    tokenizer,
+    tokenizerConfig,
+    chatTemplate,
+  };
+}
+
+function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ResonantError("invalid_file", `it is no JSON (${(cause as Error).message})`, { where, cause });
+  }
+}
