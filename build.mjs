@@ -1,5 +1,5 @@
-// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text, and puts
-// what the documentation pages load into dist/docs.
+// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text, puts what the
+// documentation pages load into dist/docs, and the browser page with its model into dist/demo.
 import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
@@ -10,7 +10,10 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { promisify } from "node:util";
+import { brotliCompress, gzip } from "node:zlib";
 import { build, context } from "esbuild";
+import { build as buildSite } from "vite";
 
 rmSync("dist", { recursive: true, force: true });
 const shared = {
@@ -45,6 +48,7 @@ await build({
   outdir: "dist/docs",
 });
 copyDocs();
+await buildDemo();
 chmodSync("dist/cli.js", 0o755);
 if (process.argv.includes("--types")) {
   execFileSync(
@@ -93,6 +97,18 @@ function copyDocs() {
       .map((file) => `${redoc}/bundles/${file}`),
   ].map((file) => `${file.replace("node_modules/", "")}\n\n${readFileSync(file, "utf8").trim()}\n`);
   writeFileSync("dist/docs/LICENSES.txt", licences.join(`\n${"-".repeat(80)}\n\n`));
+}
+
+async function buildDemo() {
+  await buildSite({ configFile: "demo/vite.config.ts", logLevel: "warn" });
+  const files = readdirSync("dist/demo", { recursive: true })
+    .filter((file) => /\.(html|js|css|svg)$/.test(file))
+    .map((file) => `dist/demo/${file}`);
+  for (const file of files) {
+    const bytes = readFileSync(file);
+    writeFileSync(`${file}.br`, await promisify(brotliCompress)(bytes));
+    writeFileSync(`${file}.gz`, await promisify(gzip)(bytes, { level: 9 }));
+  }
 }
 
 /** The maps are several times the size, and are not shipped. */

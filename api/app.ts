@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
+import { demoRoutes } from "./demo.ts";
 import { docsRoutes } from "./docs.ts";
 import { ApiError, asApiError } from "./errors.ts";
 import { authenticate } from "./middleware/authenticate.ts";
@@ -87,6 +88,7 @@ export function createApp(service: Service): Hono<Env> {
   }
   app.get("/openapi.json", (c) => c.json(openApiDocument(operations, service)));
   app.route("/", docsRoutes({ openApiUrl: "openapi.json" }));
+  app.route("/", demoRoutes());
   app.notFound((c) => refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`)));
   app.onError((error, c) => refuse(c, service, error));
   return app;

@@ -24,5 +24,5 @@ export interface TokenTrace {
   /** `[layers, 4]`: R, lattice coherence, the gate's mean, mean |m|. */
   readonly measures: Float32Array;
   /** `[layers, rows, D]`, the whole recurrent state; undefined for the tokens of a prompt but its last. */
-  readonly state: Float32Array | undefined;
+  readonly state: Float32Array<ArrayBuffer> | undefined;
 }

@@ -1,6 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+
+const weights = fileURLToPath(new URL("../weights/shakespeare/", import.meta.url));
 
 /** Kernels are imported as text. */
 const wgsl = (): Plugin => ({
@@ -11,10 +13,26 @@ const wgsl = (): Plugin => ({
   },
 });
 
+/** The default model, below the page at model/. */
+const model = (): Plugin => ({
+  name: "default-model",
+  configureServer(server) {
+    server.middlewares.use("/model", (request, response, next) => {
+      const name = (request.url ?? "/").slice(1);
+      readFile(weights + encodeURIComponent(name)).then((bytes) => response.end(bytes), next);
+    });
+  },
+  async generateBundle() {
+    for (const name of await readdir(weights)) {
+      this.emitFile({ type: "asset", fileName: `model/${name}`, source: await readFile(weights + name) });
+    }
+  },
+});
+
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./", // it also runs below a prefix
-  plugins: [wgsl()],
+  plugins: [wgsl(), model()],
   worker: { format: "es", plugins: () => [wgsl()] },
   build: { outDir: "../dist/demo", emptyOutDir: true, target: "es2023", modulePreload: { polyfill: false } },
 });

@@ -54,7 +54,9 @@ export class Gpu implements KernelHost {
         requiredLimits: limits,
         requiredFeatures,
       });
-      const called = name ?? (info.device || info.description || info.vendor || "unknown");
+      // Browsers tell a vendor and an architecture at most; `device` may be a mere number.
+      const told = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
+      const called = name ?? (told || "unknown");
       return new Gpu(device, called, kindOf(info), lanes, tuning);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });

@@ -1,15 +1,9 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { Page, ViewportSize } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { docsRoutes } from "../api/docs.ts";
 import { type Launched, launchChromium } from "./chromium.ts";
+import { NOWHERE, overflow, SCREENS, screenshot, visit as visitPage } from "./pages.ts";
 import { startServer, type TestServer } from "./server.ts";
-
-const SCREENS = [
-  ["desktop", { width: 1280, height: 900 }],
-  ["phone", { width: 390, height: 844 }],
-] as const;
 
 let server: TestServer;
 let origin: string;
@@ -27,8 +21,7 @@ beforeAll(async () => {
   OPERATIONS = Object.values(document.paths).flatMap((methods) =>
     Object.values(methods).map(({ operationId }) => operationId),
   );
-  // Names resolve nowhere, so that not even Chromium's own requests leave.
-  chromium = await launchChromium({ args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"] });
+  chromium = await launchChromium({ args: [NOWHERE] });
 }, 600_000);
 
 afterAll(async () => {
@@ -36,50 +29,8 @@ afterAll(async () => {
   await server?.stop();
 });
 
-/** Opens a page for `use`, and fails if anything goes wrong in it: a request to elsewhere, an error, a broken policy. */
-async function visit(path: string, viewport: ViewportSize, use: (page: Page) => Promise<void>) {
-  const context = await chromium.browser.newContext({ viewport });
-  const wrong: string[] = [];
-  context.on("request", (request) => {
-    const url = new URL(request.url());
-    if (/^(http|ws)s?:$/.test(url.protocol) && url.origin !== origin) wrong.push(`requested ${url}`);
-  });
-  context.on("console", (message) => {
-    if (message.type() === "error") wrong.push(`console: ${message.text()}`);
-  });
-  context.on("weberror", (event) => wrong.push(`thrown: ${event.error()}`));
-  await context.route(
-    (url) => url.origin !== origin,
-    (route) => route.abort(),
-  );
-  await context.addInitScript(() => {
-    addEventListener("securitypolicyviolation", (event) => {
-      console.error(`policy: ${event.violatedDirective} forbids ${event.blockedURI} in ${event.sourceFile}`);
-    });
-  });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  try {
-    await page.goto(origin + path);
-    await use(page);
-  } catch (error) {
-    throw wrong.length === 0 ? error : new Error(wrong.join("\n"), { cause: error });
-  } finally {
-    await context.close();
-  }
-  expect(wrong).toEqual([]);
-}
-
-async function screenshot(page: Page, name: string): Promise<void> {
-  const folder = process.env.SCREENSHOTS;
-  if (!folder) return;
-  await mkdir(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `${name}.png`) });
-  await page.screenshot({ path: join(folder, `${name}-full.png`), fullPage: true });
-}
-
-const overflow = (page: Page) =>
-  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const visit = (path: string, viewport: ViewportSize, use: (page: Page) => Promise<void>) =>
+  visitPage(chromium, new URL(path, origin), { viewport }, use);
 
 describe.each(SCREENS)("on a %s", (screen, viewport) => {
   it("Swagger UI shows every operation, tries one out, and asks no other host", () =>

@@ -1,10 +1,10 @@
 import type { Match, RetrievalMode } from "../../engine/retrieval/retrieval.ts";
 import type { WeightFormat } from "../../kernels/matrix.ts";
-import type { TraceShape } from "../trace.ts";
+import type { TokenTrace, TraceShape } from "../trace.ts";
 
 /** Where a model comes from. */
 export type ModelSource =
-  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "url"; readonly name: string; readonly url: string }
   | { readonly kind: "files"; readonly name: string; readonly files: ReadonlyMap<string, File> };
 
 export interface LoadProgress {
@@ -34,6 +34,7 @@ export interface ModelInfo {
   readonly software: boolean;
 }
 
+/** What a generation is asked for. */
 export interface Sampling {
   readonly maxTokens: number;
   readonly temperature: number;
@@ -41,7 +42,33 @@ export interface Sampling {
   readonly topP: number;
   readonly repetitionPenalty: number;
   readonly phaseTemperature: number;
+  /** Undefined: the stream's own, which has generated before. */
   readonly seed: number | undefined;
+}
+
+/** What comes of a generation while it goes on. */
+export interface WriteEvent {
+  readonly text: string;
+  readonly traces: readonly TokenTrace[];
+  /** Tokens drawn so far, and milliseconds since the generation was asked for. */
+  readonly tokens: number;
+  readonly milliseconds: number;
+  /** Tokens that the stream has been fed. */
+  readonly position: number;
+}
+
+/** How a generation ended; `stopped` by the reader. */
+export interface Written {
+  readonly reason: "max_tokens" | "eos_token" | "stop_sequence" | "stopped";
+  readonly promptTokens: number;
+  /** Tokens that the stream has been fed. */
+  readonly position: number;
+}
+
+/** A stream that the engine holds for a pane. */
+export interface OpenStream {
+  readonly id: number;
+  readonly position: number;
 }
 
 export interface SearchRequest {

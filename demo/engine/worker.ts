@@ -1,0 +1,182 @@
+import { expose, releaseProxy, transfer } from "comlink";
+import {
+  Gpu,
+  loadModel,
+  type Model,
+  ResonantError,
+  requestAdapter,
+} from "../../engine/platform/browser/index.ts";
+import { stateShape } from "../../engine/state.ts";
+import type { WeightFormat } from "../../kernels/matrix.ts";
+import { search } from "../search/search.ts";
+import { sendErrors } from "./errors.ts";
+import type {
+  LoadProgress,
+  ModelInfo,
+  ModelSource,
+  OpenStream,
+  Sampling,
+  SearchAnswer,
+  SearchRequest,
+  WriteEvent,
+  Written,
+} from "./protocol.ts";
+import { Session } from "./session.ts";
+
+/** Panes, and forks of theirs for a moment. */
+const SLOTS = 8;
+
+/** The engine, in a worker of its own so that the page never waits for it. One worker loads one model. */
+class Engine {
+  #model: Model | undefined;
+  readonly #sessions = new Map<number, Session>();
+  #next = 1;
+  #search: AbortController | undefined;
+
+  /** @param onLost told when the device is gone: nothing here works then, and a new worker is needed */
+  async load(
+    source: ModelSource,
+    format: WeightFormat,
+    onProgress: (progress: LoadProgress) => void,
+    onRemark: (remark: string) => void,
+    onLost: (reason: string) => void,
+  ): Promise<ModelInfo> {
+    const adapter = await requestAdapter();
+    const gpu = await Gpu.open(adapter);
+    void gpu.device.lost.then(({ message }) => onLost(message));
+    const model = await loadModel(source.kind === "url" ? source.url : source.files, {
+      gpu,
+      format,
+      slots: SLOTS,
+      prefixBytes: 0,
+      onRemark,
+      onProgress: (bytes, total, from) => {
+        const what = from === "cache" ? "reading the weights from the cache" : "fetching the weights";
+        onProgress({ what: bytes === total ? "preparing the model" : what, bytes, total });
+      },
+    });
+    this.#model = model;
+    return describe(model, source);
+  }
+
+  open(): OpenStream {
+    const model = this.#loaded();
+    return this.#keep(new Session(model, model.open()));
+  }
+
+  async write(
+    id: number,
+    prompt: string,
+    sampling: Sampling,
+    choice: number,
+    offset: number,
+    tell: (event: WriteEvent) => void,
+  ): Promise<Written> {
+    const session = this.#session(id);
+    try {
+      return await session.write(prompt, sampling, choice, offset, (event) => {
+        const states = event.traces.flatMap(({ state }) => (state ? [state.buffer] : []));
+        tell(transfer(event, states));
+      });
+    } finally {
+      release(tell);
+    }
+  }
+
+  stop(id: number): void {
+    this.#session(id).stop();
+  }
+
+  async save(id: number): Promise<Uint8Array<ArrayBuffer>> {
+    const file = await this.#loaded().save(this.#session(id).stream);
+    return transfer(file, [file.buffer]);
+  }
+
+  /** @param name what errors call the file */
+  async restore(file: Uint8Array<ArrayBuffer>, name: string): Promise<OpenStream> {
+    const model = this.#loaded();
+    return this.#keep(new Session(model, await model.restore(file, name)));
+  }
+
+  fork(id: number): OpenStream {
+    return this.#keep(this.#session(id).fork());
+  }
+
+  close(id: number): void {
+    this.#session(id).close();
+    this.#sessions.delete(id);
+  }
+
+  async search(request: SearchRequest, onProgress: (characters: number) => void): Promise<SearchAnswer> {
+    const stop = new AbortController();
+    this.#search = stop;
+    try {
+      return await search(this.#loaded(), request, onProgress, stop.signal);
+    } finally {
+      release(onProgress);
+    }
+  }
+
+  stopSearch(): void {
+    this.#search?.abort();
+  }
+
+  #keep(session: Session): OpenStream {
+    const id = this.#next++;
+    this.#sessions.set(id, session);
+    return { id, position: session.stream.position };
+  }
+
+  #loaded(): Model {
+    if (this.#model) return this.#model;
+    throw new ResonantError("invalid_argument", "no model is loaded");
+  }
+
+  #session(id: number): Session {
+    const session = this.#sessions.get(id);
+    if (session) return session;
+    throw new ResonantError("invalid_argument", `there is no stream ${id}`);
+  }
+}
+
+function describe(model: Model, source: ModelSource): ModelInfo {
+  const { config, weights, runner, gpu } = model;
+  const { shape, blocks } = weights;
+  const { tail, pvm, plm, rows } = stateShape(shape, blocks.length);
+  return {
+    name: source.name,
+    family: config.family,
+    format: model.format,
+    layers: blocks.length,
+    size: shape.size,
+    vocabulary: config.vocabulary,
+    weightBytes: model.memory.weights,
+    stateBytes: runner.pool.stateBytes,
+    portable: runner.portable,
+    modes: [
+      ...(pvm && plm ? (["hybrid"] as const) : []),
+      ...(pvm ? (["pvm"] as const) : []),
+      ...(plm ? (["plm"] as const) : []),
+    ],
+    shape: {
+      layers: blocks.length,
+      size: shape.size,
+      rows,
+      vectorRow: pvm ? tail : null,
+      latticeRow: plm ? tail + Number(pvm) : null,
+      grid: shape.lattice?.grid ?? null,
+    },
+    adapter: gpu.name,
+    software: gpu.kind === "cpu",
+  };
+}
+
+/** Lets go of the page's callback. */
+function release(callback: unknown): void {
+  (callback as { [releaseProxy]?: () => void })[releaseProxy]?.();
+}
+
+export type { Engine };
+
+sendErrors();
+expose(new Engine());

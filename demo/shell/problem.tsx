@@ -1,0 +1,15 @@
+import type { ComponentChildren } from "preact";
+
+/** What went wrong, and what can be done about it. */
+export const Problem = ({ message, children }: { message: string; children?: ComponentChildren }) => (
+  <div class="problem" role="alert">
+    <p>{sentence(message)}</p>
+    {children}
+  </div>
+);
+
+/** A message as a sentence, and what follows it. */
+export function sentence(text: string, then = ""): string {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return `${whole}${/[.!?]$/.test(whole) ? "" : "."} ${then}`.trim();
+}

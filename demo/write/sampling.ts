@@ -1,0 +1,100 @@
+import { signal } from "@preact/signals";
+import type { Sampling } from "../engine/protocol.ts";
+
+/** A setting of the sampler, as its control shows it. Ranges and defaults are the API's. */
+export interface Setting {
+  readonly name: keyof Sampling;
+  readonly label: string;
+  readonly hint: string;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+  readonly value: number;
+}
+
+export const SETTINGS: readonly Setting[] = [
+  {
+    name: "maxTokens",
+    label: "Most tokens",
+    hint: "It ends after so many",
+    min: 1,
+    max: 5000,
+    step: 1,
+    value: 200,
+  },
+  {
+    name: "temperature",
+    label: "Temperature",
+    hint: "0 takes the likeliest token",
+    min: 0,
+    max: 2,
+    step: 0.05,
+    value: 0.7,
+  },
+  {
+    name: "topK",
+    label: "Top k",
+    hint: "Of the k likeliest, 0 of all",
+    min: 0,
+    max: 200,
+    step: 1,
+    value: 50,
+  },
+  {
+    name: "topP",
+    label: "Top p",
+    hint: "Of the likeliest that reach p",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: 0.95,
+  },
+  {
+    name: "repetitionPenalty",
+    label: "Repetition penalty",
+    hint: "1 is none",
+    min: 1,
+    max: 2,
+    step: 0.05,
+    value: 1,
+  },
+  {
+    name: "phaseTemperature",
+    label: "Phase temperature",
+    hint: "Hotter where phases disagree, 0 is off",
+    min: 0,
+    max: 5,
+    step: 0.1,
+    value: 0,
+  },
+];
+
+/** The largest seed. */
+export const MOST_SEED = Number.MAX_SAFE_INTEGER;
+
+/** The sampler's settings, one for all panes. */
+export class Controls {
+  readonly values = Object.fromEntries(SETTINGS.map(({ name, value }) => [name, signal(value)])) as Record<
+    Exclude<keyof Sampling, "seed">,
+    ReturnType<typeof signal<number>>
+  >;
+  /** As it was typed; empty: a random one, or the stream's own. */
+  readonly seed = signal("");
+
+  /** @throws RangeError for a seed that is none */
+  sampling(): Sampling {
+    const numbers = Object.fromEntries(
+      Object.entries(this.values).map(([name, { value }]) => [name, value]),
+    ) as unknown as Omit<Sampling, "seed">;
+    const typed = this.seed.peek().trim();
+    if (typed === "") return { ...numbers, seed: undefined };
+    const seed = /^\d+$/.test(typed) ? Number(typed) : Number.NaN;
+    if (!(seed <= MOST_SEED)) throw new RangeError(`The seed is a whole number from 0 to ${MOST_SEED}`);
+    return { ...numbers, seed };
+  }
+
+  reset(): void {
+    for (const { name, value } of SETTINGS) this.values[name as keyof Controls["values"]].value = value;
+    this.seed.value = "";
+  }
+}
