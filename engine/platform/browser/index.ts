@@ -66,7 +66,7 @@ export async function openModel(from: ModelSource, options: OpenOptions = {}): P
     adapters: at(options.adapters),
     alignment: at(options.alignment),
   });
-  if (place instanceof ServedFolder) await place.replace();
+  if (place instanceof ServedFolder) await place.keep();
   return { ...files, name: options.name ?? files.name };
 }
 
