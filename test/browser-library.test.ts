@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import type { BrowserContext, Page } from "playwright-core";
+import { build as bundle } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { encodeAlignment } from "../engine/alignment/alignment-file.ts";
 import { collect, type GenerateOptions } from "../engine/generate.ts";
@@ -70,8 +71,10 @@ afterAll(async () => {
 
 /** Puts a folder's files on the server, and `more` beside them. */
 async function serve(at: string, from: string, more: Readonly<Record<string, Buffer>> = {}): Promise<void> {
-  for (const name of await readdir(from))
-    server.files.set(`/${at}/${name}`, await readFile(join(from, name)));
+  for (const name of await readdir(from, { recursive: true })) {
+    if ((await stat(join(from, name))).isFile())
+      server.files.set(`/${at}/${name}`, await readFile(join(from, name)));
+  }
   for (const [name, file] of Object.entries(more)) server.files.set(`/${at}/${name}`, file);
 }
 
@@ -279,6 +282,25 @@ describe("a model in a page", () => {
   });
 });
 
+it("the example, bundled by Vite from the package's own entry, writes", async () => {
+  const out = join(folder, "example");
+  await bundle({
+    root: fixturePath("../../examples/browser"),
+    base: "/example/",
+    publicDir: false,
+    logLevel: "silent",
+    build: { outDir: out },
+  });
+  await serve("example", out);
+  await serve("example/shakespeare", await defaultModelFolder());
+  const visit = await context.newPage();
+  await visit.goto(`${server.origin}/example/index.html`);
+  await visit.waitForFunction(() =>
+    /^ROMEO:[\s\S]{20}/.test(document.querySelector("pre")?.textContent ?? ""),
+  );
+  await visit.close();
+});
+
 describe("what is kept of a model", () => {
   /** Another version of the tiny model: it says something else. */
   let before: readonly number[];
@@ -355,12 +377,24 @@ describe("what is kept of a model", () => {
     expect(weightsIn(answer.requests)).toEqual([]);
   });
 
-  it("is nothing of a download that breaks off, and all of the next that does not", async () => {
+  it.each([
+    ["breaks off", () => cut("/broken/model.safetensors"), "truncated: it broke off after"],
+    [
+      "ends too soon at the server",
+      () => {
+        const path = "/broken/model.safetensors";
+        server.files.set(path, server.files.get(path)!.subarray(0, -4));
+      },
+      "truncated: it ends at data byte",
+    ],
+  ])("is nothing of a download that %s, and all of the next that does not", async (_, spoil, message) => {
+    await page.evaluate(() => resonant.forgetModel("broken"));
     await serve("broken", join(folder, "tiny"));
-    cut("/broken/model.safetensors");
-    await expect(said("broken")).rejects.toThrow(/model\.safetensors: truncated: it broke off after \d+ of/);
+    spoil();
+    await expect(said("broken")).rejects.toThrow(message);
     expect(await kept("broken")).toBe(0);
     server.intercept = () => false;
+    await serve("broken", join(folder, "tiny"));
     expect((await said("broken")).tokens).toEqual(before);
     expect(await kept("broken")).toBe(bytesServed("broken"));
   });
