@@ -119,7 +119,11 @@ async function scan(
   for await (const block of stream.blocks()) {
     places.push(block);
     profile?.push(block.starts);
-    await search.push(block.tokens);
+    const before = tokens;
+    await search.push(block.tokens, (compared) => {
+      const at = compared - before;
+      if (at > 0 && at < block.starts.length) onProgress?.(compared, block.starts[at]!);
+    });
     places.note(ranked());
     if (keepTokens) kept.push(block.tokens);
     tokens += block.tokens.length;

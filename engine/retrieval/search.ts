@@ -68,10 +68,16 @@ export class Search {
     return this.#resonance.bytes + this.#rankings.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Takes the next tokens of the context. */
-  async push(tokens: Uint32Array): Promise<void> {
+  /**
+   * Takes the next tokens of the context.
+   * @param onCompared told now and then of the positions compared so far
+   */
+  async push(tokens: Uint32Array, onCompared?: (positions: number) => void): Promise<void> {
     this.#tokens += tokens.length;
-    await this.#resonance.push(tokens, (scores) => this.#rank(scores));
+    await this.#resonance.push(tokens, (scores) => {
+      this.#rank(scores);
+      onCompared?.(scores.first + scores.count);
+    });
   }
 
   /** The context ends: one shorter than a cue is compared with what it would begin. */
