@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { SearchAnswer } from "../engine/protocol.ts";
 import { axisTicks, heatColour, heatRange, onScale, pinRows, similarityAt, stripColumns } from "./heat.ts";
 import { useDark, useWidth } from "./measures.ts";
-import { confidenceInWords, decimal } from "./words.ts";
+import { confidenceInWords, decimal, FAINT } from "./words.ts";
 
 const PIN = 26;
 const PIN_ROWS = 3;
@@ -102,7 +102,7 @@ export function HeatStrip({ answer, place, match, onPlace, onMatch }: Props) {
             <button
               key={index}
               type="button"
-              class="search-pin"
+              class={`search-pin${confidence < FAINT ? " faint" : ""}`}
               data-pin={index}
               aria-pressed={index === match}
               tabIndex={index === (match ?? along[0]) ? 0 : -1}

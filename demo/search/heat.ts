@@ -46,8 +46,8 @@ export function stripColumns(
 ): Float32Array {
   const best = new Float32Array(columns).fill(Number.NaN);
   const raise = (start: number, end: number, value: number, width: number): void => {
-    const from = Math.min(columns - width, Math.floor((start / characters) * columns));
-    const to = Math.max(from + width, Math.ceil((end / characters) * columns));
+    const from = Math.min(columns - width, Math.floor((start * columns) / characters));
+    const to = Math.max(from + width, Math.ceil((end * columns) / characters));
     for (let column = Math.max(0, from); column < Math.min(columns, to); column++) {
       if (!(best[column]! >= value)) best[column] = value;
     }

@@ -1,6 +1,6 @@
 import type { SearchAnswer } from "../engine/protocol.ts";
 import { excerpt } from "./excerpt.ts";
-import { confidenceInDigits, confidenceInWords, decimal } from "./words.ts";
+import { confidenceInDigits, confidenceInWords, decimal, FAINT } from "./words.ts";
 
 interface Props {
   readonly text: string;
@@ -21,7 +21,7 @@ export function MatchList({ text, matches, chosen, onMatch }: Props) {
               <span class="search-rank">{index + 1}</span>
               <span class="search-excerpt">
                 {before}
-                <mark>{own}</mark>
+                <mark class={match.confidence < FAINT ? "faint" : ""}>{own}</mark>
                 {after}
               </span>
               <span class="search-facts">

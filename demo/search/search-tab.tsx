@@ -8,7 +8,16 @@ import { MatchList } from "./match-list.tsx";
 import { sample } from "./sample.ts";
 import { readText, SourceText, TextSourceField } from "./text-source.tsx";
 import { TextViewer } from "./text-viewer.tsx";
-import { confidenceInWords, count, duration, type Fault, type Field, faultOf, MODES } from "./words.ts";
+import {
+  confidenceInWords,
+  count,
+  duration,
+  FAINT,
+  type Fault,
+  type Field,
+  faultOf,
+  MODES,
+} from "./words.ts";
 
 /** Parts of the profile asked for: a strip this wide has one for each pixel. */
 const PARTS = 2048;
@@ -227,7 +236,7 @@ export function SearchTab({ modes, run }: SearchTabProps) {
 function summary({ matches, tokens, characters, milliseconds }: SearchAnswer): string {
   const { confidence } = matches[0]!;
   const searched = `Searched ${count(characters, "character")} (${count(tokens, "token")}) in ${duration(milliseconds)}.`;
-  return confidence < 0.1
+  return confidence < FAINT
     ? `${searched} Nothing stands out from the text’s background: the needle is probably not in it. These places are the likest.`
     : `${searched} The best match ${confidenceInWords(confidence)}.`;
 }

@@ -2,6 +2,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { SearchAnswer } from "../engine/protocol.ts";
 import { cutAt, runsOf } from "./excerpt.ts";
+import { FAINT } from "./words.ts";
 
 /** The text is shown by the chunk: so many UTF-16 units, and so many of them at once. */
 const CHUNK = 4000;
@@ -90,7 +91,11 @@ export function TextViewer({ text, matches, place, match, choice, onMatch }: Pro
             );
           if (own === undefined) return content;
           return (
-            <mark key={start} data-match={own} class={own === match ? "chosen" : ""}>
+            <mark
+              key={start}
+              data-match={own}
+              class={`${own === match ? "chosen" : ""} ${matches[own]!.confidence < FAINT ? "faint" : ""}`}
+            >
               {content}
             </mark>
           );

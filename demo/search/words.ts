@@ -14,11 +14,14 @@ export const confidenceInDigits = (confidence: number): string =>
 export const duration = (milliseconds: number): string =>
   milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 
+/** A match of less confidence is most likely none. */
+export const FAINT = 0.1;
+
 /** What a confidence says: see the engine's `Background`. */
 export function confidenceInWords(confidence: number): string {
   if (confidence >= 0.9) return "stands out clearly";
   if (confidence >= 0.5) return "stands out";
-  if (confidence >= 0.1) return "stands out a little";
+  if (confidence >= FAINT) return "stands out a little";
   return "hardly stands out from the text’s background";
 }
 
