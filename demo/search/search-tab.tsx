@@ -74,7 +74,7 @@ export function SearchTab({ modes, run }: SearchTabProps) {
       return refuse(new Error("context: is empty. Paste a text, open a file or try the sample"));
     if (needle.value === "") return refuse(new Error("needle: is empty. Say what to look for"));
     if (!(Number.isInteger(topK) && topK >= 1 && topK <= MOST_MATCHES)) {
-      return refuse(new Error(`top_k: is no whole number from 1 to ${MOST_MATCHES}`));
+      return refuse(new Error(`top_k: say a whole number from 1 to ${MOST_MATCHES}`));
     }
     controller.current = new AbortController();
     const { signal } = controller.current;
@@ -133,6 +133,9 @@ export function SearchTab({ modes, run }: SearchTabProps) {
         ref={form}
         class="search-form"
         noValidate
+        onInput={() => {
+          fault.value = undefined;
+        }}
         onSubmit={(event) => {
           event.preventDefault();
           void search();
@@ -237,7 +240,7 @@ function summary({ matches, tokens, characters, milliseconds }: SearchAnswer): s
   const { confidence } = matches[0]!;
   const searched = `Searched ${count(characters, "character")} (${count(tokens, "token")}) in ${duration(milliseconds)}.`;
   return confidence < FAINT
-    ? `${searched} Nothing stands out from the text’s background: the needle is probably not in it. These places are the likest.`
+    ? `${searched} Nothing stands out from the text’s background: the needle is probably not in it. These places resemble it most.`
     : `${searched} The best match ${confidenceInWords(confidence)}.`;
 }
 

@@ -22,7 +22,7 @@ export function confidenceInWords(confidence: number): string {
   if (confidence >= 0.9) return "stands out clearly";
   if (confidence >= 0.5) return "stands out";
   if (confidence >= FAINT) return "stands out a little";
-  return "hardly stands out from the text’s background";
+  return "hardly stands out from the background";
 }
 
 export const MODES: Readonly<Record<RetrievalMode, { readonly name: string; readonly says: string }>> = {
