@@ -1,8 +1,11 @@
 /** What the Node and the browser library have in common. */
+export type { Logprobs } from "../../kernels/logprobs/logprobs.ts";
+export type { WeightFormat } from "../../kernels/matrix.ts";
 export { type ErrorCode, ResonantError } from "../errors.ts";
 export type { EvaluateOptions, Evaluation } from "../evaluate.ts";
 export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";
 export { Gpu, isSoftware } from "../gpu.ts";
+export type { MemoryStats, PhaseMetrics } from "../metrics.ts";
 export { type LoadOptions, Model, type ModelFiles } from "../model.ts";
 export {
   type Match,
@@ -13,3 +16,4 @@ export {
 } from "../retrieval/retrieval.ts";
 export type { Stream } from "../stream.ts";
 export type { Tuning } from "../tuning.ts";
+export type { LoadProgress } from "../weights.ts";

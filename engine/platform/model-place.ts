@@ -36,8 +36,8 @@ export async function openModelFiles(
     if (required) throw place.lacks(at);
     return null;
   };
-  const [config, index, tokenizer, tokenizerConfig, chatTemplate] = await Promise.all([
-    json("config.json", true),
+  const config = await json("config.json", true); // first, so that it is what a wrong place is said to lack
+  const [index, tokenizer, tokenizerConfig, chatTemplate] = await Promise.all([
     json(INDEX),
     json("tokenizer.json"),
     json("tokenizer_config.json"),

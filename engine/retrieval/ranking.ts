@@ -1,6 +1,7 @@
 import { LAGS, readScore } from "../../kernels/lag-alignment/lag-alignment.ts";
 import { Background } from "./background.ts";
 import { type Peak, Peaks } from "./peaks.ts";
+import type { ProfileBuilder } from "./profile.ts";
 
 /** What a context's scores for one cue come to: the best places, and how they stand out. Its size is fixed. */
 export class Ranking {
@@ -32,14 +33,21 @@ export class Ranking {
   /**
    * Takes the scores of the positions from `first` on.
    * @param end tokens of the context, where that is known: a cue may not start so late that more than lags of it hang over
+   * @param profile told of each of them too
    */
-  add(first: number, scores: Uint32Array, end = Number.POSITIVE_INFINITY): void {
+  add(
+    first: number,
+    scores: Uint32Array,
+    end = Number.POSITIVE_INFINITY,
+    profile: ProfileBuilder | undefined = undefined,
+  ): void {
     const length = this.#length;
     const last = Math.max(0, end - length + LAGS);
     const count = Math.min(scores.length, last - first + 1, end - first);
     for (let i = 0; i < count; i++) {
       const { similarity, lag } = readScore(scores[i]!);
       this.#background.add(similarity);
+      profile?.add(first + i, similarity);
       this.#peaks.add(first + i, Math.max(1, Math.min(length + lag, end - first - i)), similarity);
     }
   }

@@ -1,12 +1,14 @@
 import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import { type Place, Places } from "./places.ts";
+import { type Profile, ProfileBuilder } from "./profile.ts";
 import type { RetrievalMode } from "./resonance.ts";
 import { Search } from "./search.ts";
 import type { TextSource } from "./text-source.ts";
 import { TokenStream } from "./token-stream.ts";
 
 export type { Surroundings } from "./places.ts";
+export type { Profile } from "./profile.ts";
 export type { RetrievalMode } from "./resonance.ts";
 export type { TextSource } from "./text-source.ts";
 
@@ -25,6 +27,8 @@ export interface RetrieveOptions {
   readonly topK: number;
   /** UTF-16 units of what stands before and after each match, to be told with it; default 0: nothing is told. */
   readonly around?: number | undefined;
+  /** Tell the similarity along the context, in at most so many parts; default: it is not told. */
+  readonly profile?: number | undefined;
   /** Hand out the context's tokens, which takes 4 bytes for each; default false. */
   readonly keepTokens?: boolean | undefined;
   /** Told of the tokens and UTF-16 units searched so far. */
@@ -47,6 +51,8 @@ export interface Retrieval {
   readonly tokens: number;
   /** The tokens that the best match resembles: the needle's or query's, or those of it with a space before it or without. */
   readonly cue: readonly number[];
+  /** Where it was asked for. */
+  readonly profile?: Profile;
   /** The context's, where they were to be kept. */
   readonly contextTokens?: Uint32Array;
   /**
@@ -71,7 +77,7 @@ interface Cue {
  * states that a segment's tokens alone leave there are compared, at every token, with those of the needle's segments, each
  * at a lag of its own of up to a few tokens (see the folder's README). The context goes by: what is kept does not depend
  * on its length.
- * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query` or `top_k` if it is empty, too long or out of range,
+ * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query`, `top_k` or `profile` if it is empty, too long or out of range,
  * or `retrieval_mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
  */
 export async function retrieve(model: RetrievalModel, options: RetrieveOptions): Promise<Retrieval> {
@@ -81,16 +87,18 @@ export async function retrieve(model: RetrievalModel, options: RetrieveOptions):
     throw new ResonantError("invalid_argument", `${topK} is no whole number above 0`, { where: "top_k" });
   }
   if (context === "") throw nothing("context", "is empty");
+  const profile = options.profile === undefined ? undefined : new ProfileBuilder(options.profile);
   const cues = encodeCues(model, needle, "needle");
   const used = query === undefined ? cues : encodeCues(model, query, "query");
   const search = await Search.open(model, {
     cues: used.map(({ tokens }) => tokens),
     modes: [mode],
     capacity: SPARE * topK,
+    profile,
     signal,
   });
   try {
-    return await scan(model, search, used, options);
+    return await scan(model, search, used, profile, options);
   } finally {
     search.close();
   }
@@ -100,6 +108,7 @@ async function scan(
   model: RetrievalModel,
   search: Search,
   cues: readonly Cue[],
+  profile: ProfileBuilder | undefined,
   { context, topK, around = 0, keepTokens = false, onProgress, signal }: RetrieveOptions,
 ): Promise<Retrieval> {
   const stream = new TokenStream(model, context, { signal });
@@ -109,7 +118,12 @@ async function scan(
   let [tokens, characters, most] = [0, 0, 0];
   for await (const block of stream.blocks()) {
     places.push(block);
-    await search.push(block.tokens);
+    profile?.push(block.starts);
+    const before = tokens;
+    await search.push(block.tokens, (compared) => {
+      const at = compared - before;
+      if (at > 0 && at < block.starts.length) onProgress?.(compared, block.starts[at]!);
+    });
     places.note(ranked());
     if (keepTokens) kept.push(block.tokens);
     tokens += block.tokens.length;
@@ -132,8 +146,9 @@ async function scan(
     matches: found.slice(0, topK).map(({ match }) => match),
     tokens,
     cue: cues[found[0]!.cue]!.tokens,
+    ...(profile ? { profile: profile.profile } : {}),
     ...(keepTokens ? { contextTokens: joined(kept, tokens) } : {}),
-    workingBytes: most + stream.bytes,
+    workingBytes: most + stream.bytes + (profile?.bytes ?? 0),
   };
 }
 

@@ -3,6 +3,7 @@ import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Weights } from "../weights.ts";
 import { byRank, CHAIN_LENGTHS, type Peak } from "./peaks.ts";
+import type { ProfileBuilder } from "./profile.ts";
 import { Ranking } from "./ranking.ts";
 import { Resonance, type RetrievalMode, type Scores } from "./resonance.ts";
 
@@ -18,6 +19,8 @@ export interface SearchOptions {
   readonly modes: readonly RetrievalMode[];
   /** Most peaks that are kept of each cue in each mode. */
   readonly capacity: number;
+  /** Told the similarities of each cue in each mode; the tokens' places it is told by the caller, before they are pushed. */
+  readonly profile?: ProfileBuilder | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,14 +29,16 @@ export class Search {
   readonly #resonance: Resonance;
   readonly #modes: number;
   readonly #capacity: number;
+  readonly #profile: ProfileBuilder | undefined;
   /** `[cues, modes]`. */
   readonly #rankings: readonly Ranking[];
   #tokens = 0;
 
-  private constructor(resonance: Resonance, { cues, modes, capacity }: SearchOptions) {
+  private constructor(resonance: Resonance, { cues, modes, capacity, profile }: SearchOptions) {
     this.#resonance = resonance;
     this.#modes = modes.length;
     this.#capacity = capacity;
+    this.#profile = profile;
     this.#rankings = cues.flatMap((cue, index) =>
       modes.map(() => new Ranking(cue.length, resonance.segments[index]!, capacity)),
     );
@@ -63,10 +68,16 @@ export class Search {
     return this.#resonance.bytes + this.#rankings.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Takes the next tokens of the context. */
-  async push(tokens: Uint32Array): Promise<void> {
+  /**
+   * Takes the next tokens of the context.
+   * @param onCompared told now and then of the positions compared so far
+   */
+  async push(tokens: Uint32Array, onCompared?: (positions: number) => void): Promise<void> {
     this.#tokens += tokens.length;
-    await this.#resonance.push(tokens, (scores) => this.#rank(scores));
+    await this.#resonance.push(tokens, (scores) => {
+      this.#rank(scores);
+      onCompared?.(scores.first + scores.count);
+    });
   }
 
   /** The context ends: one shorter than a cue is compared with what it would begin. */
@@ -111,7 +122,7 @@ export class Search {
 
   #rank({ first, count, scores }: Scores, end?: number): void {
     this.#rankings.forEach((ranking, column) => {
-      ranking.add(first, scores.subarray(column * count, (column + 1) * count), end);
+      ranking.add(first, scores.subarray(column * count, (column + 1) * count), end, this.#profile);
     });
   }
 }

@@ -9,6 +9,7 @@ export class DownloadMeter {
   readonly #onProgress: DownloadProgress | undefined;
   readonly #sizes: Map<string, number | undefined>;
   readonly #bytes = new Map<string, number>();
+  readonly #complete = new Set<string>();
   #from: "network" | "cache" = "network";
   #told = Number.NEGATIVE_INFINITY;
 
@@ -35,8 +36,8 @@ export class DownloadMeter {
   /** All of a file is there. */
   complete(file: string): void {
     this.#sizes.set(file, this.#bytes.get(file) ?? 0);
-    const done = [...this.#sizes].every(([name, size]) => size === this.#bytes.get(name));
-    if (done) this.#tell();
+    this.#complete.add(file);
+    if (this.#complete.size === this.#sizes.size) this.#tell();
   }
 
   #tell(): void {

@@ -15,7 +15,7 @@ export { forgetModel, keptBytes } from "./kept-files.ts";
 export type ModelSource = string | URL | ReadonlyMap<string, Blob>;
 
 /** Where a model's files come from. */
-export interface OpenOptions extends FetchOptions {
+export interface FilesOptions extends FetchOptions {
   /** A checkpoint of adapters (.pt or safetensors), for a base model: a file in its folder, or a URL. */
   readonly adapters?: string | URL | undefined;
   /** A file that `resonant calibrate` made of this model; generations use it where `readoutScale` asks for it. */
@@ -25,7 +25,7 @@ export interface OpenOptions extends FetchOptions {
 }
 
 /** How to load a model in a page or worker. */
-export interface BrowserLoadOptions extends OpenOptions, Omit<LoadOptions, "onProgress" | "onRemark"> {
+export interface OpenOptions extends FilesOptions, Omit<LoadOptions, "onProgress" | "onRemark"> {
   /** Where it is loaded; by default a device of its own, which is the model's `gpu`. */
   readonly gpu?: Gpu | undefined;
   /** Told of each tensor that is on its way to the GPU. */
@@ -36,7 +36,7 @@ export interface BrowserLoadOptions extends OpenOptions, Omit<LoadOptions, "onPr
  * Loads a model, ready to generate, from the URL of its folder or from a dropped folder's files by name.
  * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
-export async function loadModel(from: ModelSource, options: BrowserLoadOptions = {}): Promise<Model> {
+export async function loadModel(from: ModelSource, options: OpenOptions = {}): Promise<Model> {
   const { gpu: given, onUpload, signal } = options;
   signal?.throwIfAborted();
   const gpu = given ?? (await Gpu.open(await requestAdapter()));
@@ -58,7 +58,7 @@ export async function loadModel(from: ModelSource, options: BrowserLoadOptions =
  * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
  * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
-export async function openModel(from: ModelSource, options: OpenOptions = {}): Promise<ModelFiles> {
+export async function openModel(from: ModelSource, options: FilesOptions = {}): Promise<ModelFiles> {
   options.signal?.throwIfAborted();
   const place = isUrl(from) ? await ServedFolder.open(from, options) : new DroppedFolder(from);
   const at = (file: string | URL | undefined) => (file === undefined ? undefined : place.at(`${file}`));
@@ -66,13 +66,13 @@ export async function openModel(from: ModelSource, options: OpenOptions = {}): P
     adapters: at(options.adapters),
     alignment: at(options.alignment),
   });
-  if (place instanceof ServedFolder) await place.replace();
+  if (place instanceof ServedFolder) await place.keep();
   return { ...files, name: options.name ?? files.name };
 }
 
 const isUrl = (from: ModelSource): from is string | URL => typeof from === "string" || from instanceof URL;
 
-function loadOptions(options: BrowserLoadOptions): LoadOptions {
+function loadOptions(options: OpenOptions): LoadOptions {
   const { adapters, alignment, name, gpu, onUpload, onProgress, cache, signal, onRemark, ...load } = options;
   return onRemark ? { ...load, onRemark } : load;
 }

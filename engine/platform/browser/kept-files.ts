@@ -30,7 +30,7 @@ export class KeptFiles {
 
   /** A response of status 200, or of 404 for a file that was not there. */
   find(url: string): Promise<Response | undefined> {
-    return this.#cache.match(url);
+    return this.#cache.match(url).catch(() => undefined); // what cannot be read is fetched
   }
 
   /**

@@ -39,7 +39,7 @@ export class ServedFolder implements ModelPlace {
   readonly #kept: KeptFiles | undefined;
   /** Why a file counts as absent. */
   readonly #absent = new Map<string, string>();
-  readonly #replacements: (() => Promise<void>)[] = [];
+  readonly #unkept: (() => Promise<void>)[] = [];
   #offline = false;
 
   /** @throws ResonantError `invalid_argument` if `from` is no URL */
@@ -74,8 +74,9 @@ export class ServedFolder implements ModelPlace {
         this.#absent.set(url, isPage ? "there is a web page in its place" : `HTTP ${status}`);
       }
       const file = isPage ? null : body;
-      const same = kept && isSame(kept.headers, headers) && (kept.status === 200) === (file !== null);
-      if (!same) await this.#keep(url, headers, file, kept !== undefined);
+      const same =
+        kept && (file ? kept.status === 200 && isSame(kept.headers, headers) : kept.status === 404);
+      if (!same) this.#unkept.push(() => this.#keep(url, headers, file));
       return isPage ? null : text;
     } catch (error) {
       if (!kept) throw error;
@@ -103,9 +104,9 @@ export class ServedFolder implements ModelPlace {
     return files;
   }
 
-  /** Puts new versions in the old ones' place: when all of a model is there, so that no two versions are mixed. */
-  async replace(): Promise<void> {
-    for (const replace of this.#replacements.splice(0)) await replace();
+  /** Keeps what is left to be kept: when all of a model is there, so that no two versions of it are mixed. */
+  async keep(): Promise<void> {
+    for (const keep of this.#unkept.splice(0)) await keep();
   }
 
   /** @param several whether a length is asked for, to know how much all will be */
@@ -121,8 +122,8 @@ export class ServedFolder implements ModelPlace {
         cache: "no-store",
         signal: this.#options.signal ?? null,
       });
-      if (good && (isSame(good.kept.headers, head.headers) || head.status === 405 || head.status >= 500))
-        return good;
+      const unasked = head.status === 405 || head.status >= 500;
+      if (good && (unasked || (head.ok && isSame(good.kept.headers, head.headers)))) return good;
       return { ...fetched, size: head.ok ? lengthOf(head) : undefined };
     } catch (error) {
       if (!good) throw error;
@@ -148,20 +149,18 @@ export class ServedFolder implements ModelPlace {
     const file = await bodyOf(response, url, { signal, onBytes });
     meter.complete(url);
     const tensors = await openTensorFile(await sourceOf(url, file));
-    await this.#keep(url, response.headers, file, (await this.#kept?.find(url)) !== undefined);
+    const keep = (): Promise<void> => this.#keep(url, response.headers, file);
+    if (await this.#kept?.find(url)) this.#unkept.push(keep);
+    else await keep();
     return tensors;
   }
 
-  async #keep(url: string, headers: Headers, file: Blob | null, replaces: boolean): Promise<void> {
-    const keep = async (): Promise<void> => {
-      try {
-        await this.#kept?.keep(url, headers, file);
-      } catch (error) {
-        this.#options.onRemark?.(`${url}: it could not be kept for the next time (${error})`);
-      }
-    };
-    if (replaces) this.#replacements.push(keep);
-    else await keep();
+  async #keep(url: string, headers: Headers, file: Blob | null): Promise<void> {
+    try {
+      await this.#kept?.keep(url, headers, file);
+    } catch (error) {
+      this.#options.onRemark?.(`${url}: it could not be kept for the next time (${error})`);
+    }
   }
 
   /** @throws `error` if it is not that the server cannot be reached */
