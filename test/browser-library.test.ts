@@ -353,7 +353,11 @@ describe("what is kept of a model", () => {
     expect((await offline("offline")).tokens).toEqual(before);
   });
 
-  it("is replaced when the server has another version", async () => {
+  it("is replaced when the server has another version, although it let the browser cache the old one", async () => {
+    server.intercept = (_, response) => {
+      response.setHeader("Cache-Control", "max-age=3600");
+      return false;
+    };
     await serve("version", join(folder, "tiny"));
     expect((await said("version")).tokens).toEqual(before);
     await serve("version", join(folder, "trained"));
