@@ -14,6 +14,7 @@ import { promisify } from "node:util";
 import { brotliCompress, gzip } from "node:zlib";
 import { build, context } from "esbuild";
 import { build as buildSite } from "vite";
+import { short } from "./kernels/short.mjs";
 
 rmSync("dist", { recursive: true, force: true });
 const shared = {
@@ -21,7 +22,18 @@ const shared = {
   format: "esm",
   target: "es2023",
   packages: "external",
-  loader: { ".wgsl": "text" },
+  plugins: [
+    {
+      name: "wgsl-as-text",
+      setup({ onLoad }) {
+        onLoad({ filter: /\.wgsl$/ }, ({ path }) => ({
+          contents: short(readFileSync(path, "utf8")),
+          loader: "text",
+          watchFiles: [path],
+        }));
+      },
+    },
+  ],
   sourcemap: true,
   logLevel: "warning",
 };
@@ -37,6 +49,7 @@ await build({
   ...shared,
   entryPoints: { browser: "engine/platform/browser/index.ts" },
   platform: "browser",
+  splitting: true,
   outdir: "dist",
 });
 await build({

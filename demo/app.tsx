@@ -48,7 +48,12 @@ export function App() {
           <Logo /> Resonant
         </h1>
         {model && <TabList label="What to do" names={TABS} shown={tab} />}
-        <button type="button" class="plain chosen" onClick={choose}>
+        <button
+          type="button"
+          class="plain chosen"
+          onClick={choose}
+          aria-label={model && `Model: ${model.name}, ${model.format}`}
+        >
           {model ? (
             <>
               <span class="detail">Model: </span>

@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { short } from "../kernels/short.mjs";
 
 const weights = fileURLToPath(new URL("../weights/shakespeare/", import.meta.url));
 
@@ -9,7 +10,7 @@ const wgsl = (): Plugin => ({
   name: "wgsl-as-text",
   async load(id) {
     if (!id.endsWith(".wgsl")) return null;
-    return `export default ${JSON.stringify(await readFile(id, "utf8"))};`;
+    return `export default ${JSON.stringify(short(await readFile(id, "utf8")))};`;
   },
 });
 

@@ -1,6 +1,6 @@
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
-import { type ChatTemplate, loadChatTemplate } from "../weights/chat-template.ts";
+import type { ChatTemplate } from "../weights/chat-template.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
 import { type Alignment, readAlignment } from "./alignment/alignment-file.ts";
@@ -77,7 +77,7 @@ export class Model {
       files.tokenizer === null
         ? undefined
         : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
-    const chatTemplate = tokenizer && chatTemplateOf(files, options);
+    const chatTemplate = tokenizer && (await chatTemplateOf(files, options));
     const fingerprint = new Fingerprint();
     const before = gpu.bytes;
     const { network, identity, remarks } = await loadNetwork(gpu, files, format, options, fingerprint);
@@ -219,10 +219,17 @@ export class Model {
   }
 }
 
-/** A template that cannot be used leaves a model that continues texts. */
-function chatTemplateOf(files: ModelFiles, { onRemark }: LoadOptions): ChatTemplate | undefined {
+/** A template that cannot be used leaves a model that continues texts. What reads one is loaded where there may be one. */
+async function chatTemplateOf(
+  files: ModelFiles,
+  { onRemark }: LoadOptions,
+): Promise<ChatTemplate | undefined> {
+  const { tokenizerConfig, chatTemplate } = files;
+  const given = chatTemplate ?? (tokenizerConfig as { chat_template?: unknown } | null)?.chat_template;
+  if (given === undefined || given === null) return undefined;
+  const { loadChatTemplate } = await import("../weights/chat-template.ts");
   try {
-    return loadChatTemplate(files.tokenizerConfig, files.chatTemplate, files.name);
+    return loadChatTemplate(tokenizerConfig, chatTemplate, files.name);
   } catch (error) {
     if (!(error instanceof ResonantError)) throw error;
     onRemark?.(error.message);

@@ -1,5 +1,4 @@
 import type { ByteSource } from "./byte-source.ts";
-import { openPtLegacy, openPtZip } from "./pt.ts";
 import { invalidFile, printable, unsupported } from "./refuse.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorFile } from "./tensor-file.ts";
@@ -28,12 +27,13 @@ export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
   if (source.size === 0) throw invalidFile(source.name, "is empty", "Fetch the file again");
   const head = await source.read(0, Math.min(source.size, 512));
   const text = String.fromCharCode(...head);
-  if (text.startsWith("PK\x03\x04")) return openPtZip(source);
+  if (text.startsWith("PK\x03\x04")) return (await pt()).openPtZip(source);
   if (text[8] === "{" && looksLikeHeader(head)) return openSafetensors(source);
   for (const [pattern, what, fix] of OTHER_FORMATS) {
     if (pattern.test(text)) throw invalidFile(source.name, `is ${what}, not a file of weights`, fix);
   }
-  if (head[0] === 0x80 || /\.(pt|pth|bin|ckpt|pkl|pickle)$/i.test(source.name)) return openPtLegacy(source);
+  if (head[0] === 0x80 || /\.(pt|pth|bin|ckpt|pkl|pickle)$/i.test(source.name))
+    return (await pt()).openPtLegacy(source);
   if (text.slice(257, 262) === "ustar") {
     throw unsupported(source.name, "is a tar archive", "Save it again with today's torch.save");
   }
@@ -44,6 +44,9 @@ export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
     `is neither safetensors nor a PyTorch checkpoint: it begins ${bytes} (${printable(text.slice(0, 8))})`,
   );
 }
+
+/** Loaded where there is such a file. */
+const pt = () => import("./pt.ts");
 
 /** Whether the first 8 bytes could be the length of a safetensors header (at most 100 MB). */
 function looksLikeHeader(head: Uint8Array): boolean {

@@ -8,13 +8,7 @@ import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.t
 import { defaultModelFolder, openModelFolder } from "./files.ts";
 import { rememberedTuning } from "./tuning-file.ts";
 
-export { ResonantError } from "../../errors.ts";
-export type { Evaluation } from "../../evaluate.ts";
-export { collect, type Finish, type GenerateOptions, type Piece } from "../../generate.ts";
-export { Gpu } from "../../gpu.ts";
-export { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
-export type { Stream } from "../../stream.ts";
-export type { Tuning } from "../../tuning.ts";
+export * from "../library.ts";
 export { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
 export { openModelFolder } from "./files.ts";
 
