@@ -1,11 +1,16 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { AxeBuilder } from "@axe-core/playwright";
 import type { BrowserContextOptions, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { orderParameter } from "../engine/diagnostics/coherence.ts";
+import { defaultModelFolder } from "../engine/platform/node/files.ts";
 import { type Launched, launchChromium } from "./chromium.ts";
 import { resonant } from "./cli.ts";
+import { randomIntegers, testGpu } from "./gpu.ts";
+import { loadDefault } from "./models.ts";
 import { NOWHERE, overflow, SCREENS, screenshot, visit } from "./pages.ts";
 import { startServer, type TestServer } from "./server.ts";
 
@@ -197,6 +202,224 @@ describe("the page", () => {
       await ready(page);
       expect(fetched).toEqual(["HEAD"]);
     }));
+});
+
+/** A hundred thousand characters of made-up words, with a sentence among them. */
+function haystack(needle: string): { text: string; at: number } {
+  const letters = Array.from(randomIntegers(7, 200_000, 14), (i) => "etaoinshrdlu  "[i]).join("");
+  const at = 61_800;
+  return { text: `${letters.slice(0, at - 1)} ${needle} ${letters.slice(at, 100_000)}`, at };
+}
+
+describe("the search", () => {
+  it("finds a needle in 100,000 characters, shows the place, and marks it in the text", () =>
+    open(async (page) => {
+      await ready(page);
+      await page.getByRole("tab", { name: "Search" }).click();
+      const needle = "The owl keeps the harbour keys beneath a green stone.";
+      const { text, at } = haystack(needle);
+      expect(text.length).toBeGreaterThanOrEqual(100_000);
+      await page.getByLabel("Text to search").fill(text);
+      await page.getByLabel("Needle").fill(needle);
+      await page.getByLabel("Needle").press("Enter");
+      const first = page.locator(".search-matches button").first();
+      await first.waitFor({ timeout: 100_000 });
+      const told = (await first.textContent()) ?? "";
+      expect(told).toContain(needle);
+      expect(told).toContain(`character ${at.toLocaleString("en")}`);
+      expect(told).toContain("Similarity 1.00");
+      await first.click();
+      const mark = page.locator(".search-text [data-match='0']").first();
+      expect(await mark.textContent()).toBe(needle);
+      expect(await mark.evaluate((element) => element.checkVisibility())).toBe(true);
+      expect(await faults(page)).toEqual([]);
+      await screenshot(page, "found");
+    }));
+
+  it("asks for what it lacks, and searches its sample", () =>
+    open(async (page) => {
+      await ready(page);
+      await page.getByRole("tab", { name: "Search" }).click();
+      await button(page, "Search").click();
+      await page.getByRole("alert").filter({ hasText: "empty" }).waitFor();
+      await button(page, "Try a sample").click();
+      const first = page.locator(".search-matches button").first();
+      await first.waitFor({ timeout: 60_000 });
+      expect(await first.textContent()).toContain(await page.getByLabel("Needle").inputValue());
+    }));
+});
+
+describe("the oscillators", () => {
+  it("shown are those of the stream's state: each layer's order parameter", () =>
+    open(async (page) => {
+      await ready(page);
+      await write(page, PROMPT, 40);
+      await ended(pane(page));
+      const layers = page.getByRole("button", { name: /^Layer \d/ });
+      const shown = await layers.evaluateAll((all) => all.map(({ textContent }) => textContent ?? ""));
+      const saving = page.waitForEvent("download");
+      await button(pane(page), "Save state").click();
+      const model = await loadDefault(await testGpu());
+      const stream = await model.restore(new Uint8Array(await readFile(await (await saving).path())));
+      const { state } = await model.runner.pool.read(stream.slot);
+      const { size, taps } = model.weights.shape;
+      const count = model.weights.blocks.length;
+      const layerOf = (layer: number): Float32Array =>
+        state.subarray((layer * state.length) / count).subarray((taps - 1) * size, taps * size);
+      const expected = Array.from({ length: count }, (_, layer) => orderParameter(layerOf(layer)).toFixed(2));
+      for (const [layer, R] of expected.entries())
+        expect(shown.join("\n")).toContain(`Layer ${layer + 1} R ${R}`);
+      stream.close();
+    }));
+});
+
+describe("another model", () => {
+  it("comes from an address, in fewer bits, and takes the place of the first only when it is there", () =>
+    open(
+      async (page) => {
+        await ready(page);
+        await write(page, PROMPT, 5);
+        await ended(pane(page));
+        const before = await written(pane(page));
+        const model = page.getByRole("button", { name: /^Model/ });
+        await model.click();
+        const dialog = page.getByRole("dialog", { name: "Model" });
+        await dialog.getByText(/MB of weights are kept/).waitFor();
+        await dialog.getByLabel(/^Address/).fill("nowhere/");
+        await button(dialog, "Load").click();
+        const refusal = page.getByRole("alert").filter({ hasText: "nowhere/config.json" });
+        await refusal.waitFor();
+        await screenshot(page, "refused");
+        await button(page, "Go on with it").click();
+        expect(await refusal.count()).toBe(0);
+        expect(await written(pane(page))).toBe(before);
+        await button(pane(page), "Continue").click();
+        await ended(pane(page));
+
+        await model.click();
+        await dialog.getByLabel("Weights kept as").selectOption("q8");
+        await dialog.getByLabel(/^Address/).fill("model/");
+        await button(dialog, "Load").click();
+        await page.getByRole("button", { name: "Model: model, q8" }).waitFor();
+        await write(page, PROMPT, 5);
+        await ended(pane(page));
+        expect((await written(pane(page))).length).toBeGreaterThan(PROMPT.length);
+      },
+      { expected: /404/ },
+    ));
+
+  it("comes from a folder of this machine, and a folder that has none is refused by what it lacks", () =>
+    open(async (page) => {
+      await ready(page);
+      const choose = async (from: string): Promise<void> => {
+        await page.getByRole("button", { name: /^Model/ }).click();
+        await page.getByLabel(/^Drop a model's folder/).setInputFiles(from);
+      };
+      await mkdir(join(folder, "empty"));
+      await writeFile(join(folder, "empty", "notes.txt"), "none");
+      await choose(join(folder, "empty"));
+      await page
+        .getByRole("alert")
+        .filter({ hasText: /config\.json/ })
+        .filter({ hasText: "notes.txt" })
+        .waitFor();
+      await choose(await defaultModelFolder());
+      await write(page, PROMPT, 20);
+      await ended(pane(page));
+      const text = await cliText([PROMPT, "-n", "20", "--seed", `${SEED}`]);
+      expect(await written(pane(page))).toBe(PROMPT + text);
+    }));
+});
+
+it("can be used by keyboard alone", () =>
+  open(async (page) => {
+    await ready(page);
+    const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.textContent ?? "");
+    while ((await focused()) !== "Write") await page.keyboard.press("Tab");
+    await page.keyboard.press("ArrowRight");
+    expect(await focused()).toBe("Search");
+    await page.getByLabel("Needle").waitFor();
+    await page.keyboard.press("ArrowRight");
+    await draft(pane(page)).waitFor();
+    const writes = (): Promise<boolean> =>
+      page.evaluate(() => document.activeElement?.tagName === "TEXTAREA");
+    while (!(await writes())) await page.keyboard.press("Tab");
+    await page.keyboard.type(PROMPT);
+    await page.keyboard.press("Control+Enter");
+    await expect
+      .poll(() => written(pane(page)).then(({ length }) => length))
+      .toBeGreaterThan(PROMPT.length + 3);
+    while ((await focused()) !== "Stop") await page.keyboard.press("Tab");
+    await page.keyboard.press("Space");
+    await ended(pane(page));
+  }));
+
+it("says what a seed is where one is none, and keeps the prompt", () =>
+  open(async (page) => {
+    await ready(page);
+    await page.getByText("Sampling", { exact: true }).click();
+    await page.getByLabel("Seed").fill("many");
+    await draft(pane(page)).fill(PROMPT);
+    await button(pane(page), "Write").click();
+    await page.getByRole("alert").filter({ hasText: "The seed is a whole number" }).waitFor();
+    expect(await draft(pane(page)).inputValue()).toBe(PROMPT);
+  }));
+
+it("says that WebGPU is missing where it is, and tries again when asked", async () => {
+  const without = await launchChromium({ args: [NOWHERE, "--disable-features=WebGPU,WebGPUService"] });
+  try {
+    await visit(without, new URL("/demo/", server.url), { expected: /WebGPU|GPU/ }, async (page) => {
+      const heading = page.getByRole("heading", { name: "WebGPU is missing" });
+      await heading.waitFor();
+      expect(await page.getByRole("alert").textContent()).toMatch(/WebGPU/);
+      expect(await faults(page)).toEqual([]);
+      await screenshot(page, "no-webgpu");
+      await button(page, "Try again").click();
+      await page.getByRole("progressbar").waitFor();
+      await heading.waitFor();
+    });
+  } finally {
+    await without.close();
+  }
+});
+
+it("is no more than 150 kB, compressed, without the model", async () => {
+  const root = fileURLToPath(new URL("../dist/demo", import.meta.url));
+  const files = (await readdir(root, { recursive: true })).filter((file) => file.endsWith(".br"));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(join(root, file))).size));
+  expect(files.length).toBeGreaterThan(3);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(150_000);
+});
+
+describe("the page's routes", () => {
+  const get = (path: string): Promise<Response> => fetch(server.url + path, { redirect: "manual" });
+
+  it("lead to it, and let it ask nobody but servers of models", async () => {
+    const response = await get("/demo");
+    expect([response.status, response.headers.get("location")]).toEqual([302, "demo/"]);
+    const page = await get("/demo/");
+    expect(page.headers.get("content-type")).toMatch(/^text\/html/);
+    expect(page.headers.get("content-security-policy")).toMatch(/default-src 'none'; script-src 'self';/);
+    expect(page.headers.get("cache-control")).toBe("no-cache");
+    expect(await page.text()).not.toMatch(/https?:|<script>/);
+  });
+
+  it("serve built files for good, compressed", async () => {
+    const [, script] = /src="\.(\/assets\/[^"]+\.js)"/.exec(await (await get("/demo/")).text()) ?? [];
+    const response = await get(`/demo${script}`);
+    expect(response.headers.get("cache-control")).toMatch(/immutable/);
+    expect(response.headers.get("content-encoding")).toBe("br");
+    expect(response.headers.get("content-type")).toMatch(/javascript/);
+  });
+
+  it.each([
+    "/demo/nothing.js",
+    "/demo/..%2Fcli.js",
+    "/demo/model/..%2F..%2Fpackage.json",
+    "/demo/model/none",
+  ])("do not serve %s", async (path) => {
+    expect((await get(path)).status).toBe(404);
+  });
 });
 
 describe.each(SCREENS)("on a %s", (screen, viewport) => {

@@ -1,0 +1,21 @@
+import { useEffect, useRef } from "preact/hooks";
+import type { Picture, Stage } from "./stage.ts";
+
+/** A canvas on the stage. `of` is read once: a change of it needs another key. */
+export function Canvas({
+  stage,
+  of,
+  ratio,
+}: {
+  readonly stage: Stage;
+  readonly of: (canvas: HTMLCanvasElement) => Omit<Picture, "canvas">;
+  /** Width by height; undefined: as the style sheet says. */
+  readonly ratio?: number;
+}) {
+  const ref = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const canvas = ref.current!;
+    return stage.add({ canvas, ...of(canvas) });
+  }, [stage]);
+  return <canvas ref={ref} role="img" style={ratio === undefined ? {} : { aspectRatio: `${ratio}` }} />;
+}

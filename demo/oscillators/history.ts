@@ -1,0 +1,159 @@
+import type { TokenTrace, TraceShape } from "../trace.ts";
+
+/** Tokens that a {@link History} keeps. */
+export const KEPT = 4096;
+
+/** R and lattice coherence among a token's four measures. */
+export type Measure = 0 | 1;
+
+/**
+ * What the last {@link KEPT} tokens measured, and the newest state. Tokens are numbered from 0 since the last `clear`;
+ * those from `first` to before `end` are kept.
+ */
+export class History {
+  readonly shape: TraceShape;
+  /** `[KEPT, layers, 2]`, a ring. */
+  readonly #measures: Float32Array;
+  /** `[KEPT, 2]`: their means over the layers. */
+  readonly #means = new Float32Array(2 * KEPT);
+  /** NaN where there is no token right before. */
+  readonly #moves = new Float32Array(KEPT);
+  readonly #offsets = new Float64Array(KEPT);
+  readonly #positions = new Float64Array(KEPT);
+  readonly #prompt = new Uint8Array(KEPT);
+  readonly #texts: string[] = [];
+  readonly #listeners = new Set<() => void>();
+  #end = 0;
+  #most = 0;
+  #state: Float32Array | undefined;
+
+  constructor(shape: TraceShape) {
+    this.shape = shape;
+    this.#measures = new Float32Array(2 * KEPT * shape.layers);
+  }
+
+  get first(): number {
+    return Math.max(0, this.#end - KEPT);
+  }
+
+  get end(): number {
+    return this.#end;
+  }
+
+  /** The newest state `[layers, rows, D]`. */
+  get state(): Float32Array | undefined {
+    return this.#state;
+  }
+
+  /** The largest R of any layer since the last `clear`. */
+  get mostR(): number {
+    return this.#most;
+  }
+
+  /** Keeps the trace's state itself, no copy of it. */
+  push({ measures, position, offset, text, prompt, state }: TokenTrace): void {
+    const { layers } = this.shape;
+    const at = this.#end % KEPT;
+    const follows = this.#end > 0 && this.position(this.#end - 1) === position - 1;
+    const before = follows ? this.mean(this.#end - 1, 0) : Number.NaN;
+    for (const which of [0, 1] as const) {
+      let sum = 0;
+      for (let layer = 0; layer < layers; layer++) {
+        const value = measures[4 * layer + which]!;
+        this.#measures[2 * (at * layers + layer) + which] = value;
+        sum += value;
+        if (which === 0) this.#most = Math.max(this.#most, value);
+      }
+      this.#means[2 * at + which] = sum / layers;
+    }
+    this.#moves[at] = this.#means[2 * at]! - before;
+    this.#offsets[at] = offset;
+    this.#positions[at] = position;
+    this.#prompt[at] = Number(prompt);
+    this.#texts[at] = text;
+    this.#state = state ?? this.#state;
+    this.#end++;
+    this.#tell();
+  }
+
+  clear(): void {
+    this.#end = 0;
+    this.#most = 0;
+    this.#texts.length = 0;
+    this.#state = undefined;
+    this.#tell();
+  }
+
+  /** `listener` hears of every token; it should draw at the next frame, not at once. Returns what ends that. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** R (0) or lattice coherence (1) of a layer after a token. */
+  of(token: number, which: Measure, layer: number): number {
+    return this.#measures[2 * ((token % KEPT) * this.shape.layers + layer) + which]!;
+  }
+
+  /** Their mean over the layers. */
+  mean(token: number, which: Measure): number {
+    return this.#means[2 * (token % KEPT) + which]!;
+  }
+
+  /** The token's place in the stream. */
+  position(token: number): number {
+    return this.#positions[token % KEPT]!;
+  }
+
+  /** Where its text begins in the transcript, in UTF-16 units. */
+  offset(token: number): number {
+    return this.#offsets[token % KEPT]!;
+  }
+
+  text(token: number): string {
+    return this.#texts[token % KEPT]!;
+  }
+
+  prompt(token: number): boolean {
+    return this.#prompt[token % KEPT] === 1;
+  }
+
+  /** By how much the token changed the mean R; undefined where there is none right before it in the stream. */
+  change(token: number): number | undefined {
+    const change = this.#moves[token % KEPT]!;
+    return Number.isNaN(change) ? undefined : change;
+  }
+
+  /** |{@link change}|. */
+  moved(token: number): number | undefined {
+    const change = this.change(token);
+    return change === undefined ? undefined : Math.abs(change);
+  }
+
+  /** The `n` tokens, of those from `from` on, that moved the mean R most, the strongest first. */
+  topMovers(n: number, from = this.first): number[] {
+    const found: number[] = [];
+    if (n < 1) return found;
+    for (let token = Math.max(from, this.first); token < this.#end; token++) {
+      const moved = this.moved(token);
+      if (moved === undefined) continue;
+      if (found.length === n && moved <= this.moved(found[n - 1]!)!) continue;
+      let place = found.length;
+      while (place > 0 && this.moved(found[place - 1]!)! < moved) place--;
+      found.splice(place, 0, token);
+      if (found.length > n) found.pop();
+    }
+    return found;
+  }
+
+  /** The text of up to `tokens` tokens right before one. */
+  before(token: number, tokens: number): string {
+    let text = "";
+    for (let t = Math.max(this.first, token - tokens); t < token; t++) text += this.text(t);
+    return text;
+  }
+}
