@@ -64,6 +64,7 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
+  await page.waitForTimeout(4_000); // pictures out of view are drawn when all rest
   await page.screenshot({ path: join(folder, `${name}-full.png`), fullPage: true });
 }
 

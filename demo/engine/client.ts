@@ -49,13 +49,13 @@ export class Client {
   /** What of the model's files is not used, and such. */
   readonly remarks = signal<readonly string[]>([]);
   #running: Running | undefined;
-  /** What is being loaded. */
+  /** What was to be loaded last. */
   #next: Running | undefined;
 
   /** Loads a model in the place of the one before, which stays if that fails; says whether it is there. */
   async load(choice: Choice): Promise<boolean> {
     const { model } = this.status.peek();
-    this.#next?.worker.terminate();
+    if (this.#next !== this.#running) this.#next?.worker.terminate();
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "engine" });
     const next: Running = { choice, worker, engine: wrap<Engine>(worker) };
     this.#next = next;

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Picture, Stage } from "./stage.ts";
 
 /** A canvas on the stage. `of` is read once: a change of it needs another key. */
@@ -13,7 +13,7 @@ export function Canvas({
   readonly ratio?: number;
 }) {
   const ref = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const canvas = ref.current!;
     return stage.add({ canvas, ...of(canvas) });
   }, [stage]);

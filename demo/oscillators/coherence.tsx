@@ -1,5 +1,5 @@
 import { type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { KEPT, type Measure } from "./history.ts";
 import { Movers } from "./movers.tsx";
 import { drawPlot, Frame, type PlotView } from "./plot.ts";
@@ -40,7 +40,7 @@ export function Coherence({
     movers.value = measures[0] === 0 ? history.topMovers(MOVERS, Math.max(first, end - span.value)) : [];
   };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!canvas.current) return;
     const view = (): PlotView => {
       const { first, end } = history;

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Pictured } from "./pictured.ts";
 
 /** One picture a layer, side by side as far as there is room. */
@@ -15,7 +15,7 @@ export function Layers({
   readonly picture: (layer: number) => ComponentChildren;
 }) {
   const list = useRef<HTMLUListElement>(null);
-  useEffect(
+  useLayoutEffect(
     () =>
       stage.onDraw(() => {
         for (const [i, output] of list.current!.querySelectorAll("button > span:last-child").entries()) {

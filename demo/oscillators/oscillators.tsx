@@ -1,6 +1,6 @@
 import "./oscillators.css";
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useMemo } from "preact/hooks";
+import { useId, useLayoutEffect, useMemo } from "preact/hooks";
 import type { TraceShape } from "../trace.ts";
 import { Coherence } from "./coherence.tsx";
 import type { History } from "./history.ts";
@@ -24,7 +24,7 @@ export function Oscillators({
   readonly onToken: (offset: number, length: number) => void;
 }) {
   const stage = useMemo(() => new Stage(history), [history]);
-  useEffect(() => () => stage.close(), [stage]);
+  useLayoutEffect(() => () => stage.close(), [stage]);
   const { layers } = shape;
   const chosen = useSignal<number | undefined>(undefined);
   const shown = useSignal<"few" | "all" | number>(layers > FEW ? "few" : "all");

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { Canvas } from "./canvas.tsx";
 import { Layers } from "./layers.tsx";
 import { axisEnd, meanField } from "./mean-field.ts";
@@ -15,7 +15,7 @@ export function Phases(pictured: Pictured) {
   const { stage } = pictured;
   const pairs = Math.floor(stage.history.shape.size / 2);
   const rim = useSignal(axisEnd(stage.history.mostR));
-  useEffect(
+  useLayoutEffect(
     () =>
       stage.onDraw(() => {
         rim.value = axisEnd(stage.history.mostR);

@@ -30,8 +30,8 @@ export interface Picture {
 const [STILL, WORDS] = [250, 1000];
 
 /**
- * When the pictures are drawn: in one frame for all, only those in view, only what has changed, and nothing while the page
- * is hidden.
+ * When the pictures are drawn: in one frame for all, only what has changed, nothing while the page is hidden, and those out
+ * of view only when all is at rest, to be there when they are scrolled to or printed.
  */
 export class Stage {
   readonly history: History;
@@ -133,11 +133,14 @@ export class Stage {
     this.#request();
   }
 
+  /** Which pictures are worth drawing now. */
+  get #due(): Iterable<Element> {
+    return this.glide.resting ? this.#pictures.keys() : this.#inView;
+  }
+
   get #pending(): boolean {
-    for (const canvas of this.#inView) {
-      if (this.#stale.has(canvas)) return true;
-      if (!this.glide.resting && this.#pictures.get(canvas)?.glides) return true;
-    }
+    if (!this.glide.resting) return true;
+    for (const canvas of this.#pictures.keys()) if (this.#stale.has(canvas)) return true;
     return false;
   }
 
@@ -158,7 +161,7 @@ export class Stage {
     if (this.glide.advance(now, this.#calm.matches)) {
       for (const [canvas, { glides }] of this.#pictures) if (glides) this.#stale.add(canvas);
     }
-    for (const canvas of this.#inView) {
+    for (const canvas of this.#due) {
       const picture = this.#pictures.get(canvas);
       if (picture && this.#stale.delete(canvas)) this.#paint(picture);
     }

@@ -8,8 +8,8 @@ export const Problem = ({ message, children }: { message: string; children?: Com
   </div>
 );
 
-/** A message as a sentence, and what follows it. */
+/** A message as a sentence, and what follows it. It may begin with an address or a field's name, which stay as they are. */
 export function sentence(text: string, then = ""): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  const whole = /^\p{L}+[\s,]/u.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return `${whole}${/[.!?]$/.test(whole) ? "" : "."} ${then}`.trim();
 }

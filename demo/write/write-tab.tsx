@@ -30,6 +30,7 @@ export function WriteTab({ desk }: { desk: Desk }) {
           ))}
         </div>
       </div>
+      <SamplingView controls={desk.controls} />
       <aside aria-label="Oscillators">
         {shown && (
           <Oscillators
@@ -42,7 +43,6 @@ export function WriteTab({ desk }: { desk: Desk }) {
           />
         )}
       </aside>
-      <SamplingView controls={desk.controls} />
     </div>
   );
 }
