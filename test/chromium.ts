@@ -46,7 +46,7 @@ export async function launchChromium(
     const args = [...ARGS, ...(webgpu ? WEBGPU : []), ...(options.args ?? [])];
     const browser =
       process.platform === "linux" && process.arch === "x64"
-        ? await chromium.launch({ args, ...(await fetched(home, env, webgpu)) })
+        ? await chromium.launch({ args, ...(await fetchChromium(home, env, webgpu)) })
         : await chromium.launch({ args, channel: "chrome" });
     return {
       browser,
@@ -61,8 +61,14 @@ export async function launchChromium(
   }
 }
 
-/** The executable, and an environment in which it finds what a bare system lacks and reads nothing of the user's. */
-async function fetched(home: string, more: Record<string, string> = {}, webgpu = false) {
+/**
+ * The executable of the software stack on Linux x64, fetched if need be, and an environment in which it finds what a bare
+ * system lacks and reads nothing of the user's.
+ * @param home a folder to write to
+ * @param more what else is to be in the environment
+ * @param webgpu whether it shall find the software adapter
+ */
+export async function fetchChromium(home: string, more: Record<string, string> = {}, webgpu = false) {
   const progress = new Progress("fetching a headless Chromium", "bytes", true);
   const folders = await fetchSoftwareStack({
     members: ["chromium.br", "swiftshader.tar.br", "al2023.tar.br", "fonts.tar.br"],

@@ -188,6 +188,7 @@ describe("the page", () => {
         await button(page, "Try again").click();
         await ended(pane(page));
         expect(await alert.count()).toBe(0);
+        await screenshot(page, "found-again");
         expect(await written(pane(page))).toBe(
           PROMPT + (await cliText([PROMPT, "-n", "90", "--seed", `${SEED}`])),
         );

@@ -84,6 +84,7 @@ export async function openChromium(executable, folders, args = []) {
     origin,
     version: browser.version(),
     softwareDriver: await onSwiftShader(browser, origin),
+    newPage: (options) => browser.newPage(options),
     /** An engine in a page of its own. */
     async open(module, opening) {
       const page = await browser.newPage();

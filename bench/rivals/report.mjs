@@ -47,11 +47,15 @@ export function ratios(rows) {
     );
 }
 
-/** "same", "another", or "not told": a library may not say which it took. */
+/**
+ * "same", "another", or "not told": a library may not say which it took. A description is a device's in Chromium and a
+ * driver's in Node, where the device has a name of its own.
+ */
 export function sameAdapter(ours, theirs) {
   if (!ours || !theirs) return "not told";
-  const same = ["vendor", "architecture", "description"].every((key) => ours[key] === theirs[key]);
-  return same ? "same" : "another";
+  const alike = (key) => ours[key] === theirs[key];
+  const same = alike("vendor") && alike("architecture");
+  return same && (alike("description") || nameOf(ours) === nameOf(theirs)) ? "same" : "another";
 }
 
 /** What people call an adapter; Chromium has its number for a name. */
@@ -59,6 +63,15 @@ export function nameOf(adapter) {
   if (!adapter) return "not told";
   const { name = "0x", description, architecture } = adapter;
   return (name.startsWith("0x") ? description : name) || architecture || "unknown";
+}
+
+/** Where a report is kept: `DATE-ADAPTER-WHAT.json`. */
+export function fileName(date, adapter, what) {
+  const slug = nameOf(adapter)
+    .toLowerCase()
+    .replace(/ *\(.*/, "")
+    .replace(/[^a-z0-9]+/g, "-");
+  return `${date}-${slug}-${what}.json`;
 }
 
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));

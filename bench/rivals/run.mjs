@@ -7,9 +7,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { build } from "esbuild";
+import { atLeast } from "./at-least.mjs";
 import { findChromium, openChromium } from "./chromium.mjs";
 import { lineup } from "./lineup.mjs";
-import { agreement, figures, nameOf, ratios, tables } from "./report.mjs";
+import { agreement, figures, fileName, ratios, tables } from "./report.mjs";
 
 const execute = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -18,11 +19,6 @@ const root = resolve(here, "../..");
 /** The rivals' formats that stand against one of ours. */
 const VARIANTS = { f32: ["f32"], f16: ["f16"], q4: ["q4", "q4f16"] };
 
-const atLeast = (least) => (text) => {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
-};
 const list = (text) => text.split(",");
 const formats = (text) => {
   const names = Object.keys(VARIANTS);
@@ -65,11 +61,8 @@ const messageOf = (error) => (error instanceof Error ? error.message : String(er
 const work = await mkdtemp(join(tmpdir(), "resonant-rivals-"));
 try {
   const report = await measure();
-  const slug = nameOf(report.rows.find(({ adapter }) => adapter)?.adapter)
-    .toLowerCase()
-    .replace(/ *\(.*/, "")
-    .replace(/[^a-z0-9]+/g, "-");
-  const out = options.out ?? join(root, `bench/results/${report.date}-${slug}-rivals.json`);
+  const { adapter } = report.rows.find((row) => row.adapter) ?? {};
+  const out = options.out ?? join(root, "bench/results", fileName(report.date, adapter, "rivals"));
   await mkdir(dirname(resolve(out)), { recursive: true });
   await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tables(report));

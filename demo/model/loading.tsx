@@ -44,9 +44,11 @@ export function Loading(props: {
           <Problem message={status.failure.message}>
             <div class="actions">
               {again}
-              <button type="button" onClick={choose}>
-                Choose another model
-              </button>
+              {status.failure.code !== "no_adapter" && (
+                <button type="button" onClick={choose}>
+                  Choose another model
+                </button>
+              )}
             </div>
           </Problem>
         </>

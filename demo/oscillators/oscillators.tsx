@@ -14,16 +14,19 @@ const FEW = 6;
 /** The oscillators of a model while it reads and writes, all from what was measured. */
 export function Oscillators({
   shape,
+  software,
   history,
   onToken,
 }: {
   readonly shape: TraceShape;
+  /** Whether the model computes on the CPU. */
+  readonly software: boolean;
   /** Of that shape. */
   readonly history: History;
   /** A token was chosen: its text is `length` UTF-16 units from `offset` in the transcript. */
   readonly onToken: (offset: number, length: number) => void;
 }) {
-  const stage = useMemo(() => new Stage(history), [history]);
+  const stage = useMemo(() => new Stage(history, software), [history, software]);
   useLayoutEffect(() => () => stage.close(), [stage]);
   const { layers } = shape;
   const chosen = useSignal<number | undefined>(undefined);

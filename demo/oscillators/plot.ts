@@ -16,7 +16,7 @@ export interface PlotView {
 }
 
 /** Room for the numbers of the axes, and below for the tokens' text. */
-const [LEFT, RIGHT, TOP, BETWEEN, BELOW] = [34, 10, 16, 26, 22];
+const [LEFT, RIGHT, TOP, BETWEEN, BELOW] = [34, 10, 22, 28, 22];
 
 interface Panel {
   readonly which: Measure;

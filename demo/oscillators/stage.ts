@@ -26,8 +26,11 @@ export interface Picture {
   describe(): string;
 }
 
-/** Apart, at most this often, in ms: pictures where motion is unwelcome, and words about them. */
-const [STILL, WORDS] = [250, 1000];
+/**
+ * Least milliseconds between frames where motion is unwelcome, and where the model computes on the processor that draws
+ * (at every frame, pictures take a third of it from the text); between words about the pictures.
+ */
+const [STILL, SHARED, WORDS] = [250, 60, 1000];
 
 /**
  * When the pictures are drawn: in one frame for all, only what has changed, nothing while the page is hidden, and those out
@@ -52,9 +55,12 @@ export class Stage {
   #wait: ReturnType<typeof setTimeout> | undefined;
   #words: ReturnType<typeof setTimeout> | undefined;
   #drawn = Number.NEGATIVE_INFINITY;
+  readonly #apart: number;
 
-  constructor(history: History) {
+  /** @param software whether the model computes on the CPU */
+  constructor(history: History, software: boolean) {
     this.history = history;
+    this.#apart = software ? SHARED : 0;
     this.glide = new Glide(history);
     this.#inViews = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -94,6 +100,8 @@ export class Stage {
     this.#sizes.observe(canvas);
     canvas.ariaLabel = picture.describe();
     this.redraw(canvas);
+    const { signal } = this.#ends;
+    canvas.addEventListener("contextrestored", () => this.redraw(canvas), { signal }); // a lost GPU takes it along
     return () => {
       this.#inViews.unobserve(canvas);
       this.#sizes.unobserve(canvas);
@@ -146,7 +154,7 @@ export class Stage {
 
   #request(): void {
     if (this.#frame !== 0 || this.#wait !== undefined || document.hidden || !this.#pending) return;
-    const soon = this.#calm.matches ? this.#drawn + STILL - performance.now() : 0;
+    const soon = this.#drawn + (this.#calm.matches ? STILL : this.#apart) - performance.now();
     if (soon > 0) {
       this.#wait = setTimeout(() => {
         this.#wait = undefined;

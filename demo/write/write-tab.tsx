@@ -29,13 +29,14 @@ export function WriteTab({ desk }: { desk: Desk }) {
             />
           ))}
         </div>
+        <SamplingView controls={desk.controls} />
       </div>
-      <SamplingView controls={desk.controls} />
       <aside aria-label="Oscillators">
         {shown && (
           <Oscillators
             key={shown.key}
             shape={shown.model.shape}
+            software={shown.model.software}
             history={shown.history}
             onToken={(offset, length) => {
               marked.value = { offset, length };

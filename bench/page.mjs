@@ -1,0 +1,188 @@
+// The page beside Node: its size, and how fast the default model writes in it, on the same adapter, in turns.
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { Command } from "commander";
+import { build } from "esbuild";
+import { atLeast } from "./rivals/at-least.mjs";
+import { findChromium, openChromium, swiftShaderOf } from "./rivals/chromium.mjs";
+import { startEngine } from "./rivals/processes.mjs";
+import { fileName, nameOf, sameAdapter } from "./rivals/report.mjs";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const dist = join(root, "dist");
+const weights = join(root, "weights/shakespeare");
+
+const options = new Command("page.mjs")
+  .description("Measure the browser page beside Node, on the same adapter: its size, and tokens per second.")
+  .option("--tokens <n>", "tokens written", atLeast(16), 200)
+  .option("--rounds <n>", "rounds that count, after one that warms up", atLeast(1), 3)
+  .option("--chromium <file>", "default: the first Chromium or Chrome on the path")
+  .option("--chromium-arg <switch>", "a switch more for it", (value, all) => [...all, value], [])
+  .option("--out <file>", "default: bench/results/DATE-ADAPTER-page.json")
+  .option("--json", "print what is written instead of a table")
+  .exitOverride(({ exitCode }) => process.exit(exitCode && 2))
+  .parse()
+  .opts();
+
+const note = (text) => process.stderr.write(`${text}\n`);
+/** Bytes of a prompt: of the default model each is a token. */
+const PROMPT = "ROMEO:";
+const SEED = 1;
+
+const work = await mkdtemp(join(tmpdir(), "resonant-page-"));
+try {
+  const report = await measure();
+  const out = options.out ?? join(root, "bench/results", fileName(report.date, report.adapter, "page"));
+  await mkdir(dirname(resolve(out)), { recursive: true });
+  await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
+} catch (error) {
+  note(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+} finally {
+  await rm(work, { recursive: true, force: true, maxRetries: 3 });
+}
+
+async function measure() {
+  const executable = options.chromium ?? findChromium();
+  const page = join(work, "page");
+  await build({
+    entryPoints: [join(dist, "browser.js")],
+    bundle: true,
+    format: "esm",
+    outfile: join(page, "resonant.js"),
+    logLevel: "warning",
+  });
+  const folders = {
+    page,
+    engines: join(root, "bench/rivals/engines"),
+    model: weights,
+    demo: join(dist, "demo"),
+  };
+  const chromium = await openChromium(executable, folders, options.chromiumArg);
+  const open = [chromium];
+  try {
+    const driver = chromium.softwareDriver && swiftShaderOf(executable);
+    const env = driver ? { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver } : {};
+    const url = (...parts) => pathToFileURL(join(root, ...parts)).href;
+    const opening = { library: url("dist/node.js"), model: weights, format: "f32" };
+    const args = [join(root, "bench/rivals/engines/child.mjs"), url("bench/rivals/engines/resonant.mjs")];
+    const node = await startEngine(process.execPath, [...args, JSON.stringify(opening)], env);
+    open.unshift(node);
+    const library = await chromium.open("/engines/resonant.mjs", {
+      library: "/page/resonant.js",
+      model: `${chromium.origin}/model/`,
+      format: "f32",
+    });
+    const demo = await openDemo(chromium);
+    const prompt = Array.from(Buffer.from(PROMPT));
+    const speed = async (engine) => 1000 / (await engine.run(prompt, options.tokens)).stepMs;
+    const ways = [
+      { name: "library in Node", run: () => speed(node) },
+      { name: "library in Chromium", run: () => speed(library) },
+      { name: "page, oscillators in view", run: () => demo.write("Write") },
+      { name: "page, oscillators out of view", run: () => demo.write("Search") },
+    ].map((way) => ({ ...way, rates: [] }));
+    for (let round = 0; round <= options.rounds; round++) {
+      for (const { name, run, rates } of ways) {
+        note(`${name}: ${round === 0 ? "warming up" : `round ${round}`}`);
+        const rate = await run();
+        if (round > 0) rates.push(rate);
+      }
+    }
+    const [first] = ways.map(({ rates }) => median(rates));
+    return {
+      date: new Date().toISOString().slice(0, 10),
+      chromium: chromium.version,
+      node: process.version,
+      adapter: library.adapter,
+      sameAdapter: sameAdapter(node.adapter, library.adapter),
+      tokens: options.tokens,
+      rounds: options.rounds,
+      bytes: await sizes(),
+      rows: ways.map(({ name, rates }) => ({
+        name,
+        tokensPerSecond: { median: median(rates), least: Math.min(...rates), most: Math.max(...rates) },
+        ratioToNode: median(rates) / first,
+      })),
+    };
+  } finally {
+    for (const each of open) await each.close();
+  }
+}
+
+/** The page as a reader has it. */
+async function openDemo(chromium) {
+  const page = await chromium.newPage({ viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(120_000);
+  await page.goto(`${chromium.origin}/demo/index.html`);
+  const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
+  await page.getByRole("tab", { name: "Write" }).waitFor();
+  await page.getByText("Sampling", { exact: true }).click();
+  await page.getByLabel("Seed").fill(`${SEED}`);
+  await page.getByRole("spinbutton", { name: "Most tokens" }).fill(`${options.tokens}`);
+  await page.getByRole("spinbutton", { name: "Temperature", exact: true }).fill("0");
+  await page.getByText("Sampling", { exact: true }).click();
+  const button = (name) => page.getByRole("button", { name, exact: true });
+  let fresh = true;
+  return {
+    /** Tokens a second as the page shows them. */
+    async write(shown) {
+      if (!fresh) await button("Start over").click();
+      fresh = false;
+      await page.getByRole("textbox", { name: "Begin a text" }).fill(PROMPT);
+      await button("Write").click();
+      await tab(shown);
+      await page
+        .locator("[role=status]", { hasText: `${options.tokens} tokens` })
+        .waitFor({ state: "attached" });
+      await tab("Write");
+      const told = await page.locator(".figures div", { hasText: "Speed" }).locator("dd").textContent();
+      return Number(/^[\d.,]+/.exec(told)[0].replaceAll(",", ""));
+    },
+  };
+}
+
+/** What a visit fetches. */
+async function sizes() {
+  const files = await readdir(join(dist, "demo"), { recursive: true });
+  const sum = async (folder, names) => {
+    const all = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+    return all.reduce((total, size) => total + size, 0);
+  };
+  const built = files.filter((file) => file.endsWith(".br"));
+  return {
+    page: await sum(join(dist, "demo"), built),
+    pageUncompressed: await sum(
+      join(dist, "demo"),
+      built.map((file) => file.slice(0, -3)),
+    ),
+    model: await sum(weights, await readdir(weights)),
+  };
+}
+
+function median(values) {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+function table({ adapter, sameAdapter, chromium, node, date, tokens, rounds, bytes, rows }) {
+  const kB = (size) => `${(size / 1000).toLocaleString("en", { maximumFractionDigits: 0 })} kB`;
+  const number = (value) => value.toPrecision(3);
+  return [
+    `page without model   ${kB(bytes.page)} compressed (brotli), ${kB(bytes.pageUncompressed)} as it is`,
+    `model                ${kB(bytes.model)}`,
+    "",
+    `${nameOf(adapter)}, in Node ${sameAdapter === "same" ? "the same" : sameAdapter}; Chromium ${chromium}, Node ${node}, ${date}`,
+    "",
+    "| default model, f32 | tokens/s | beside Node |",
+    "| --- | ---: | ---: |",
+    ...rows.map(({ name, tokensPerSecond: { median, least, most }, ratioToNode }) => {
+      return `| ${name} | ${number(median)} (${number(least)}–${number(most)}) | ${ratioToNode.toFixed(2)} × |`;
+    }),
+    "",
+    `${tokens} tokens; medians of ${rounds} rounds in turns, and what they lay between.`,
+    "",
+  ].join("\n");
+}
