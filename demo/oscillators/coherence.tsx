@@ -45,7 +45,9 @@ export function Coherence({
     const view = (): PlotView => {
       const { first, end } = history;
       const to = Math.max(end, first + Math.min(span.value, 64));
-      for (const at of [hovered, held]) if (at.value !== undefined && at.value < first) at.value = undefined;
+      for (const at of [hovered, held]) {
+        if (at.value !== undefined && (at.value < first || at.value >= end)) at.value = undefined;
+      }
       const from = Math.max(first, Math.min(to - span.value, cursor.value ?? to));
       return {
         history,

@@ -56,6 +56,20 @@ describe("a history", () => {
     expect(history.before(4000, 4)).toBe("abca");
   });
 
+  it("takes back what a stream writes again, but nothing that it has let go of before", () => {
+    const history = new History(shape);
+    for (let i = 0; i < 5; i++) history.push(trace(i, [i / 8, i / 8]));
+    history.push(trace(3, [1, 1]));
+    expect(history.end).toBe(4);
+    expect([2, 3].map((token) => history.position(token))).toEqual([2, 3]);
+    expect(history.change(3)).toBe(0.75);
+    for (let i = 4; i < KEPT + 10; i++) history.push(trace(i, [0, 0]));
+    history.push(trace(KEPT, [0, 0]));
+    expect([history.first, history.end]).toEqual([10, KEPT + 1]);
+    expect(history.position(10)).toBe(10);
+    expect(history.position(KEPT)).toBe(KEPT);
+  });
+
   it("finds the same movers as a full sort", () => {
     const history = new History(shape);
     let seed = 1;

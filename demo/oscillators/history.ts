@@ -23,6 +23,7 @@ export class History {
   readonly #prompt = new Uint8Array(KEPT);
   readonly #texts: string[] = [];
   readonly #listeners = new Set<() => void>();
+  #first = 0;
   #end = 0;
   #most = 0;
   #state: Float32Array | undefined;
@@ -33,7 +34,7 @@ export class History {
   }
 
   get first(): number {
-    return Math.max(0, this.#end - KEPT);
+    return this.#first;
   }
 
   get end(): number {
@@ -50,9 +51,13 @@ export class History {
     return this.#most;
   }
 
-  /** Keeps the trace's state itself, no copy of it. */
+  /**
+   * Keeps the trace's state itself, no copy of it. A token takes the place of those from its position on, which a stream
+   * that begins again from before has let go of.
+   */
   push({ measures, position, offset, text, prompt, state }: TokenTrace): void {
     const { layers } = this.shape;
+    while (this.#end > this.#first && this.position(this.#end - 1) >= position) this.#end--;
     const at = this.#end % KEPT;
     const follows = this.#end > 0 && this.position(this.#end - 1) === position - 1;
     const before = follows ? this.mean(this.#end - 1, 0) : Number.NaN;
@@ -73,10 +78,12 @@ export class History {
     this.#texts[at] = text;
     this.#state = state ?? this.#state;
     this.#end++;
+    this.#first = Math.max(this.#first, this.#end - KEPT);
     this.#tell();
   }
 
   clear(): void {
+    this.#first = 0;
     this.#end = 0;
     this.#most = 0;
     this.#texts.length = 0;

@@ -29,6 +29,7 @@ export function HeatStrip({ answer, place, match, onPlace, onMatch }: Props) {
   const pins = useRef<HTMLDivElement>(null);
   const width = useWidth(canvas);
   const dragging = useSignal(false);
+  const restored = useSignal(0); // times that a lost GPU took the picture along
   const range = heatRange(profile);
   const share = (offset: number): number => offset / characters;
 
@@ -45,7 +46,7 @@ export function HeatStrip({ answer, place, match, onPlace, onMatch }: Props) {
       context.fillStyle = heatColour(onScale(value, range), dark);
       context.fillRect(x, 0, 1, 1);
     });
-  }, [answer, width, dark]);
+  }, [answer, width, dark, restored.value]);
 
   const at = (event: PointerEvent): void => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
@@ -145,7 +146,14 @@ export function HeatStrip({ answer, place, match, onPlace, onMatch }: Props) {
         }}
         onKeyDown={moved}
       >
-        <canvas ref={canvas} />
+        <canvas
+          ref={canvas}
+          {...{
+            onContextRestored: () => {
+              restored.value++;
+            },
+          }}
+        />
         <span class="search-here" style={{ left: `${100 * share(place)}%` }} />
       </div>
       <div class="search-axis" aria-hidden="true">
