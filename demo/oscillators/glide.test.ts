@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import { LatticeCells } from "../../engine/diagnostics/lattice-cells.ts";
 import type { TraceShape } from "../trace.ts";
-import { LatticeCells } from "./cells.ts";
 import { Glide } from "./glide.ts";
 import { History } from "./history.ts";
 

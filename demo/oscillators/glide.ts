@@ -1,4 +1,4 @@
-import { LatticeCells } from "./cells.ts";
+import { LatticeCells } from "../../engine/diagnostics/lattice-cells.ts";
 import type { History } from "./history.ts";
 
 /** Time constant of a falling scale, in ms. */

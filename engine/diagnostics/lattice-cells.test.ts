@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { LatticeCoherence } from "../../engine/diagnostics/coherence.ts";
-import { LatticeCells } from "./cells.ts";
+import { LatticeCoherence } from "./coherence.ts";
+import { LatticeCells } from "./lattice-cells.ts";
 
 /** A fixed, uneven signal. */
 const modes = (size: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(1.7 * i * i + 0.3));

@@ -16,8 +16,8 @@ export class LatticeCells {
     this.#columns = new Float64Array(2 * grid[0] * grid[1]);
   }
 
-  /** Writes the cells of `z [D]` into `cells [D]`. */
-  write(z: Float32Array, cells: Float32Array): void {
+  /** Writes the cells of `z [D]` into `cells [D]`; the sums are in f64. */
+  write(z: Float32Array, cells: Float32Array | Float64Array): void {
     const [gx, gy] = this.#grid;
     const [alongX, alongY] = this.#along;
     const columns = this.#columns;
