@@ -118,13 +118,17 @@ export async function openChromium(executable, folders, args = []) {
   };
 }
 
-/** Whether pages get the software driver that Chromium brings. */
+/** Whether pages get the software driver that Chromium brings. While its GPU process starts, it may have no adapter yet. */
 async function onSwiftShader(browser, origin) {
   const page = await browser.newPage();
   await page.goto(`${origin}/`);
-  const architecture = await page.evaluate(
-    async () => (await globalThis.navigator.gpu?.requestAdapter())?.info.architecture,
-  );
+  const architecture = await page.evaluate(async () => {
+    for (let tries = 0; tries < 10; tries++) {
+      const adapter = await globalThis.navigator.gpu?.requestAdapter();
+      if (adapter) return adapter.info.architecture;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  });
   await page.close();
   return architecture === "swiftshader";
 }
