@@ -1,13 +1,13 @@
 // What a GPU is asked first: how near decoding comes to its memory's bandwidth, how it stands beside PyTorch, and whether a
 // token costs the same at position 1,000,000. It needs Node, dist/ and, for PyTorch's rows, a Python with torch.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Command, Option } from "commander";
-import { fileName } from "./rivals/report.mjs";
+import { publish } from "./rivals/report.mjs";
 
 const execute = promisify(execFile);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -34,10 +34,7 @@ const FORMATS = ["f32", "f16"];
 const work = await mkdtemp(join(tmpdir(), "resonant-gpu-"));
 try {
   const report = await measure();
-  const out = options.out ?? join(root, "bench/results", fileName(report.date, report.adapter, "gpu"));
-  await mkdir(dirname(resolve(out)), { recursive: true });
-  await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
+  await publish(report, { ...options, adapter: report.adapter, what: "gpu", table });
 } catch (error) {
   note(lastLine(error.stderr) || error.message);
   process.exitCode = 1;

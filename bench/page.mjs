@@ -1,14 +1,13 @@
 // The page beside Node: its size, and how fast the default model writes in it, on the same adapter, in turns.
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Command } from "commander";
-import { build } from "esbuild";
 import { atLeast } from "./rivals/at-least.mjs";
-import { findChromium, openChromium, swiftShaderOf } from "./rivals/chromium.mjs";
-import { startEngine } from "./rivals/processes.mjs";
-import { fileName, nameOf, sameAdapter } from "./rivals/report.mjs";
+import { bundleLibrary, findChromium, openChromium } from "./rivals/chromium.mjs";
+import { startInNode } from "./rivals/processes.mjs";
+import { nameOf, publish, sameAdapter } from "./rivals/report.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
@@ -34,10 +33,7 @@ const SEED = 1;
 const work = await mkdtemp(join(tmpdir(), "resonant-page-"));
 try {
   const report = await measure();
-  const out = options.out ?? join(root, "bench/results", fileName(report.date, report.adapter, "page"));
-  await mkdir(dirname(resolve(out)), { recursive: true });
-  await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
+  await publish(report, { ...options, adapter: report.adapter, what: "page", table });
 } catch (error) {
   note(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
@@ -48,13 +44,7 @@ try {
 async function measure() {
   const executable = options.chromium ?? findChromium();
   const page = join(work, "page");
-  await build({
-    entryPoints: [join(dist, "browser.js")],
-    bundle: true,
-    format: "esm",
-    outfile: join(page, "resonant.js"),
-    logLevel: "warning",
-  });
+  await bundleLibrary(page);
   const folders = {
     page,
     engines: join(root, "bench/rivals/engines"),
@@ -64,12 +54,8 @@ async function measure() {
   const chromium = await openChromium(executable, folders, options.chromiumArg);
   const open = [chromium];
   try {
-    const driver = chromium.softwareDriver && swiftShaderOf(executable);
-    const env = driver ? { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver } : {};
-    const url = (...parts) => pathToFileURL(join(root, ...parts)).href;
-    const opening = { library: url("dist/node.js"), model: weights, format: "f32" };
-    const args = [join(root, "bench/rivals/engines/child.mjs"), url("bench/rivals/engines/resonant.mjs")];
-    const node = await startEngine(process.execPath, [...args, JSON.stringify(opening)], env);
+    const opening = { library: pathToFileURL(join(dist, "node.js")).href, model: weights, format: "f32" };
+    const node = await startInNode("resonant.mjs", opening, chromium, executable);
     open.unshift(node);
     const library = await chromium.open("/engines/resonant.mjs", {
       library: "/page/resonant.js",

@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { serve } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
+import { build } from "esbuild";
 import { Hono } from "hono";
 import { chromium } from "playwright-core";
 
@@ -20,6 +22,17 @@ const WEBGPU = [
 ];
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+
+/** Puts the browser's library into a folder, as the one file resonant.js. */
+export async function bundleLibrary(folder) {
+  await build({
+    entryPoints: [fileURLToPath(new URL("../../dist/browser.js", import.meta.url))],
+    bundle: true,
+    format: "esm",
+    outfile: join(folder, "resonant.js"),
+    logLevel: "warning",
+  });
+}
 
 /** The first Chromium or Chrome on the path. */
 export function findChromium() {

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { findChromium, swiftShaderOf } from "./chromium.mjs";
-import { startEngine } from "./processes.mjs";
+import { findChromium } from "./chromium.mjs";
+import { startEngine, startInNode } from "./processes.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -21,12 +21,8 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
     if (chromium.failure) throw new Error(chromium.failure);
     return chromium.open(`/engines/${module}`, opening);
   };
-  const inNode = async (module, opening) => {
-    const driver = chromium.softwareDriver && swiftShaderOf(executable ?? findChromium());
-    const env = driver ? { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver } : {};
-    const args = [join(here, "engines/child.mjs"), url(here, "engines", module), JSON.stringify(opening)];
-    return startEngine(process.execPath, args, env);
-  };
+  const inNode = async (module, opening) =>
+    startInNode(module, opening, chromium, executable ?? findChromium());
   const installed = (name) => {
     if (existsSync(join(packages, name))) return;
     throw new Error(`${name} is not installed: npm install --prefix bench/rivals --ignore-scripts`);

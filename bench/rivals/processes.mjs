@@ -1,5 +1,20 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { swiftShaderOf } from "./chromium.mjs";
+
+/**
+ * Starts an engine of `engines/` in Node, on Chromium's own software driver where its pages have that.
+ * @param chromium what `openChromium` gives, or `{ failure }`
+ * @param executable of that Chromium
+ */
+export function startInNode(module, opening, chromium, executable) {
+  const driver = chromium.softwareDriver && swiftShaderOf(executable);
+  const env = driver ? { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver } : {};
+  const engines = new URL("./engines/", import.meta.url);
+  const args = [fileURLToPath(new URL("child.mjs", engines)), new URL(module, engines).href];
+  return startEngine(process.execPath, [...args, JSON.stringify(opening)], env);
+}
 
 /**
  * Starts a program that answers lines as `engines/child.mjs` does.

@@ -1,4 +1,10 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
 /** @typedef {{ engine: string, where: string, format: string, version?: string, adapter?: object, runs: import("./engines/engine.d.ts").Run[], error?: string }} Row */
+
+const results = fileURLToPath(new URL("../results", import.meta.url));
 
 /** Tokens from which on runs in f32 must be the same. */
 const SAME = 16;
@@ -65,13 +71,20 @@ export function nameOf(adapter) {
   return (name.startsWith("0x") ? description : name) || architecture || "unknown";
 }
 
-/** Where a report is kept: `DATE-ADAPTER-WHAT.json`. */
-export function fileName(date, adapter, what) {
+/**
+ * Keeps a report as bench/results/DATE-ADAPTER-WHAT.json, or as `out`, and prints it.
+ * @param {{ date: string }} report
+ * @param {{ adapter?: object, what: string, out?: string, json?: boolean, table: (report: any) => string }} how
+ */
+export async function publish(report, { adapter, what, out, json, table }) {
   const slug = nameOf(adapter)
     .toLowerCase()
     .replace(/ *\(.*/, "")
     .replace(/[^a-z0-9]+/g, "-");
-  return `${date}-${slug}-${what}.json`;
+  const path = resolve(out ?? join(results, `${report.date}-${slug}-${what}.json`));
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(report, undefined, 2)}\n`);
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : table(report));
 }
 
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));

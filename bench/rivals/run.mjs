@@ -1,16 +1,15 @@
 // Resonant and other engines side by side: one model, one prompt, one adapter, rounds in turns. README.md tells how.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { build } from "esbuild";
 import { atLeast } from "./at-least.mjs";
-import { findChromium, openChromium } from "./chromium.mjs";
+import { bundleLibrary, findChromium, openChromium } from "./chromium.mjs";
 import { lineup } from "./lineup.mjs";
-import { agreement, figures, fileName, ratios, tables } from "./report.mjs";
+import { agreement, figures, publish, ratios, tables } from "./report.mjs";
 
 const execute = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -62,10 +61,7 @@ const work = await mkdtemp(join(tmpdir(), "resonant-rivals-"));
 try {
   const report = await measure();
   const { adapter } = report.rows.find((row) => row.adapter) ?? {};
-  const out = options.out ?? join(root, "bench/results", fileName(report.date, adapter, "rivals"));
-  await mkdir(dirname(resolve(out)), { recursive: true });
-  await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tables(report));
+  await publish(report, { ...options, adapter, what: "rivals", table: tables });
 } catch (error) {
   note(messageOf(error));
   process.exitCode = 1;
@@ -86,13 +82,7 @@ async function measure() {
     onnx,
   };
   await mkdir(onnx);
-  await build({
-    entryPoints: [join(root, "dist/browser.js")],
-    bundle: true,
-    format: "esm",
-    outfile: join(folders.page, "resonant.js"),
-    logLevel: "warning",
-  });
+  await bundleLibrary(folders.page);
   const executable = options.chromium ?? findChromium();
   const chromium = await openChromium(executable, folders, options.chromiumArg).catch((error) => ({
     failure: `Chromium: ${messageOf(error)}`,
