@@ -39,7 +39,7 @@ const shared = {
 };
 const forNode = {
   ...shared,
-  entryPoints: { cli: "api/cli.ts", node: "engine/platform/node/index.ts" },
+  entryPoints: { cli: "cli/main.ts", node: "engine/platform/node/index.ts" },
   platform: "node",
   splitting: true,
   outdir: "dist",

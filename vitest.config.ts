@@ -12,7 +12,7 @@ export default defineConfig({
     },
   ],
   test: {
-    include: ["{kernels,engine,api,weights,bench,demo,test}/**/*.test.ts"],
+    include: ["{common,kernels,engine,api,cli,weights,bench,demo,test}/**/*.test.ts"],
     // Dawn has crashed inside worker threads (dawn-gpu/node-webgpu issue 13): forks, one GPU user at a time.
     pool: "forks",
     fileParallelism: false,

@@ -1,4 +1,4 @@
-import { abortable } from "../engine/abortable.ts";
+import { abortable } from "../common/abortable.ts";
 import { ApiError } from "./errors.ts";
 
 /** A request's place: first in the queue, then among those that run. */

@@ -1,5 +1,5 @@
 import type * as v from "valibot";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 
 /** The word of an error in the contract's shape, and the status it comes with. */
 const kinds = {

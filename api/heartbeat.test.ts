@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import type { Gpu } from "../engine/gpu.ts";
+import type { Gpu } from "../engine/device/gpu.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
 afterEach(() => vi.useRealTimers());

@@ -1,4 +1,4 @@
-import type { Gpu } from "../engine/gpu.ts";
+import type { Gpu } from "../engine/device/gpu.ts";
 
 /** Asks the GPU every second whether it still gets through its work. */
 export class Heartbeat {

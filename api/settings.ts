@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { alignmentOption, type ModelFlags, numberIn, withModel } from "./options.ts";
+import { alignmentOption, type ModelFlags, numberIn, withModel } from "../cli/options.ts";
 
 /** How a server behaves: each a flag of `resonant serve`, and an environment variable. */
 export interface Settings extends ModelFlags {

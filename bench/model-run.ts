@@ -1,7 +1,7 @@
+import type { Gpu } from "../engine/device/gpu.ts";
 import { relativeError } from "../engine/goldens.ts";
-import type { Gpu } from "../engine/gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
-import type { Stream } from "../engine/stream.ts";
+import type { Stream } from "../engine/state/stream.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import { type Spent, splitTime } from "./harness/split.ts";
 import { type Summary, summarize, timed } from "./harness/statistics.ts";

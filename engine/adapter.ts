@@ -1,12 +1,12 @@
 import * as v from "valibot";
+import { ResonantError } from "../common/errors.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import { decayTable } from "../kernels/memory-scan/memory-scan.ts";
 import type { AdapterCheckpoint } from "../weights/adapters.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import type { BlockConstants, BlockShape } from "./config.ts";
-import { ResonantError } from "./errors.ts";
+import type { Gpu } from "./device/gpu.ts";
 import type { Fingerprint } from "./fingerprint.ts";
-import type { Gpu } from "./gpu.ts";
 import { logistic } from "./phase.ts";
 import { countParameters, expectShapes, renamedTensors, type Tensors } from "./tensors.ts";
 import {

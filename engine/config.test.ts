@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { ResonantError } from "../common/errors.ts";
 import { tinyConfig } from "../test/models.ts";
 import { parseConfig } from "./config.ts";
-import { ResonantError } from "./errors.ts";
 
 /** The error that `config` is refused with. */
 function refused(config: unknown): ResonantError {

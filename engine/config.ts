@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ResonantError } from "./errors.ts";
+import { ResonantError } from "../common/errors.ts";
 
 /** What all blocks of a model share. `D` = `size`. */
 export interface BlockShape {

@@ -1,7 +1,7 @@
+import { ResonantError } from "../common/errors.ts";
 import { crossEntropy } from "../kernels/cross-entropy/cross-entropy.ts";
-import { ResonantError } from "./errors.ts";
 import { checkOptions, checkTokens } from "./generate.ts";
-import type { Runner } from "./runner.ts";
+import type { Runner } from "./runner/runner.ts";
 
 export interface EvaluateOptions {
   /**

@@ -9,8 +9,8 @@ import { metrics } from "../kernels/metrics/metrics.ts";
 import { mixerStep } from "../kernels/mixer-step/mixer-step.ts";
 import { scaleRows } from "../kernels/scale-rows/scale-rows.ts";
 import { shortConv } from "../kernels/short-conv/short-conv.ts";
-import type { Activations } from "./activations.ts";
 import type { VoteBuffers } from "./alignment/vote-buffers.ts";
+import type { Activations } from "./runner/activations.ts";
 import type { Blocks, BlockWeights, Weights } from "./weights.ts";
 
 /** What a forward pass reads and writes besides weights. */

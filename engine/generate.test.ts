@@ -6,7 +6,7 @@ import { refusal } from "../weights/testing/fixtures.ts";
 import { collect, type GenerateOptions } from "./generate.ts";
 import { MetricsMeter } from "./metrics.ts";
 import { Model } from "./model.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream } from "./state/stream.ts";
 
 let opened: Promise<Model> | undefined;
 /** A small model with random weights, shared. */

@@ -1,9 +1,9 @@
+import { ResonantError } from "../common/errors.ts";
 import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
-import { ResonantError } from "./errors.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
 import type { Model } from "./model.ts";
-import type { RunSettings } from "./runner.ts";
-import type { Stream } from "./stream.ts";
+import type { RunSettings } from "./runner/runner.ts";
+import type { Stream } from "./state/stream.ts";
 import { TextStream } from "./text/text-stream.ts";
 
 /** Defaults and ranges are the API contract's. */

@@ -1,13 +1,13 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { ResonantError } from "../common/errors.ts";
 import { relativeError, testGpu } from "../test/gpu.ts";
 import { fixturePath, openFixture, openGolden, readJson } from "../test/models.ts";
 import { readAdapters } from "../weights/adapters.ts";
 import { loadAdapter } from "./adapter.ts";
-import { ResonantError } from "./errors.ts";
 import { checkGolden, loadGolden, runBlock } from "./goldens.ts";
-import type { Runner } from "./runner.ts";
-import { stateShape } from "./state.ts";
+import type { Runner } from "./runner/runner.ts";
+import { stateShape } from "./state/state-pool.ts";
 import { renamedTensors, type Tensors } from "./tensors.ts";
 
 const NAMES = readdirSync(fixturePath("goldens"))

@@ -1,14 +1,14 @@
+import { ResonantError } from "../common/errors.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
-import { Activations } from "./activations.ts";
 import { loadAdapter } from "./adapter.ts";
 import { parseConfig } from "./config.ts";
-import { ResonantError } from "./errors.ts";
+import type { Gpu } from "./device/gpu.ts";
 import { blockPass, blockStep, type Workspace } from "./forward.ts";
-import type { Gpu } from "./gpu.ts";
 import { nativeNetwork } from "./network.ts";
-import { Runner } from "./runner.ts";
-import { StatePool, stateShape } from "./state.ts";
+import { Activations } from "./runner/activations.ts";
+import { Runner } from "./runner/runner.ts";
+import { StatePool, stateShape } from "./state/state-pool.ts";
 import { type Tensors, tensorsUnder } from "./tensors.ts";
 import { type Blocks, loadWeights } from "./weights.ts";
 

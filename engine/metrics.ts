@@ -1,4 +1,4 @@
-import type { Step } from "./runner.ts";
+import type { Step } from "./runner/runner.ts";
 import type { Weights } from "./weights.ts";
 
 /** SPEC §4's phase metrics, measured on a generation; null where the model lacks the feature or nothing was generated. */

@@ -1,22 +1,22 @@
+import { ResonantError } from "../common/errors.ts";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import type { ChatTemplate } from "../weights/chat-template.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
 import { type Alignment, readAlignment } from "./alignment/alignment-file.ts";
-import { Batch } from "./batch.ts";
-import { ResonantError } from "./errors.ts";
+import type { Gpu } from "./device/gpu.ts";
+import type { RunnerMemory } from "./device/memory.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
-import type { Gpu } from "./gpu.ts";
-import type { RunnerMemory } from "./memory.ts";
 import type { ModelConfig } from "./network.ts";
-import { Runner, type RunnerOptions } from "./runner.ts";
-import { type ScoreOptions, score } from "./score.ts";
-import { decodeState, encodeState, type StateOwner, type StreamState } from "./state-file.ts";
-import { Stream } from "./stream.ts";
+import { Runner, type RunnerOptions } from "./runner/runner.ts";
+import { type ScoreOptions, score } from "./runner/score.ts";
+import { Batch } from "./scheduler/scheduler.ts";
+import { decodeState, encodeState, type StateOwner, type StreamState } from "./state/state-file.ts";
+import { Stream } from "./state/stream.ts";
 import type { LoadTold, Weights } from "./weights.ts";
 
 /** What a model is read from; a platform finds these in a folder, or at a URL. */

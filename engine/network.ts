@@ -1,7 +1,7 @@
 import type { Dispatch } from "../kernels/kernel.ts";
 import type { NativeConfig } from "./config.ts";
+import type { Gpu } from "./device/gpu.ts";
 import { headPass, headStep, promptPass, tokenStep, type Workspace } from "./forward.ts";
-import type { Gpu } from "./gpu.ts";
 import type { Weights } from "./weights.ts";
 
 /** What the engine asks of a model's configuration, whatever its family. */

@@ -1,6 +1,6 @@
+import { ResonantError } from "../common/errors.ts";
 import { dtypeSize, elementCount, toFloat32 } from "../weights/dtype.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
-import { ResonantError } from "./errors.ts";
 import { type Fingerprint, PieceHash } from "./fingerprint.ts";
 
 /** What is read of a tensor at once, as float32. */

@@ -4,7 +4,7 @@ import { generated, loadTiny } from "../test/models.ts";
 import { orderParameter } from "./diagnostics/coherence.ts";
 import type { GenerateOptions, Trace } from "./generate.ts";
 import type { Model } from "./model.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream } from "./state/stream.ts";
 
 const PROMPT = "the oscillators agree, and go on agreeing";
 const OPTIONS = { seed: 5, temperature: 1, maxTokens: 20, keepPending: true } as const;

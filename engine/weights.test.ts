@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
+import type { ResonantError } from "../common/errors.ts";
 import { keptReference, packReference } from "../kernels/pack-weight/reference.ts";
 import { firstDifference, randomFloats, relativeError, testGpu } from "../test/gpu.ts";
 import { memoryTensors, openGolden, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
 import { loadAdapter } from "./adapter.ts";
 import { parseConfig } from "./config.ts";
-import type { ResonantError } from "./errors.ts";
+import type { Gpu } from "./device/gpu.ts";
 import { Fingerprint, PIECE_BYTES, PieceHash, sha256 } from "./fingerprint.ts";
 import { goldenConfig } from "./goldens.ts";
-import type { Gpu } from "./gpu.ts";
 import { Model } from "./model.ts";
 import { CHUNK_BYTES, type Tensors, tensorsUnder } from "./tensors.ts";
 import { loadWeights, type Part, Uploader } from "./weights.ts";

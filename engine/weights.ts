@@ -9,7 +9,7 @@ import {
   relativePackError,
 } from "../kernels/pack-weight/pack-weight.ts";
 import type { BlockConstants, BlockShape, NativeConfig } from "./config.ts";
-import type { Gpu } from "./gpu.ts";
+import type { Gpu } from "./device/gpu.ts";
 import { latticeDecay, logistic } from "./phase.ts";
 import { countParameters, expectShapes, type Tensors } from "./tensors.ts";
 

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { errorResponse, openAiErrorResponse } from "../api/schemas/responses.ts";
-import { type ErrorCode, ResonantError } from "../engine/errors.ts";
+import { type ErrorCode, ResonantError } from "../common/errors.ts";
 import type { Model } from "../engine/model.ts";
 import { testGpu } from "./gpu.ts";
 import { loadTiny } from "./models.ts";

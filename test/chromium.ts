@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
-import { Progress } from "../api/terminal.ts";
+import { Progress } from "../cli/terminal.ts";
 import { fetchSoftwareStack } from "../engine/platform/node/software-stack.ts";
 
 export interface Launched {

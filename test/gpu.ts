@@ -1,6 +1,6 @@
 import { afterAll } from "vitest";
 import { seeded as mulberry32 } from "../bench/random.ts";
-import { Gpu } from "../engine/gpu.ts";
+import { Gpu } from "../engine/device/gpu.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
 import type { Dispatch, KernelHost, RunShape, StateShape } from "../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await mkdir(parent, { recursive: true });
   folder = await mkdtemp(join(parent, "interruptions-"));
   await build({
-    entryPoints: { worker: join(ROOT, "test/resume-worker.ts"), cli: join(ROOT, "api/cli.ts") },
+    entryPoints: { worker: join(ROOT, "test/resume-worker.ts"), cli: join(ROOT, "cli/main.ts") },
     outdir: folder,
     outExtension: { ".js": ".mjs" },
     bundle: true,

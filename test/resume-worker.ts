@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { Gpu } from "../engine/device/gpu.ts";
 import { collect, type GenerateOptions } from "../engine/generate.ts";
-import { Gpu } from "../engine/gpu.ts";
 import { Model } from "../engine/model.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";

@@ -381,9 +381,12 @@ describe("what a server tells of itself", () => {
   });
 
   it("is its heart: /livez and /v1/health are 503 when the device is lost, and requests are refused", async () => {
-    const own = await loadTiny(await (await import("../engine/gpu.ts")).Gpu.open(await freshAdapter()), {
-      slots: 2,
-    });
+    const own = await loadTiny(
+      await (await import("../engine/device/gpu.ts")).Gpu.open(await freshAdapter()),
+      {
+        slots: 2,
+      },
+    );
     const server = await serve(own);
     expect((await fetch(`${server.url}/livez`)).status).toBe(200);
     own.gpu.destroy();

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { readAdapters } from "./adapters.ts";
 import { convertToSafetensors } from "./convert.ts";
 import type { TensorFile, TensorInfo } from "./tensor-file.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { invalidFile } from "./refuse.ts";
 
 /** A file read in pieces: on disk, in memory, or a browser's Blob. */

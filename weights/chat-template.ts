@@ -1,5 +1,5 @@
 import { parse, tokenize } from "@huggingface/jinja";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { Refusal, runTemplate } from "./chat-template-run.ts";
 import { invalidFile, printable } from "./refuse.ts";
 import { namedSpecials } from "./tokenizer.ts";

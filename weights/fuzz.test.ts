@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { FIXTURES, fixture, readAll } from "./testing/fixtures.ts";
 import { seeded } from "./testing/pickle-assembler.ts";
 

@@ -1,4 +1,4 @@
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { invalidFile } from "./refuse.ts";
 
 /** The bytes at hand ran out inside the pickle: the file is cut off, or the reader must fetch more of it. */

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { readPickle } from "./pickle.ts";
 import { PickleDict, PickleTuple, type PickleValue } from "./pickle-values.ts";
 import { openBytes, refusal } from "./testing/fixtures.ts";

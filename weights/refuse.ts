@@ -1,4 +1,4 @@
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 
 /** A file that is truncated, malformed, or not what it should be. */
 export function invalidFile(where: string, message: string, fix?: string, cause?: unknown): ResonantError {

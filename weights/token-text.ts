@@ -1,4 +1,4 @@
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 
 /** How tokens become text. */
 export interface TokenText {

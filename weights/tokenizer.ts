@@ -1,5 +1,5 @@
 import { BPE, Tokenizer } from "@huggingface/tokenizers";
-import { ResonantError } from "../engine/errors.ts";
+import { ResonantError } from "../common/errors.ts";
 import { byteEncoder } from "./byte-encoder.ts";
 import { concatBytes } from "./concat-bytes.ts";
 import { tokenText } from "./token-text.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Finish } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import { ApiError } from "../errors.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Logger } from "../log.ts";
 import type { Settings } from "../settings.ts";
 import { MemorySessionStore } from "./memory-store.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { ApiError } from "../errors.ts";
 import type { ApiContext } from "../operation.ts";
 import type { Job, JobPiece, Service } from "../service.ts";

@@ -1,4 +1,4 @@
-import { Scratch } from "../../engine/scratch.ts";
+import { Scratch } from "../../engine/device/scratch.ts";
 import { type Dispatch, dispatch } from "../../kernels/kernel.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { less, more } from "../harness/row.ts";

@@ -1,5 +1,5 @@
 import type { NativeConfig } from "../../engine/config.ts";
-import type { Gpu } from "../../engine/gpu.ts";
+import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Model } from "../../engine/model.ts";
 import type { ModelFigures, ModelRequest } from "../model-run.ts";
 import type { GeometryName } from "../random-model.ts";

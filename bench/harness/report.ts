@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { type GroupedRow, groups } from "./case.ts";
 import { bounds } from "./row.ts";
 
@@ -27,7 +27,7 @@ const reportSchema = v.object({
   node: text,
   version: text,
   quick: v.boolean(),
-  /** Of the device: `engine/tuning.ts`. */
+  /** Of the device: `engine/device/tuning.ts`. */
   tuning: v.optional(v.object({ share: finite, products: finite, manyRows: finite })),
   rows: v.array(rowSchema),
   failures: v.array(v.object({ group: v.picklist(groups), name: text, message: v.string() })),

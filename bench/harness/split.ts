@@ -1,5 +1,5 @@
-import type { Gpu } from "../../engine/gpu.ts";
-import type { Runner } from "../../engine/runner.ts";
+import type { Gpu } from "../../engine/device/gpu.ts";
+import type { Runner } from "../../engine/runner/runner.ts";
 
 /** Passes whose timestamps are kept. */
 const MOST_PASSES = 1024;

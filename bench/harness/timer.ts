@@ -1,4 +1,4 @@
-import type { Gpu } from "../../engine/gpu.ts";
+import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Dispatch, RunShape } from "../../kernels/kernel.ts";
 
 /** Something whose time on the GPU is measured: dispatches in order, or several such lists to be run in turns. */

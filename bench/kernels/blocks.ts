@@ -1,4 +1,4 @@
-import { stateShape } from "../../engine/state.ts";
+import { stateShape } from "../../engine/state/state-pool.ts";
 import { combine } from "../../kernels/combine/combine.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
 import type { RunShape } from "../../kernels/kernel.ts";

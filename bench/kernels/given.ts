@@ -1,5 +1,5 @@
-import type { Gpu } from "../../engine/gpu.ts";
-import { Scratch } from "../../engine/scratch.ts";
+import type { Gpu } from "../../engine/device/gpu.ts";
+import { Scratch } from "../../engine/device/scratch.ts";
 import type { Dispatch, KernelHost, RunShape } from "../../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../../kernels/matrix.ts";
 import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";

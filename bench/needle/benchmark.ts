@@ -1,4 +1,4 @@
-import { macrotask } from "../../engine/macrotask.ts";
+import { macrotask } from "../../common/macrotask.ts";
 import { seeded } from "../random.ts";
 import type { DamageName } from "./damage.ts";
 import type { NeedleSize, Source } from "./data.ts";

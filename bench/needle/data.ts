@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { below, oneOf, type Random } from "../random.ts";
 import type { Vocabulary } from "./damage.ts";
 

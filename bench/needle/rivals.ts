@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type MiniSearch from "minisearch";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Codec } from "./data.ts";
 import type { Found, Hit, Searcher } from "./searcher.ts";
 

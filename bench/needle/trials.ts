@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Random } from "../random.ts";
 import { type DamageName, damage, isOfText } from "./damage.ts";
 import { type NeedleSize, occurrencesOf, type Source } from "./data.ts";

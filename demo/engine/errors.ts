@@ -1,5 +1,5 @@
 import { type TransferHandler, transferHandlers } from "comlink";
-import type { ErrorCode } from "../../engine/errors.ts";
+import type { ErrorCode } from "../../common/errors.ts";
 
 /** An error as it comes out of the worker. */
 export interface Failure extends Error {

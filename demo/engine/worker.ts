@@ -6,7 +6,7 @@ import {
   ResonantError,
   requestAdapter,
 } from "../../engine/platform/browser/index.ts";
-import { stateShape } from "../../engine/state.ts";
+import { stateShape } from "../../engine/state/state-pool.ts";
 import type { WeightFormat } from "../../kernels/matrix.ts";
 import { search } from "../search/search.ts";
 import { sendErrors } from "./errors.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { confidenceInDigits, confidenceInWords, count, decimal, duration, faultOf } from "./words.ts";
 
 const refused = (message: string, where?: string): ResonantError =>

@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { ResonantError } from "../../common/errors.ts";
 import { printable } from "../../weights/refuse.ts";
 import { writeSafetensors } from "../../weights/safetensors.ts";
 import type { TensorFile } from "../../weights/tensor-file.ts";
-import { ResonantError } from "../errors.ts";
 
 /** A linear map from a model's memory to its embedding (KISS-Ridge, SPEC §5). */
 export interface Alignment {

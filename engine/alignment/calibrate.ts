@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { checkTokens } from "../generate.ts";
 import type { Model } from "../model.ts";
 import type { Alignment } from "./alignment-file.ts";

@@ -1,7 +1,7 @@
 import { embed } from "../../kernels/embed/embed.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
-import type { Gpu } from "../gpu.ts";
-import { Scratch } from "../scratch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { Scratch } from "../device/scratch.ts";
 import type { Weights } from "../weights.ts";
 
 /** Tokens that go through the GPU at once. */

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { relativeError } from "../../test/gpu.ts";
 import { openGolden } from "../../test/models.ts";
-import { type QueryKeyMethod, queryKey } from "./query-key.ts";
 import { Ridge } from "./ridge.ts";
 
 const golden = await openGolden("alignment");
@@ -18,11 +17,5 @@ describe("the reference's alignment", () => {
     ridge.add(await golden.float32(z), await golden.float32(e));
     const { weights } = ridge.solve(lambda);
     expect(relativeError(weights, await golden.float32(name))).toBeLessThan(1e-6);
-  });
-
-  it.each<QueryKeyMethod>(["mean", "ema", "phase_weighted"])("has the query by %s", async (method) => {
-    const hidden = await golden.float32("hidden");
-    const expected = await golden.float32(`query_${method}`);
-    expect(relativeError(queryKey(hidden, expected.length, method), expected)).toBeLessThan(1e-6);
   });
 });

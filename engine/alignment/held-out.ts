@@ -1,4 +1,4 @@
-import type { Gpu } from "../gpu.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
 import type { Embeddings } from "./embeddings.ts";
 import { Votes } from "./votes.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { firstDifference, randomIntegers, relativeError, testGpu } from "../../test/gpu.ts";
 import { loadDefault, loadTiny } from "../../test/models.ts";
-import type { Runner } from "../runner.ts";
+import type { Runner } from "../runner/runner.ts";
 import { calibrate } from "./calibrate.ts";
 import { readEmbeddings } from "./embeddings.ts";
 import { readouts } from "./readouts.ts";

@@ -1,7 +1,7 @@
+import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
-import { ResonantError } from "../errors.ts";
-import type { Runner } from "../runner.ts";
-import { StatePool, stateShape } from "../state.ts";
+import type { Runner } from "../runner/runner.ts";
+import { StatePool, stateShape } from "../state/state-pool.ts";
 
 /** Readouts of successive tokens. */
 export interface Readouts {

@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { factorize, solveFactorized } from "./cholesky.ts";
 
 /** A ridge fit of E by Z W. */

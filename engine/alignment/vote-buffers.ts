@@ -1,7 +1,7 @@
 import { type Matrix, matrixBytes } from "../../kernels/matrix.ts";
 import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";
-import type { Gpu } from "../gpu.ts";
-import { Scratch } from "../scratch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { Scratch } from "../device/scratch.ts";
 import { transpose } from "../weights.ts";
 
 /**

@@ -1,9 +1,9 @@
+import { ResonantError } from "../../common/errors.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
-import { ResonantError } from "../errors.ts";
-import type { Gpu } from "../gpu.ts";
-import { Scratch } from "../scratch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { Scratch } from "../device/scratch.ts";
 import type { Weights } from "../weights.ts";
 
 /** Vectors that go through the GPU at once: so many, or as many as have this room for their votes. */

@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 
 /**
  * What a trajectory's curvature says of a needle and of a later retrieval, by the names of the reference's diagnostics.

@@ -1,10 +1,10 @@
+import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { CHUNK, memoryScan } from "../../kernels/memory-scan/memory-scan.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
-import { ResonantError } from "../errors.ts";
-import type { Gpu } from "../gpu.ts";
-import { Scratch } from "../scratch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { Scratch } from "../device/scratch.ts";
 import type { Weights } from "../weights.ts";
 
 /** Bytes of a `[rows, 2, D]` of one block of tokens. */

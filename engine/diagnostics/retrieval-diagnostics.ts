@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Model } from "../model.ts";
 import { tokenFeatures } from "../retrieval/features.ts";
 import { LatticeCoherence, orderParameter } from "./coherence.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { ResonantError } from "../../common/errors.ts";
 import type { Epilogue } from "../../kernels/linear/linear.ts";
-import { ResonantError } from "../errors.ts";
 import type { Rope } from "./rope.ts";
 
 /** A transformer decoder's configuration, whatever its family. `D` = `size`. */

@@ -1,3 +1,4 @@
+import { ResonantError } from "../../common/errors.ts";
 import { add } from "../../kernels/add/add.ts";
 import { type AttentionShape, attention } from "../../kernels/attention/attention.ts";
 import { attentionStep, partialsBytes } from "../../kernels/attention-step/attention-step.ts";
@@ -7,11 +8,10 @@ import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import { type Columns, type Epilogue, linearRow } from "../../kernels/linear/linear.ts";
 import { productsThatFit } from "../../kernels/products.ts";
 import { rope } from "../../kernels/rope/rope.ts";
-import type { Activations } from "../activations.ts";
-import { ResonantError } from "../errors.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { blockPass, blockStep, headPass, headStep, tiled, type Workspace } from "../forward.ts";
-import type { Gpu } from "../gpu.ts";
 import type { Network, Passes, Rows } from "../network.ts";
+import type { Activations } from "../runner/activations.ts";
 import type { Weights } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import type { Family, LayerOps, Linear, Place } from "./family.ts";

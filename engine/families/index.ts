@@ -1,11 +1,11 @@
+import { ResonantError } from "../../common/errors.ts";
 import type { WeightFormat } from "../../kernels/matrix.ts";
 import { type AdapterCheckpoint, readAdapters } from "../../weights/adapters.ts";
 import type { TensorFile } from "../../weights/tensor-file.ts";
 import { adapterSettings, loadAdapters } from "../adapter.ts";
 import { parseConfig } from "../config.ts";
-import { ResonantError } from "../errors.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Fingerprint } from "../fingerprint.ts";
-import type { Gpu } from "../gpu.ts";
 import { type Network, nativeNetwork } from "../network.ts";
 import { tensorsUnder } from "../tensors.ts";
 import { type LoadTold, loadWeights } from "../weights.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import {
   commonOf,
   count,

@@ -1,6 +1,6 @@
 import type { Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import type { Matrix, WeightFormat } from "../../kernels/matrix.ts";
-import type { Gpu } from "../gpu.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { countParameters, expectShapes, type Tensors } from "../tensors.ts";
 import { concat, type LoadTold, type Part, Uploader } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 
 /** Rotary position embedding (Su et al. 2021): what each position turns a head's pairs by. */
 export interface Rope {

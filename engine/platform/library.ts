@@ -1,10 +1,12 @@
 /** What the Node and the browser library have in common. */
+
+export { type ErrorCode, ResonantError } from "../../common/errors.ts";
 export type { Logprobs } from "../../kernels/logprobs/logprobs.ts";
 export type { WeightFormat } from "../../kernels/matrix.ts";
-export { type ErrorCode, ResonantError } from "../errors.ts";
+export { Gpu, isSoftware } from "../device/gpu.ts";
+export type { Tuning } from "../device/tuning.ts";
 export type { EvaluateOptions, Evaluation } from "../evaluate.ts";
 export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";
-export { Gpu, isSoftware } from "../gpu.ts";
 export type { MemoryStats, PhaseMetrics } from "../metrics.ts";
 export { type LoadOptions, Model, type ModelFiles } from "../model.ts";
 export {
@@ -14,6 +16,5 @@ export {
   type RetrieveOptions,
   retrieve,
 } from "../retrieval/retrieval.ts";
-export type { Stream } from "../stream.ts";
-export type { Tuning } from "../tuning.ts";
+export type { Stream } from "../state/stream.ts";
 export type { LoadProgress } from "../weights.ts";

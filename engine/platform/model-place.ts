@@ -1,6 +1,6 @@
+import { ResonantError } from "../../common/errors.ts";
 import { joinTensorFiles, shardsOf } from "../../weights/sharded.ts";
 import type { TensorFile } from "../../weights/tensor-file.ts";
-import { ResonantError } from "../errors.ts";
 import type { ModelFiles } from "../model.ts";
 
 /** A folder with a model's files: on disk, at a URL, or dropped on a page. */

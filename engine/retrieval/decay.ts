@@ -1,5 +1,5 @@
 import type { PairFade } from "../../kernels/memory-window/memory-window.ts";
-import type { Gpu } from "../gpu.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
 
 /** Columns of `decayTable`: β, α, Re λe^{iω}, Im λe^{iω}, 1 − λ, and powers. */

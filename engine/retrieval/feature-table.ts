@@ -1,5 +1,5 @@
 import { planarWidth, toPlanar } from "../../kernels/memory-window/memory-window.ts";
-import type { Gpu } from "../gpu.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
 import { tokenFeatures } from "./features.ts";
 import type { RetrievalModel } from "./retrieval.ts";

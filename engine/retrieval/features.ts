@@ -1,11 +1,11 @@
+import { ResonantError } from "../../common/errors.ts";
 import { embed } from "../../kernels/embed/embed.ts";
 import { layerNorm } from "../../kernels/layer-norm/layer-norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { shortConv } from "../../kernels/short-conv/short-conv.ts";
-import { ResonantError } from "../errors.ts";
-import type { Gpu } from "../gpu.ts";
-import { Scratch } from "../scratch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { Scratch } from "../device/scratch.ts";
 import type { Weights } from "../weights.ts";
 
 /** What drives the retrieval memory: a vector u `[D]` for each token, whatever surrounds it. */

@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 
 /** Similarity along a text, cut into parts of equally many tokens (the last may have fewer). */
 export interface Profile {

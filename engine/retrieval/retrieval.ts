@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import type { Model } from "../model.ts";
 import { type Place, Places } from "./places.ts";
 import { type Profile, ProfileBuilder } from "./profile.ts";

@@ -1,5 +1,5 @@
+import { ResonantError } from "../../common/errors.ts";
 import { LAGS } from "../../kernels/lag-alignment/lag-alignment.ts";
-import { ResonantError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Weights } from "../weights.ts";
 import { byRank, CHAIN_LENGTHS, type Peak } from "./peaks.ts";

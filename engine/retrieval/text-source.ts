@@ -1,4 +1,4 @@
-import { abortable } from "../abortable.ts";
+import { abortable } from "../../common/abortable.ts";
 
 /** A text, whole or as it comes; what comes may be cut anywhere, within a surrogate pair too. */
 export type TextSource = string | Iterable<string> | AsyncIterable<string>;

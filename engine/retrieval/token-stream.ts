@@ -1,4 +1,4 @@
-import { macrotask } from "../macrotask.ts";
+import { macrotask } from "../../common/macrotask.ts";
 import type { Model } from "../model.ts";
 import { type TextSource, TextWindow } from "./text-source.ts";
 import { TokenSpans } from "./token-spans.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 
 /** Text that may be shown, and the stop string that ended it, if one did. */
 export interface Released {

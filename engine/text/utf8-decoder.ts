@@ -1,4 +1,4 @@
-import { ResonantError } from "../errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 
 /**
  * Decodes UTF-8 that arrives in pieces cut anywhere, to the same text as a WHATWG `TextDecoder` gives of the whole:

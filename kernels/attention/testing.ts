@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Gpu } from "../../engine/gpu.ts";
+import type { Gpu } from "../../engine/device/gpu.ts";
 import {
   poisoned,
   randomFloats,

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import type { ResonantError } from "../../engine/errors.ts";
+import type { ResonantError } from "../../common/errors.ts";
 import { invalidFile } from "../refuse.ts";
 import { placeOf, type RemoteFile, refuseStatus, resolveUrl } from "./describe.ts";
 import { claimPartial, type Partial } from "./partial.ts";

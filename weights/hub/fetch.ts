@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { invalidFile } from "../refuse.ts";
 import { RepoCache } from "./cache.ts";
 import { describe, placeOf, type RemoteFile } from "./describe.ts";

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { isFolder } from "../node-file.ts";
 import { invalidFile, printable } from "../refuse.ts";
 import { shardsOf } from "../sharded.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { printable } from "../refuse.ts";
 
 /** A commit's name: what a revision comes down to, and a folder in `snapshots/`. */

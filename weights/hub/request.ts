@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { invalidFile } from "../refuse.ts";
 
 /** How long to bear with a hub that fails. */

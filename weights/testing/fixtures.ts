@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import { ResonantError } from "../../engine/errors.ts";
+import { ResonantError } from "../../common/errors.ts";
 import { bytesSource } from "../byte-source.ts";
 import { openTensorFile } from "../open.ts";
 import type { TensorFile } from "../tensor-file.ts";

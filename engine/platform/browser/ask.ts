@@ -1,4 +1,4 @@
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 
 /** A server that gave no answer, an error of its own, or only part of an answer. */
 export class Unreachable extends ResonantError {}

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 
 /**
  * The browser's WebGPU adapter, the fast one where there are two.

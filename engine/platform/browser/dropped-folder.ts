@@ -1,6 +1,6 @@
+import { ResonantError } from "../../../common/errors.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
-import { ResonantError } from "../../errors.ts";
 import type { ModelPlace } from "../model-place.ts";
 import { sourceOf } from "./blob-bytes.ts";
 

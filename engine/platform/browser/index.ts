@@ -1,4 +1,4 @@
-import { Gpu } from "../../gpu.ts";
+import { Gpu } from "../../device/gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
 import type { LoadProgress } from "../../weights.ts";
 import { openModelFiles } from "../model-place.ts";

@@ -1,4 +1,4 @@
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 
 /**
  * The URL of a folder, from the page's own as `fetch` takes it, with a slash at its end.

@@ -1,6 +1,6 @@
-import { isSoftware } from "../../gpu.ts";
+import { isSoftware } from "../../device/gpu.ts";
 
-export { isSoftware } from "../../gpu.ts";
+export { isSoftware } from "../../device/gpu.ts";
 
 /** What `resonant adapters` shows of an adapter. */
 export interface AdapterDescription {

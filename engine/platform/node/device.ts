@@ -1,4 +1,4 @@
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 import { type AdapterDescription, describe } from "./adapter-info.ts";
 import type { OnProgress } from "./npm-tarball.ts";
 import { pollCalmly } from "./polling.ts";

@@ -1,8 +1,8 @@
 import { basename } from "node:path";
+import type { ResonantError } from "../../../common/errors.ts";
 import type { HubOptions } from "../../../weights/hub/fetch.ts";
 import { resolveModel } from "../../../weights/hub/model.ts";
-import type { ResonantError } from "../../errors.ts";
-import { Gpu } from "../../gpu.ts";
+import { Gpu } from "../../device/gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
 import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";
 import { defaultModelFolder, openModelFolder } from "./files.ts";

@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 import type { SoftwarePackage } from "./software-package.ts";
 
 /** Told the bytes received so far and the bytes there are in all. */

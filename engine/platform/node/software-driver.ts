@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 import type { OnProgress } from "./npm-tarball.ts";
 import { fetchSoftwareStack } from "./software-stack.ts";
 import { loadVulkanLoader } from "./vulkan-loader.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
 import { extract } from "tar";
-import { ResonantError } from "../../errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
 import { downloadTarball, type OnProgress, type Resolve } from "./npm-tarball.ts";
 import { type SoftwareMember, type SoftwarePackage, softwarePackage } from "./software-package.ts";

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { defaultTuning, type Tuning } from "../../tuning.ts";
+import { defaultTuning, type Tuning } from "../../device/tuning.ts";
 import { requestAdapter } from "./device.ts";
 import { openDevice } from "./index.ts";
 import { forgetTuning, rememberedTuning, rememberTuning } from "./tuning-file.ts";

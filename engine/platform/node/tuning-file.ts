@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import packageJson from "../../../package.json" with { type: "json" };
 import { writeFileAtomically } from "../../../weights/node-file.ts";
-import { manyRowCounts, mostLanes, productCounts, shareCounts, type Tuning } from "../../tuning.ts";
+import { manyRowCounts, mostLanes, productCounts, shareCounts, type Tuning } from "../../device/tuning.ts";
 import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
 
 /** How to find what is remembered. */

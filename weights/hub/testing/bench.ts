@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import { ResonantError } from "../../../engine/errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 import { startHub, type TestHub } from "../../../test/hub.ts";
 import type { HubOptions } from "../fetch.ts";
 

@@ -1,0 +1,139 @@
+import { readFile } from "node:fs/promises";
+import { text as readAll } from "node:stream/consumers";
+import { type Command, Option, Command as Subcommand } from "commander";
+import { generateResponse } from "../../api/responses.ts";
+import { ResonantError } from "../../common/errors.ts";
+import { collect, type Piece } from "../../engine/generate.ts";
+import { writeFileAtomically } from "../../weights/node-file.ts";
+import {
+  checkReadout,
+  jsonOption,
+  numberIn,
+  openModel,
+  type ReadoutFlags,
+  withModel,
+  withReadout,
+} from "../options.ts";
+import { print, printJson, remark } from "../terminal.ts";
+
+interface Flags extends ReadoutFlags {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly repetitionPenalty: number;
+  readonly phaseTemperature: number;
+  readonly seed?: number;
+  readonly stop?: string[];
+  readonly state?: string;
+  readonly stateOut?: string;
+  readonly metrics?: boolean;
+  readonly runAhead: number;
+  readonly json?: boolean;
+}
+
+/** `resonant generate`. */
+export function generateCommand(): Command {
+  const option = (
+    flags: string,
+    description: string,
+    parse: (text: string) => number,
+    value?: number,
+  ): Option => {
+    const made = new Option(flags, description).argParser(parse);
+    return value === undefined ? made : made.default(value);
+  };
+  return withReadout(withModel(new Subcommand("generate").description("Continue a text.")))
+    .argument("[prompt]", "text to continue; - reads it from standard input; optional with --state", "")
+    .addOption(option("-n, --max-tokens <n>", "most tokens", numberIn(1, 2 ** 40, true), 100))
+    .addOption(option("-t, --temperature <t>", "0 (the likeliest token) to 2", numberIn(0, 2), 0.7))
+    .addOption(option("--top-k <k>", "of the k likeliest tokens, 0: of all", numberIn(0, 2 ** 31, true), 50))
+    .addOption(option("--top-p <p>", "of the likeliest tokens that reach p", numberIn(0, 1), 0.95))
+    .addOption(option("--repetition-penalty <r>", "1 (none) to 2", numberIn(1, 2), 1))
+    .addOption(option("--phase-temperature <l>", "hotter where phases disagree, 0: off", numberIn(0, 100), 0))
+    .addOption(option("--seed <n>", "for the same text again", numberIn(0, Number.MAX_SAFE_INTEGER, true)))
+    .option("--stop <text...>", "end before any of these")
+    .option("--state <file>", "continue from a saved state")
+    .option("--state-out <file>", "save the state at the end")
+    .option("--metrics", "measure phase coherence and memories")
+    .addOption(option("--run-ahead <n>", "steps computed ahead, 0: none", numberIn(0, 1024, true), 8))
+    .addOption(jsonOption())
+    .action(async (prompt: string, flags: Flags) =>
+      run(prompt === "-" ? await readAll(process.stdin) : prompt, flags),
+    );
+}
+
+async function run(prompt: string, flags: Flags): Promise<void> {
+  const { state, stateOut, seed, json } = flags;
+  if (prompt === "" && state === undefined) {
+    throw new ResonantError("invalid_argument", "it is empty", {
+      where: "prompt",
+      fix: "Give a text, or --state",
+    });
+  }
+  checkReadout(flags);
+  const saved = state === undefined ? undefined : await readState(state);
+  const model = await openModel(flags, { slots: 1 });
+  const stream = saved ? await model.restore(saved, state) : model.open();
+  const abort = new AbortController();
+  process.once("SIGINT", () => abort.abort());
+  const start = performance.now();
+  const pieces = model.generate(prompt, {
+    ...flags,
+    ...(seed === undefined ? {} : { seed }),
+    stream,
+    stopSequences: flags.stop ?? [],
+    metrics: flags.metrics === true,
+    keepPending: stateOut !== undefined,
+    signal: abort.signal,
+  });
+  if (!json && process.stdout.isTTY && prompt) await print(`\x1b[2m${prompt}\x1b[22m`);
+  try {
+    const finish = await collect(json ? pieces : printing(pieces));
+    const milliseconds = performance.now() - start;
+    if (json) await printJson(generateResponse(model, prompt, finish, milliseconds));
+    else report(model.gpu.name, finish, milliseconds);
+  } catch (error) {
+    if (!abort.signal.aborted) throw error;
+    if (!json) await print("\n");
+    process.exitCode = 130;
+  }
+  if (stateOut !== undefined) {
+    const file = await model.save(stream);
+    await writeFileAtomically(
+      stateOut,
+      (async function* () {
+        yield file;
+      })(),
+    );
+    remark(`saved ${file.length} bytes of state to ${stateOut}`);
+  }
+}
+
+async function readState(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (cause) {
+    throw new ResonantError("invalid_argument", `it cannot be read (${(cause as Error).message})`, {
+      where: `--state ${path}`,
+      cause,
+    });
+  }
+}
+
+async function* printing(pieces: AsyncIterable<Piece>): AsyncGenerator<Piece> {
+  for await (const piece of pieces) {
+    if (piece.text) await print(piece.text);
+    yield piece;
+  }
+  if (process.stdout.isTTY) await print("\n");
+}
+
+function report(device: string, finish: Awaited<ReturnType<typeof collect>>, milliseconds: number): void {
+  const count = finish.tokens.length;
+  const speed = (1000 * count) / milliseconds;
+  if (process.stderr.isTTY) {
+    remark(`${count} tokens, ${speed.toFixed(1)} a second, ${finish.reason}, seed ${finish.seed}, ${device}`);
+  }
+  if (finish.phase && finish.memory) remark(JSON.stringify({ ...finish.phase, ...finish.memory }));
+}

@@ -1,0 +1,82 @@
+import { type Command, Command as Subcommand } from "commander";
+import { Gpu } from "../../engine/device/gpu.ts";
+import { type Measured, tune, tunedFormats } from "../../engine/device/tune.ts";
+import type { Tuning } from "../../engine/device/tuning.ts";
+import { describeAdapter } from "../../engine/platform/node/device.ts";
+import { forgetTuning, rememberTuning } from "../../engine/platform/node/tuning-file.ts";
+import { type DeviceFlags, deviceOption, findAdapter, jsonOption } from "../options.ts";
+import { print, printJson, remark, table } from "../terminal.ts";
+
+/** `resonant tune`. */
+export function tuneCommand(): Command {
+  return new Subcommand("tune")
+    .description(
+      "Measure on this machine which of the kernels' ways to the same bits is the fastest, and remember it.",
+    )
+    .addOption(deviceOption())
+    .option("--forget", "measure nothing, and forget what was remembered of this adapter")
+    .addOption(jsonOption())
+    .action(async ({ json, forget, ...flags }: DeviceFlags & { json?: boolean; forget?: boolean }) => {
+      const adapter = await findAdapter(flags);
+      const { name } = describeAdapter(adapter);
+      if (forget) {
+        const forgotten = await forgetTuning(adapter, { onRemark: remark });
+        if (json) return printJson({ adapter: name, forgotten });
+        return print(`${name}: ${forgotten ? "forgotten" : "nothing was remembered"}\n`);
+      }
+      const gpu = await Gpu.open(adapter, name);
+      const { tuning, standard, measured } = await tune(gpu).finally(() => gpu.destroy());
+      const file = await rememberTuning(adapter, tuning, { onRemark: remark });
+      if (json) {
+        const times = measured.map(({ choice, ...of }) => ({ choice: fields[choice], ...of }));
+        return printJson({
+          adapter: name,
+          file,
+          tuning: asJson(tuning),
+          standard: asJson(standard),
+          measured: times,
+        });
+      }
+      await print(`${name}\n\n`);
+      await print(
+        table([
+          ["to choose", "a product", "µs, f32", "f16", ""],
+          ...measured.map((of) => [
+            questions[of.choice],
+            wayOf(of),
+            ...tunedFormats.map((format) => of.microseconds[format].toFixed(1)),
+          ]),
+        ]),
+      );
+      await print("\n");
+      await print(
+        table([
+          ["", "chosen", "standard"],
+          ...(Object.keys(questions) as (keyof Tuning)[]).map((choice) => [
+            questions[choice],
+            String(tuning[choice]),
+            String(standard[choice]),
+          ]),
+        ]),
+      );
+      await print(`\nremembered in ${file}\n`);
+    });
+}
+
+const questions: Readonly<Record<keyof Tuning, string>> = {
+  share: "lanes that share loads",
+  products: "columns a workgroup takes",
+  manyRows: "streams from which on in tiles",
+};
+
+const fields = { share: "share", products: "products", manyRows: "many_rows" } as const;
+
+const asJson = ({ share, products, manyRows }: Tuning) => ({ share, products, many_rows: manyRows });
+
+const wayOf = ({ choice, share, products, way, rows }: Measured): string => {
+  const of = rows === 1 ? "1 row" : `${rows} rows`;
+  if (choice === "share") return `${of}, ${share} lanes`;
+  return choice === "products"
+    ? `${of}, ${products} columns`
+    : `${of}, ${{ row: "one at a time", tiles: "in tiles" }[way]}`;
+};

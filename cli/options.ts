@@ -1,0 +1,176 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { ResonantError } from "../common/errors.ts";
+import type { AttentionMode, Placement } from "../engine/families/index.ts";
+import { MOST_READOUT_SCALE } from "../engine/generate.ts";
+import type { DeviceChoice } from "../engine/platform/node/device.ts";
+import {
+  type Gpu,
+  loadModel,
+  type Model,
+  type OpenOptions,
+  openDevice,
+  requestAdapter,
+} from "../engine/platform/node/index.ts";
+import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
+import { isFolder } from "../weights/node-file.ts";
+import { downloadProgress, Progress, remark } from "./terminal.ts";
+
+/** A number within bounds, for `argParser`. */
+export function numberIn(least: number, most: number, whole = false): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+      throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+export const jsonOption = (): Option => new Option("--json", "print JSON, for machines");
+
+export const deviceOption = (): Option =>
+  new Option("--device <kind>", "cuda or gpu: a hardware adapter, mps: Metal, cpu: a software adapter")
+    .choices(["cuda", "gpu", "mps", "cpu"])
+    .env("DEVICE");
+
+export interface DeviceFlags {
+  readonly device?: DeviceChoice;
+}
+
+export interface ModelFlags extends DeviceFlags {
+  readonly model?: string;
+  readonly checkpoint?: string;
+  readonly adapterPlacement?: Placement;
+  readonly attention?: AttentionMode;
+  readonly alignment?: string;
+  readonly format: WeightFormat;
+}
+
+/** Adds what says which model runs, and how. */
+export function withModel(command: Command): Command {
+  return command
+    .addOption(
+      new Option("-m, --model <name>", "a folder, or owner/name[@revision] of a hub").env("MODEL_NAME"),
+    )
+    .addOption(
+      new Option(
+        "--checkpoint <path>",
+        "adapters for a base model (.pt, .safetensors), or a native model's folder, which --model then only names",
+      ).env("MODEL_CHECKPOINT"),
+    )
+    .addOption(
+      new Option(
+        "--adapter-placement <place>",
+        "before the first layer, or after each of the last (default: as trained)",
+      )
+        .choices(["embedding", "layers"])
+        .env("ADAPTER_PLACEMENT"),
+    )
+    .addOption(
+      new Option(
+        "--attention <mode>",
+        "a base model's: on, or its normalised input in its place (default: on)",
+      )
+        .choices(["on", "bypass"])
+        .env("ATTENTION"),
+    )
+    .addOption(
+      new Option("--format <format>", "how weights are kept")
+        .choices(weightFormats)
+        .default("f32")
+        .env("WEIGHT_FORMAT"),
+    )
+    .addOption(deviceOption());
+}
+
+export const alignmentOption = (): Option =>
+  new Option(
+    "--alignment <file>",
+    "what calibrate made of this model, so that its memory can vote on the next token",
+  ).env("ALIGNMENT");
+
+export interface ReadoutFlags extends ModelFlags {
+  readonly readoutScale: number;
+}
+
+/** Adds an alignment, and the weight of its votes. */
+export function withReadout(command: Command): Command {
+  return command
+    .addOption(alignmentOption())
+    .addOption(
+      new Option("--readout-scale <λ>", "weight of its votes on the logits, 0: none")
+        .argParser(numberIn(0, MOST_READOUT_SCALE))
+        .default(0),
+    );
+}
+
+/** @throws ResonantError `invalid_argument` for votes without an alignment, before a model is loaded */
+export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
+  if (readoutScale === 0 || alignment !== undefined) return;
+  throw new ResonantError("invalid_argument", `${readoutScale}, but there is no alignment`, {
+    where: "--readout-scale",
+    fix: "Give a file of `resonant calibrate` with --alignment",
+  });
+}
+
+/** Loads the model that the flags name, or the default one, with progress bars. */
+export async function openModel(
+  { model, checkpoint, adapterPlacement, attention, alignment, format, device }: ModelFlags,
+  more: Pick<OpenOptions, "slots" | "prefixBytes" | "onPacked"> = {},
+): Promise<Model> {
+  const download = downloadProgress();
+  const reading = new Progress("reading the model", "tensors");
+  let fetched: { readonly file: string; readonly bar: Progress } | undefined;
+  const fetching = (file: string): Progress => {
+    if (fetched?.file !== file) {
+      fetched?.bar.stop();
+      fetched = { file, bar: new Progress(`fetching ${file}`, "bytes") };
+    }
+    return fetched.bar;
+  };
+  const native = checkpoint !== undefined && (await isFolder(checkpoint));
+  try {
+    return await loadModel({
+      model: native ? checkpoint : model,
+      name: native ? model : undefined,
+      adapters: native ? undefined : checkpoint,
+      placement: adapterPlacement,
+      attention,
+      alignment,
+      format,
+      ...more,
+      ...(device ? { device } : {}),
+      onDownload: (bytes, total) => download.update(bytes, total),
+      onProgress: (done, total) => {
+        fetched?.bar.stop();
+        download.stop();
+        reading.update(done, total);
+      },
+      onFetch: (file, done, total) => fetching(file).update(done, total),
+      onRemark: remark,
+    });
+  } finally {
+    fetched?.bar.stop();
+    download.stop();
+    reading.stop();
+  }
+}
+
+/** An adapter without a model, with a progress bar. */
+export async function findAdapter({ device }: DeviceFlags): Promise<GPUAdapter> {
+  const download = downloadProgress();
+  try {
+    return await requestAdapter({
+      ...(device ? { device } : {}),
+      onProgress: (bytes, total) => download.update(bytes, total),
+    });
+  } finally {
+    download.stop();
+  }
+}
+
+/** A device without a model, and its adapter's name. */
+export async function openGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+  const gpu = await openDevice(await findAdapter(flags), remark);
+  return { gpu, name: gpu.name };
+}

@@ -1,0 +1,74 @@
+import { Presets, SingleBar } from "cli-progress";
+import { ResonantError } from "../common/errors.ts";
+
+/** Writes and waits until it is out: a process that exits right after would cut a pipe short. */
+export function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+export const printJson = (value: unknown): Promise<void> => print(`${JSON.stringify(value)}\n`);
+
+/** A remark for people: to the error stream, so that it never mixes with output. */
+export const remark = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+/** Reports an error in a line, and tells the exit status: 2 for wrong arguments, 1 for all else. */
+export function fail(error: unknown): number {
+  if (error instanceof ResonantError) {
+    remark(`error: ${error.message}`);
+    return error.code === "invalid_argument" ? 2 : 1;
+  }
+  remark(`error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return 1;
+}
+
+/** A progress bar on a terminal; elsewhere silence, or one line where work is long enough to `announce`. */
+export class Progress {
+  readonly #bar: SingleBar | undefined;
+  readonly #announcement: string | undefined;
+  #started = false;
+
+  constructor(label: string, unit = "", announce = false) {
+    if (!process.stderr.isTTY) {
+      this.#announcement = announce ? label : undefined;
+      return;
+    }
+    const format = `${label} [{bar}] {percentage} % {value}/{total}${unit && ` ${unit}`} {eta_formatted}`;
+    this.#bar = new SingleBar(
+      { format, stream: process.stderr, clearOnComplete: true, hideCursor: true },
+      Presets.shades_classic,
+    );
+  }
+
+  update(done: number, total: number): void {
+    if (!this.#started) {
+      this.#bar?.start(total, done);
+      if (this.#announcement) remark(`${this.#announcement}, once: ${total} bytes`);
+    } else this.#bar?.update(done);
+    this.#started = true;
+  }
+
+  stop(): void {
+    if (this.#started) this.#bar?.stop();
+  }
+}
+
+/** The software driver's download: long enough to be told of anywhere. */
+export const downloadProgress = (): Progress =>
+  new Progress("fetching a software Vulkan driver", "bytes", true);
+
+/** Columns of text, aligned: the first to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  ")
+      .trimEnd();
+  return `${rows.map(line).join("\n")}\n`;
+}

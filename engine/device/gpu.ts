@@ -1,0 +1,295 @@
+import { ResonantError } from "../../common/errors.ts";
+import type { Dispatch, Kernel, KernelHost, RunShape } from "../../kernels/kernel.ts";
+import { defaultTuning, mostLanes, type Tuning } from "./tuning.ts";
+
+/**
+ * A device with what every part of the engine asks of it: named buffers, pipelines made once, and errors that name the
+ * kernel or buffer at fault. Errors that WebGPU reports late are thrown by the next {@link Gpu.settle}.
+ */
+export class Gpu implements KernelHost {
+  readonly device: GPUDevice;
+  /** The adapter's name, for people. */
+  readonly name: string;
+  readonly kind: DeviceKind;
+  readonly tuning: Tuning;
+  /** Most lanes that could share loads: {@link KernelHost.share}. */
+  readonly lanes: KernelHost["share"];
+  readonly bindingBytes: number;
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #modules = new Map<string, GPUShaderModule>();
+  #checks: Promise<ResonantError | undefined>[] = [];
+  #failure: ResonantError | undefined;
+  #bytes = 0;
+
+  /**
+   * Device of `adapter` with every limit raised to what the adapter offers, and with subgroups and timestamps where it
+   * has them.
+   * @param name as its driver writes it, where the platform knows
+   * @param tuning what was measured on this adapter before; by default what suits most of its kind
+   * @throws ResonantError `invalid_argument` for a tuning that asks for more lanes than the adapter's subgroups have,
+   * `device_lost` if the adapter gives no device
+   */
+  static async open(adapter: GPUAdapter, name?: string, tuning?: Tuning): Promise<Gpu> {
+    const { info } = adapter;
+    const lanes = mostLanes(adapter.features, info.subgroupMinSize);
+    if (tuning && tuning.share > lanes) {
+      throw new ResonantError("invalid_argument", `${tuning.share} lanes, but at most ${lanes} can share`, {
+        where: "tuning.share",
+        fix: "Measure it on this adapter: `resonant tune`",
+      });
+    }
+    const limits: Record<string, number> = {};
+    for (const limit of [
+      "maxBufferSize",
+      "maxStorageBufferBindingSize",
+      "maxComputeWorkgroupStorageSize",
+      "maxStorageBuffersPerShaderStage",
+    ] as const) {
+      limits[limit] = adapter.limits[limit];
+    }
+    try {
+      const requiredFeatures = wanted.filter((feature) => adapter.features.has(feature));
+      const device = await adapter.requestDevice({
+        label: "resonant",
+        requiredLimits: limits,
+        requiredFeatures,
+      });
+      // Browsers tell a vendor and an architecture at most; `device` may be a mere number.
+      const told = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
+      const called = name ?? (told || "unknown");
+      return new Gpu(device, called, kindOf(info), lanes, tuning);
+    } catch (cause) {
+      throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  private constructor(
+    device: GPUDevice,
+    name: string,
+    kind: DeviceKind,
+    lanes: KernelHost["share"],
+    tuning = defaultTuning(kind, lanes),
+  ) {
+    this.device = device;
+    this.name = name;
+    this.kind = kind;
+    this.lanes = lanes;
+    this.tuning = tuning;
+    this.bindingBytes = device.limits.maxStorageBufferBindingSize;
+    device.lost.then(({ reason, message }) => {
+      this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
+        fix: "Restart, or open a new device and load the model again",
+      });
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#failure ??= mapError(event.error, "GPU");
+    });
+  }
+
+  get share(): KernelHost["share"] {
+    return this.tuning.share;
+  }
+
+  get products(): number {
+    return this.tuning.products;
+  }
+
+  /** Bytes of all buffers made and not destroyed. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * @param bound whether kernels bind a storage buffer as a whole, or in parts
+   * @throws ResonantError `out_of_memory` at once if over the device's limit, else from the next {@link settle}.
+   */
+  buffer(
+    label: string,
+    size: number,
+    usage: GPUBufferUsageFlags,
+    bound: "whole" | "in parts" = "whole",
+  ): GPUBuffer {
+    const { maxBufferSize } = this.device.limits;
+    const whole = usage & GPUBufferUsage.STORAGE && bound === "whole";
+    const limit = whole ? Math.min(maxBufferSize, this.bindingBytes) : maxBufferSize;
+    if (!(size <= limit)) {
+      throw new ResonantError("out_of_memory", `${size} bytes, but this device binds at most ${limit}`, {
+        where: `buffer ${label}`,
+      });
+    }
+    const padded = Math.max(16, Math.ceil(size / 4) * 4);
+    this.device.pushErrorScope("out-of-memory");
+    this.device.pushErrorScope("validation");
+    const buffer = this.device.createBuffer({ label, size: padded, usage });
+    this.#check(`buffer ${label} (${padded} bytes)`);
+    this.#check(`buffer ${label} (${padded} bytes)`);
+    this.#bytes += padded;
+    const destroy = buffer.destroy.bind(buffer);
+    let live = true;
+    buffer.destroy = () => {
+      if (live) this.#bytes -= padded;
+      live = false;
+      destroy();
+      return undefined;
+    };
+    return buffer;
+  }
+
+  /** A storage buffer that can be copied from and to. */
+  storage(label: string, size: number, bound?: "whole" | "in parts"): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return this.buffer(label, size, usage, bound);
+  }
+
+  /** A storage buffer holding `data`. */
+  upload(label: string, data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): GPUBuffer {
+    const buffer = this.storage(label, data.byteLength);
+    this.device.queue.writeBuffer(buffer, 0, data);
+    return buffer;
+  }
+
+  /** A uniform buffer holding `data`. */
+  uniform(label: string, data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): GPUBuffer {
+    const buffer = this.buffer(label, data.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.device.queue.writeBuffer(buffer, 0, data);
+    return buffer;
+  }
+
+  pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline {
+    const key = `${kernel.name} ${JSON.stringify(overrides)}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      const constants = Object.fromEntries(
+        Object.entries(overrides).map(([name, value]) => [name, Number(value)]),
+      );
+      this.device.pushErrorScope("internal");
+      this.device.pushErrorScope("validation");
+      pipeline = this.device.createComputePipeline({
+        label: kernel.name,
+        layout: "auto",
+        compute: { module: this.#module(kernel), entryPoint: "main", constants },
+      });
+      this.#check(`kernel ${kernel.name}`, "shader");
+      this.#check(`kernel ${kernel.name}`, "shader");
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  #module(kernel: Kernel): GPUShaderModule {
+    let module = this.#modules.get(kernel.name);
+    if (!module) {
+      module = this.device.createShaderModule({ label: kernel.name, code: kernel.code });
+      this.#modules.set(kernel.name, module);
+    }
+    return module;
+  }
+
+  #check(where: string, code?: "shader"): void {
+    this.#checks.push(
+      this.device.popErrorScope().then(
+        (error) => (error ? mapError(error, where, code) : undefined),
+        () => undefined, // a lost device answers through `lost`
+      ),
+    );
+  }
+
+  /** Waits for the answers WebGPU still owes. @throws ResonantError the first thing that went wrong. */
+  async settle(): Promise<void> {
+    const checks = this.#checks;
+    this.#checks = [];
+    const errors = await Promise.all(checks);
+    // What a scope caught names its kernel or buffer; what followed from it came uncaptured, and does not.
+    const named = errors.find((error) => error);
+    if (named && this.#failure?.code !== "device_lost") this.#failure = named;
+    this.assertAlive();
+  }
+
+  /** @throws ResonantError what has gone wrong so far, if anything. */
+  assertAlive(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Records `dispatches` in order into one compute pass. */
+  record(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], run: RunShape): void {
+    const pass = encoder.beginComputePass();
+    for (const { pipeline, bindGroup, grid } of dispatches) {
+      const [x, y] = grid(run);
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(x, y);
+    }
+    pass.end();
+  }
+
+  /** Copies `size` bytes of `source` back to the host. */
+  async read(source: GPUBuffer, offset = 0, size = source.size - offset): Promise<ArrayBuffer> {
+    const staging = this.buffer(
+      `read of ${source.label}`,
+      size,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    );
+    try {
+      const encoder = this.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(source, offset, staging, 0, size);
+      this.device.queue.submit([encoder.finish()]);
+      await this.map(staging);
+      return staging.getMappedRange(0, size).slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  async readFloats(source: GPUBuffer, offset = 0, count = source.size / 4 - offset): Promise<Float32Array> {
+    return new Float32Array(await this.read(source, offset * 4, count * 4));
+  }
+
+  /** Maps a read-back buffer. @throws ResonantError if the device is lost meanwhile. */
+  async map(staging: GPUBuffer): Promise<void> {
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (cause) {
+      await this.settle();
+      throw new ResonantError("device_lost", `${staging.label} could not be read: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+    await this.settle();
+  }
+
+  destroy(): void {
+    this.device.destroy();
+  }
+}
+
+/** What is used where the adapter has it. */
+const wanted = ["subgroups", "timestamp-query"] as const;
+
+function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {
+  const outOfMemory = error instanceof GPUOutOfMemoryError;
+  return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), error.message.trim(), {
+    where,
+  });
+}
+
+/** What computes: an NVIDIA GPU, an Apple one, another GPU, or the CPU through a software adapter. */
+export type DeviceKind = "cuda" | "mps" | "gpu" | "cpu";
+
+function kindOf(info: GPUAdapterInfo): DeviceKind {
+  if (isSoftware(info)) return "cpu";
+  if (/nvidia/i.test(info.vendor)) return "cuda";
+  return /apple/i.test(info.vendor) ? "mps" : "gpu";
+}
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return (
+    info.isFallbackAdapter === true ||
+    SOFTWARE.test([info.vendor, info.architecture, info.device, info.description].join(" "))
+  );
+}
+
+const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -1,0 +1,48 @@
+import type { KernelHost } from "../../kernels/kernel.ts";
+import type { Gpu } from "./gpu.ts";
+
+/** Buffers that are gone with what they were made for, and the host of kernels that make some of their own. */
+export class Scratch {
+  readonly host: KernelHost;
+  readonly #gpu: Gpu;
+  readonly #purpose: string;
+  readonly #buffers: GPUBuffer[] = [];
+
+  /** @param purpose what its buffers' labels begin with */
+  constructor(gpu: Gpu, purpose: string) {
+    this.#gpu = gpu;
+    this.#purpose = purpose;
+    this.host = {
+      device: gpu.device,
+      products: gpu.products,
+      share: gpu.share,
+      bindingBytes: gpu.bindingBytes,
+      pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
+      uniform: (label, data) => this.#keep(gpu.uniform(label, data)),
+    };
+  }
+
+  /** A storage buffer of `words` zeroed 32-bit words. */
+  words(label: string, words: number): GPUBuffer {
+    return this.#keep(this.#gpu.storage(`${this.#purpose} ${label}`, 4 * words));
+  }
+
+  /** A storage buffer holding `data`. */
+  upload(label: string, data: ArrayBufferView<ArrayBuffer>): GPUBuffer {
+    return this.#keep(this.#gpu.upload(`${this.#purpose} ${label}`, data));
+  }
+
+  /** Bytes of all of them. */
+  get bytes(): number {
+    return this.#buffers.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  #keep(buffer: GPUBuffer): GPUBuffer {
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}

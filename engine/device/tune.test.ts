@@ -1,0 +1,105 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { testGpu } from "../../test/gpu.ts";
+import { generated, loadTiny } from "../../test/models.ts";
+import { refusal } from "../../weights/testing/fixtures.ts";
+import { requestAdapter } from "../platform/node/device.ts";
+import { Gpu } from "./gpu.ts";
+import { tune } from "./tune.ts";
+import { defaultTuning, manyRowCounts, mostLanes, shareCounts, type Tuning } from "./tuning.ts";
+
+const gpu = await testGpu();
+
+const own: Gpu[] = [];
+async function tuned(tuning?: Tuning): Promise<Gpu> {
+  const opened = await Gpu.open(await requestAdapter(), "its own", tuning);
+  own.push(opened);
+  return opened;
+}
+afterEach(() => {
+  for (const opened of own.splice(0)) opened.destroy();
+});
+
+describe("tune", () => {
+  it("gives candidates of the device with what each took, and leaves nothing on it", async () => {
+    const before = gpu.bytes;
+    const { tuning, standard, measured } = await tune(gpu, { samples: 1, milliseconds: 1, weightBytes: 1 });
+    expect(gpu.bytes).toBe(before);
+    expect(standard).toEqual(defaultTuning(gpu.kind, gpu.lanes));
+    const shares = shareCounts.filter((share) => share <= gpu.lanes);
+    expect(shares).toContain(tuning.share);
+    expect(manyRowCounts).toContain(tuning.manyRows);
+    const taken = (choice: keyof Tuning) => measured.filter((of) => of.choice === choice);
+    for (const rows of [1, 64]) {
+      expect(
+        taken("share")
+          .filter((of) => of.rows === rows)
+          .map(({ share }) => share),
+      ).toEqual(shares);
+    }
+    if (tuning.share > 0) expect(tuning.products).toBe(64);
+    else expect(taken("products").map(({ products }) => products)).toContain(tuning.products);
+    // Both ways at the rows from which on tiles are taken, and at those below, where there are any.
+    const rows = taken("manyRows").map((of) => of.rows);
+    for (const count of [tuning.manyRows, tuning.manyRows / 2]) {
+      if (count >= 2 && count <= 16) expect(rows.filter((each) => each === count)).toHaveLength(2);
+    }
+    for (const { microseconds } of measured) {
+      expect(Object.keys(microseconds)).toEqual(["f32", "f16"]);
+      expect(Math.min(...Object.values(microseconds))).toBeGreaterThan(0);
+    }
+  });
+
+  it("frees what it took when the device has no room for the weights", async () => {
+    const opened = await tuned();
+    const { createBuffer } = opened.device;
+    let left = 5;
+    opened.device.createBuffer = (descriptor) => {
+      if (left-- === 0) throw new Error("no room");
+      return createBuffer.call(opened.device, descriptor);
+    };
+    await expect(tune(opened, { weightBytes: 1 })).rejects.toThrow("no room");
+    expect(opened.bytes).toBe(0);
+  });
+});
+
+describe("a tuning", () => {
+  it("asks for lanes only where subgroups have them", () => {
+    const features = new Set(["subgroups"]);
+    expect([0, 3, 4, 7, 8, 32].map((size) => mostLanes(features, size))).toEqual([0, 0, 4, 4, 8, 8]);
+    expect(mostLanes(new Set(), 32)).toBe(0);
+    expect(defaultTuning("cpu", 8)).toEqual({ share: 8, products: 64, manyRows: 4 });
+    expect(defaultTuning("cpu", 0)).toEqual({ share: 0, products: 64, manyRows: 8 });
+    expect(defaultTuning("cuda", 8)).toEqual({ share: 0, products: 16, manyRows: 8 });
+  });
+
+  it("that asks for more lanes than the adapter has is refused", async () => {
+    const adapter = await requestAdapter();
+    const few = new Proxy(adapter, {
+      get: (of, key) => (key === "features" ? new Set() : Reflect.get(of, key, of)),
+    });
+    const error = await refusal(Gpu.open(few, "few", { share: 8, products: 64, manyRows: 2 }));
+    expect(error).toMatchObject({ code: "invalid_argument", where: "tuning.share" });
+  });
+
+  it("of any numbers gives the same tokens and the same state, bit for bit, of one stream and of several", async () => {
+    const shares = shareCounts.filter((share) => share <= gpu.lanes);
+    const tunings = [
+      ...shares.map((share): Tuning => ({ share, products: 64, manyRows: 2 })),
+      { share: 0, products: 8, manyRows: 32 } as const,
+      { share: 0, products: 32, manyRows: 4 } as const,
+    ];
+    const said = async (tuning?: Tuning) => {
+      const opened = await tuned(tuning);
+      if (tuning) expect({ ...opened.tuning }).toEqual(tuning);
+      const model = await loadTiny(opened, { slots: 3 });
+      const told = (seed: number) => generated(model, [65], { maxTokens: 6, temperature: 1, seed });
+      const alone = await told(1);
+      const together = await Promise.all([told(1), told(2), told(3)]);
+      expect(together[0]).toEqual(alone);
+      return together.map(({ tokens, saved }) => ({ tokens, saved }));
+    };
+    const standard = await said();
+    expect(standard[0]?.tokens).toHaveLength(6);
+    for (const tuning of tunings) expect(await said(tuning), JSON.stringify(tuning)).toEqual(standard);
+  });
+});

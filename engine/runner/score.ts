@@ -1,0 +1,55 @@
+import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../../kernels/logprobs/logprobs.ts";
+import { checkOptions, checkTokens } from "../generate.ts";
+import { notFinite, type Runner } from "./runner.ts";
+
+export interface ScoreOptions {
+  /** Looked at between passes. */
+  readonly signal?: AbortSignal | undefined;
+  /** λ of the calibrated readout's votes, as for `generate`. Default 0. */
+  readonly readoutScale?: number | undefined;
+}
+
+/**
+ * The log-probability, in nats, of each of `tokens` but the first, given those before it from an empty state, and of the
+ * `top` (0 to 5) most likely tokens there: `[tokens − 1]`. Takes one slot of the state pool, and gives it back.
+ * @throws ResonantError `invalid_argument` for a bad token (where: `prompt`), count (where: `logprobs`) or scale,
+ * `out_of_memory` with no slot free, `model` if the logits are not finite; the signal's reason when it is aborted
+ */
+export async function score(
+  runner: Runner,
+  tokens: ArrayLike<number>,
+  top = 0,
+  { signal, readoutScale }: ScoreOptions = {},
+): Promise<Logprobs[]> {
+  const ids = Array.from(tokens);
+  const { gpu, pool } = runner;
+  const vocabulary = runner.weights.head.rows;
+  checkOptions({ logprobs: top, readoutScale });
+  runner.votes(readoutScale);
+  checkTokens(vocabulary, ids);
+  const width = runner.passLength;
+  const a = runner.passActivations;
+  const after = [logprobs(gpu, vocabulary, a)];
+  const scores: Logprobs[] = [];
+  const slot = pool.take();
+  try {
+    pool.clear(slot);
+    for (let start = 0; start < ids.length - 1; start += width) {
+      signal?.throwIfAborted();
+      const targets = Uint32Array.from(ids.slice(start + 1, start + 1 + width));
+      const rows = targets.length;
+      // Nothing is awaited until the copy of the results is submitted: another pass may use the same buffers after it.
+      gpu.device.queue.writeBuffer(a.results, 0, targets);
+      runner.pass(slot, start, ids.slice(start, start + rows), rows, { after, readoutScale });
+      const bytes = await gpu.read(a.logprobs, 0, rows * LOGPROBS_BYTES);
+      for (let row = 0; row < rows; row++) {
+        const found = decodeLogprobs(bytes, row * LOGPROBS_BYTES, top);
+        if (!found) throw notFinite();
+        scores.push(found);
+      }
+    }
+  } finally {
+    pool.give(slot);
+  }
+  return scores;
+}
