@@ -7,18 +7,18 @@ import { SearchTab } from "./search/search-tab.tsx";
 import { Logo } from "./shell/logo.tsx";
 import { TabList, TabPanel } from "./shell/tabs.tsx";
 import { ThemeButton } from "./shell/theme-button.tsx";
-import { Desk } from "./write/desk.ts";
+import { Workspace } from "./write/workspace.ts";
 import { WriteTab } from "./write/write-tab.tsx";
 
 const TABS = ["Write", "Search"] as const;
 
 const client = new Client();
-const desk = new Desk(client);
+const workspace = new Workspace(client);
 
 async function load(choice: Choice): Promise<void> {
   const loaded = await client.load(choice);
   const { model } = client.status.peek();
-  if (loaded && model) desk.begin(model);
+  if (loaded && model) workspace.begin(model);
 }
 
 /** Loads again what was to be loaded, and goes on with the texts that were there. */
@@ -27,8 +27,8 @@ async function retry(): Promise<void> {
   const loaded = await client.reload();
   const { model } = client.status.peek();
   if (!loaded || !model) return;
-  if (before) await desk.recover();
-  else desk.begin(model);
+  if (before) await workspace.recover();
+  else workspace.begin(model);
 }
 
 /** The whole page. */
@@ -86,7 +86,7 @@ export function App() {
         {model && (
           <>
             <TabPanel name="Write" shown={tab}>
-              <WriteTab desk={desk} />
+              <WriteTab workspace={workspace} />
             </TabPanel>
             <TabPanel name="Search" shown={tab}>
               <SearchTab modes={model.modes} run={(...args) => client.search(...args)} />

@@ -17,7 +17,7 @@ export interface TraceShape {
 export interface TokenTrace {
   /** The token's place in the stream, from 0. */
   readonly position: number;
-  /** UTF-16 offset at which its text begins in the pane's transcript, and that text; "" where it is part of a character. */
+  /** UTF-16 offset at which its text begins in the session's transcript, and that text; "" where it is part of a character. */
   readonly offset: number;
   readonly text: string;
   readonly prompt: boolean;

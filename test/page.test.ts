@@ -52,7 +52,7 @@ async function sample(page: Page, settings: Readonly<Record<string, number>>): P
   }
 }
 
-const pane = (page: Page, name = "Text"): Locator => page.getByRole("article", { name, exact: true });
+const session = (page: Page, name = "Text"): Locator => page.getByRole("article", { name, exact: true });
 const draft = (of: Locator): Locator => of.getByRole("textbox");
 const button = (of: Locator | Page, name: string): Locator => of.getByRole("button", { name, exact: true });
 const written = async (of: Locator): Promise<string> =>
@@ -65,8 +65,8 @@ const ended = (of: Locator): Promise<void> => of.getByRole("status").filter({ ha
 
 async function write(page: Page, prompt: string, tokens: number): Promise<void> {
   await sample(page, { Seed: SEED, "Most tokens": tokens });
-  await draft(pane(page)).fill(prompt);
-  await button(pane(page), "Write").click();
+  await draft(session(page)).fill(prompt);
+  await button(session(page), "Write").click();
 }
 
 /** What the command line writes, on the software driver that Chromium has too. */
@@ -97,40 +97,40 @@ describe("the page", () => {
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 60);
-      await ended(pane(page));
+      await ended(session(page));
       const text = await cliText([PROMPT, "-n", "60", "--seed", `${SEED}`]);
       expect(text.length).toBeGreaterThan(40);
-      expect(await written(pane(page))).toBe(PROMPT + text);
+      expect(await written(session(page))).toBe(PROMPT + text);
     }));
 
   it("goes on from a state saved before the page was reloaded as if nothing had happened, and so does the command line", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 50);
-      await ended(pane(page));
-      const whole = await written(pane(page));
+      await ended(session(page));
+      const whole = await written(session(page));
 
-      await button(pane(page), "Start over").click();
+      await button(session(page), "Start over").click();
       await write(page, PROMPT, 400);
-      await grownTo(pane(page), 16);
-      await button(pane(page), "Stop").click();
-      await ended(pane(page));
-      const first = await written(pane(page));
+      await grownTo(session(page), 16);
+      await button(session(page), "Stop").click();
+      await ended(session(page));
+      const first = await written(session(page));
       expect(whole.startsWith(first)).toBe(true);
       const saving = page.waitForEvent("download");
-      await button(pane(page), "Save state").click();
+      await button(session(page), "Save state").click();
       const file = join(folder, "saved.state");
       await (await saving).saveAs(file);
 
       await page.reload();
       await ready(page);
       await page.getByLabel("State file for Text").setInputFiles(file);
-      await pane(page).getByText("The text before is not in the file").waitFor();
+      await session(page).getByText("The text before is not in the file").waitFor();
       const rest = PROMPT.length + 50 - first.length;
       await sample(page, { "Most tokens": rest });
-      await button(pane(page), "Continue").click();
-      await ended(pane(page));
-      expect(first + (await written(pane(page)))).toBe(whole);
+      await button(session(page), "Continue").click();
+      await ended(session(page));
+      expect(first + (await written(session(page)))).toBe(whole);
       expect(first + (await cliText(["--state", file, "-n", `${rest}`]))).toBe(whole);
     }));
 
@@ -138,8 +138,8 @@ describe("the page", () => {
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 5);
-      await ended(pane(page));
-      const text = await written(pane(page));
+      await ended(session(page));
+      const text = await written(session(page));
       await page
         .getByLabel("State file for Text")
         .setInputFiles({ name: "holiday.jpg", mimeType: "image/jpeg", buffer: Buffer.from("no state") });
@@ -147,19 +147,19 @@ describe("the page", () => {
         .getByRole("alert")
         .filter({ hasText: /holiday\.jpg/i })
         .waitFor();
-      expect(await written(pane(page))).toBe(text);
-      await button(pane(page), "Continue").click();
-      await ended(pane(page));
-      expect((await written(pane(page))).length).toBeGreaterThan(text.length);
+      expect(await written(session(page))).toBe(text);
+      await button(session(page), "Continue").click();
+      await ended(session(page));
+      expect((await written(session(page))).length).toBeGreaterThan(text.length);
     }));
 
   it("forks a text into two that go on side by side, the first as if alone", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 20);
-      await ended(pane(page));
-      await button(pane(page), "Fork").click();
-      const both = ["First text", "Second text"].map((name) => pane(page, name));
+      await ended(session(page));
+      await button(session(page), "Fork").click();
+      const both = ["First text", "Second text"].map((name) => session(page, name));
       for (const each of both) await button(each, "Continue").click();
       for (const each of both) await ended(each);
       const [first, second] = await Promise.all(both.map(written));
@@ -169,7 +169,7 @@ describe("the page", () => {
       expect(second!.slice(0, PROMPT.length + 20)).toBe(first!.slice(0, PROMPT.length + 20));
       await screenshot(page, "fork");
       await button(both[1]!, "Close Second text").click();
-      expect(await written(pane(page))).toBe(first);
+      expect(await written(session(page))).toBe(first);
     }));
 
   it("survives the loss of its device: what was being written comes to its end, token for token", () =>
@@ -177,19 +177,19 @@ describe("the page", () => {
       async (page) => {
         await ready(page);
         await write(page, PROMPT, 30);
-        await ended(pane(page));
+        await ended(session(page));
         await sample(page, { "Most tokens": 60 });
-        await button(pane(page), "Continue").click();
-        await grownTo(pane(page), 46);
+        await button(session(page), "Continue").click();
+        await grownTo(session(page), 46);
         await loseDevice();
         const alert = page.getByRole("alert").filter({ hasText: "The GPU was lost" });
         await alert.waitFor();
         await screenshot(page, "lost");
         await button(page, "Try again").click();
-        await ended(pane(page));
+        await ended(session(page));
         expect(await alert.count()).toBe(0);
         await screenshot(page, "found-again");
-        expect(await written(pane(page))).toBe(
+        expect(await written(session(page))).toBe(
           PROMPT + (await cliText([PROMPT, "-n", "90", "--seed", `${SEED}`])),
         );
       },
@@ -260,11 +260,11 @@ describe("the oscillators", () => {
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 40);
-      await ended(pane(page));
+      await ended(session(page));
       const layers = page.getByRole("button", { name: /^Layer \d/ });
       const shown = await layers.evaluateAll((all) => all.map(({ textContent }) => textContent ?? ""));
       const saving = page.waitForEvent("download");
-      await button(pane(page), "Save state").click();
+      await button(session(page), "Save state").click();
       const model = await loadDefault(await testGpu());
       const stream = await model.restore(new Uint8Array(await readFile(await (await saving).path())));
       const { state } = await model.runner.pool.read(stream.slot);
@@ -285,8 +285,8 @@ describe("another model", () => {
       async (page) => {
         await ready(page);
         await write(page, PROMPT, 5);
-        await ended(pane(page));
-        const before = await written(pane(page));
+        await ended(session(page));
+        const before = await written(session(page));
         const model = page.getByRole("button", { name: /^Model/ });
         await model.click();
         const dialog = page.getByRole("dialog", { name: "Model" });
@@ -298,9 +298,9 @@ describe("another model", () => {
         await screenshot(page, "refused");
         await button(page, "Go on with it").click();
         expect(await refusal.count()).toBe(0);
-        expect(await written(pane(page))).toBe(before);
-        await button(pane(page), "Continue").click();
-        await ended(pane(page));
+        expect(await written(session(page))).toBe(before);
+        await button(session(page), "Continue").click();
+        await ended(session(page));
 
         await model.click();
         await dialog.getByLabel("Weights kept as").selectOption("q8");
@@ -308,8 +308,8 @@ describe("another model", () => {
         await button(dialog, "Load").click();
         await page.getByRole("button", { name: "Model: model, q8" }).waitFor();
         await write(page, PROMPT, 5);
-        await ended(pane(page));
-        expect((await written(pane(page))).length).toBeGreaterThan(PROMPT.length);
+        await ended(session(page));
+        expect((await written(session(page))).length).toBeGreaterThan(PROMPT.length);
       },
       { expected: /404/ },
     ));
@@ -331,9 +331,9 @@ describe("another model", () => {
         .waitFor();
       await choose(await defaultModelFolder());
       await write(page, PROMPT, 20);
-      await ended(pane(page));
+      await ended(session(page));
       const text = await cliText([PROMPT, "-n", "20", "--seed", `${SEED}`]);
-      expect(await written(pane(page))).toBe(PROMPT + text);
+      expect(await written(session(page))).toBe(PROMPT + text);
     }));
 });
 
@@ -346,16 +346,16 @@ it("can be used by keyboard alone", () =>
     expect(await focused()).toBe("Search");
     await page.getByLabel("Needle").waitFor();
     await page.keyboard.press("ArrowRight");
-    await draft(pane(page)).waitFor();
+    await draft(session(page)).waitFor();
     const writes = (): Promise<boolean> =>
       page.evaluate(() => document.activeElement?.tagName === "TEXTAREA");
     while (!(await writes())) await page.keyboard.press("Tab");
     await page.keyboard.type(PROMPT);
     await page.keyboard.press("Control+Enter");
-    await grownTo(pane(page), PROMPT.length + 4);
+    await grownTo(session(page), PROMPT.length + 4);
     while ((await focused()) !== "Stop") await page.keyboard.press("Tab");
     await page.keyboard.press("Space");
-    await ended(pane(page));
+    await ended(session(page));
   }));
 
 it("says what a seed is where one is none, and keeps the prompt", () =>
@@ -363,10 +363,10 @@ it("says what a seed is where one is none, and keeps the prompt", () =>
     await ready(page);
     await page.getByText("Sampling", { exact: true }).click();
     await page.getByLabel("Seed").fill("many");
-    await draft(pane(page)).fill(PROMPT);
-    await button(pane(page), "Write").click();
+    await draft(session(page)).fill(PROMPT);
+    await button(session(page), "Write").click();
     await page.getByRole("alert").filter({ hasText: "The seed is a whole number" }).waitFor();
-    expect(await draft(pane(page)).inputValue()).toBe(PROMPT);
+    expect(await draft(session(page)).inputValue()).toBe(PROMPT);
   }));
 
 it("says that WebGPU is missing where it is, and tries again when asked", async () => {
@@ -439,7 +439,7 @@ describe.each(SCREENS)("on a %s", (screen, viewport) => {
           expect(await faults(page)).toEqual([]);
           await screenshot(page, `ready-${name}`);
           await write(page, PROMPT, 60);
-          await ended(pane(page));
+          await ended(session(page));
           expect(await faults(page)).toEqual([]);
           expect(await overflow(page)).toBe(0);
           await screenshot(page, `written-${name}`);

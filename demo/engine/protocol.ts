@@ -65,7 +65,7 @@ export interface Written {
   readonly position: number;
 }
 
-/** A stream that the engine holds for a pane. */
+/** A stream that the engine holds for a session. */
 export interface OpenStream {
   readonly id: number;
   readonly position: number;

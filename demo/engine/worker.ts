@@ -21,15 +21,15 @@ import type {
   WriteEvent,
   Written,
 } from "./protocol.ts";
-import { Session } from "./session.ts";
+import { TracedStream } from "./traced-stream.ts";
 
-/** Panes, and forks of theirs for a moment. */
+/** Sessions, and forks of theirs for a moment. */
 const SLOTS = 8;
 
 /** The engine, in a worker of its own so that the page never waits for it. One worker loads one model. */
 class Engine {
   #model: Model | undefined;
-  readonly #sessions = new Map<number, Session>();
+  readonly #streams = new Map<number, TracedStream>();
   #next = 1;
   #search: AbortController | undefined;
 
@@ -61,7 +61,7 @@ class Engine {
 
   open(): OpenStream {
     const model = this.#loaded();
-    return this.#keep(new Session(model, model.open()));
+    return this.#keep(new TracedStream(model, model.open()));
   }
 
   async write(
@@ -72,9 +72,9 @@ class Engine {
     offset: number,
     tell: (event: WriteEvent) => void,
   ): Promise<Written> {
-    const session = this.#session(id);
+    const traced = this.#stream(id);
     try {
-      return await session.write(prompt, sampling, choice, offset, (event) => {
+      return await traced.write(prompt, sampling, choice, offset, (event) => {
         const states = event.traces.flatMap(({ state }) => (state ? [state.buffer] : []));
         tell(transfer(event, states));
       });
@@ -84,27 +84,27 @@ class Engine {
   }
 
   stop(id: number): void {
-    this.#session(id).stop();
+    this.#stream(id).stop();
   }
 
   async save(id: number): Promise<Uint8Array<ArrayBuffer>> {
-    const file = await this.#loaded().save(this.#session(id).stream);
+    const file = await this.#loaded().save(this.#stream(id).stream);
     return transfer(file, [file.buffer]);
   }
 
   /** @param name what errors call the file */
   async restore(file: Uint8Array<ArrayBuffer>, name: string): Promise<OpenStream> {
     const model = this.#loaded();
-    return this.#keep(new Session(model, await model.restore(file, name)));
+    return this.#keep(new TracedStream(model, await model.restore(file, name)));
   }
 
   fork(id: number): OpenStream {
-    return this.#keep(this.#session(id).fork());
+    return this.#keep(this.#stream(id).fork());
   }
 
   close(id: number): void {
-    this.#session(id).close();
-    this.#sessions.delete(id);
+    this.#stream(id).close();
+    this.#streams.delete(id);
   }
 
   async search(request: SearchRequest, onProgress: (characters: number) => void): Promise<SearchAnswer> {
@@ -121,10 +121,10 @@ class Engine {
     this.#search?.abort();
   }
 
-  #keep(session: Session): OpenStream {
+  #keep(traced: TracedStream): OpenStream {
     const id = this.#next++;
-    this.#sessions.set(id, session);
-    return { id, position: session.stream.position };
+    this.#streams.set(id, traced);
+    return { id, position: traced.stream.position };
   }
 
   #loaded(): Model {
@@ -132,9 +132,9 @@ class Engine {
     throw new ResonantError("invalid_argument", "no model is loaded");
   }
 
-  #session(id: number): Session {
-    const session = this.#sessions.get(id);
-    if (session) return session;
+  #stream(id: number): TracedStream {
+    const traced = this.#streams.get(id);
+    if (traced) return traced;
     throw new ResonantError("invalid_argument", `there is no stream ${id}`);
   }
 }

@@ -72,7 +72,7 @@ export const SETTINGS: readonly Setting[] = [
 /** The largest seed. */
 export const MOST_SEED = Number.MAX_SAFE_INTEGER;
 
-/** The sampler's settings, one for all panes. */
+/** The sampler's settings, one for all sessions. */
 export class Controls {
   readonly values = Object.fromEntries(SETTINGS.map(({ name, value }) => [name, signal(value)])) as Record<
     Exclude<keyof Sampling, "seed">,

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import type { Pane } from "./pane.ts";
+import type { Session } from "./session.ts";
 
 /** A place in a transcript, in UTF-16 units. */
 export interface Mark {
@@ -10,11 +10,19 @@ export interface Mark {
 /** How near to the end, in pixels, a reader must be to be taken along as text comes. */
 const NEAR = 40;
 
-/** A pane's text as it comes. `marked` is shown, and brought into view. */
-export function Transcript({ pane, label, marked }: { pane: Pane; label: string; marked: Mark | undefined }) {
+/** A session's text as it comes. `marked` is shown, and brought into view. */
+export function Transcript({
+  session,
+  label,
+  marked,
+}: {
+  session: Session;
+  label: string;
+  marked: Mark | undefined;
+}) {
   const box = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
-  const segments = pane.segments.value;
+  const segments = session.segments.value;
   useLayoutEffect(() => {
     const { current } = box;
     if (current && follows.current) current.scrollTop = current.scrollHeight;
@@ -41,23 +49,23 @@ export function Transcript({ pane, label, marked }: { pane: Pane; label: string;
         follows.current = scrollTop + clientHeight > scrollHeight - NEAR;
       }}
     >
-      {segments.length === 0 && <div class="empty">{emptyText(pane)}</div>}
+      {segments.length === 0 && <div class="empty">{emptyText(session)}</div>}
       <p class="text">
         {segments.map(({ kind, text }, i) => (
           <span key={i} class={kind}>
             {text}
           </span>
         ))}
-        {pane.writing.value && <span class="caret" aria-hidden="true" />}
+        {session.writing.value && <span class="caret" aria-hidden="true" />}
       </p>
     </section>
   );
 }
 
-const emptyText = (pane: Pane): string =>
-  pane.fresh
+const emptyText = (session: Session): string =>
+  session.fresh
     ? "What you begin here, the model goes on with."
-    : `The text before is not in the file; the stream remembers its ${pane.position.value.toLocaleString()} tokens, and goes on after them.`;
+    : `The text before is not in the file; the stream remembers its ${session.position.value.toLocaleString()} tokens, and goes on after them.`;
 
 /** The range of a mark, over the text nodes of `box`. */
 function rangeOf(box: Element, { offset, length }: Mark): Range | undefined {

@@ -1,35 +1,35 @@
 import { useSignal } from "@preact/signals";
 import { Oscillators } from "../oscillators/oscillators.tsx";
 import { Problem } from "../shell/problem.tsx";
-import type { Desk } from "./desk.ts";
-import { PaneView } from "./pane-view.tsx";
 import { SamplingView } from "./sampling-view.tsx";
+import { SessionView } from "./session-view.tsx";
 import type { Mark } from "./transcript.tsx";
+import type { Workspace } from "./workspace.ts";
 
 const NAMES = ["First text", "Second text"];
 
 /** The texts that are written, and the oscillators of one of them. */
-export function WriteTab({ desk }: { desk: Desk }) {
+export function WriteTab({ workspace }: { workspace: Workspace }) {
   const marked = useSignal<Mark | undefined>(undefined);
-  const panes = desk.panes.value;
-  const shown = desk.shown.value;
-  const problem = desk.failure.value;
+  const sessions = workspace.sessions.value;
+  const shown = workspace.shown.value;
+  const problem = workspace.failure.value;
   return (
     <div class="write">
-      <div class="desk">
+      <div class="workspace">
         {problem && <Problem message={problem.message} />}
-        <div class="panes">
-          {panes.map((pane, i) => (
-            <PaneView
-              key={pane.key}
-              desk={desk}
-              pane={pane}
-              name={panes.length > 1 ? NAMES[i]! : "Text"}
+        <div class="sessions">
+          {sessions.map((session, i) => (
+            <SessionView
+              key={session.key}
+              workspace={workspace}
+              session={session}
+              name={sessions.length > 1 ? NAMES[i]! : "Text"}
               marked={marked.value}
             />
           ))}
         </div>
-        <SamplingView controls={desk.controls} />
+        <SamplingView controls={workspace.controls} />
       </div>
       <aside aria-label="Oscillators">
         {shown && (

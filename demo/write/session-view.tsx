@@ -1,9 +1,9 @@
 import { useId, useRef } from "preact/hooks";
 import type { Written } from "../engine/protocol.ts";
 import { Problem } from "../shell/problem.tsx";
-import type { Desk } from "./desk.ts";
-import type { Pane } from "./pane.ts";
+import type { Session } from "./session.ts";
 import { type Mark, Transcript } from "./transcript.tsx";
+import type { Workspace } from "./workspace.ts";
 
 const ENDINGS: Record<Written["reason"], string> = {
   max_tokens: "Written to the last token asked for.",
@@ -13,29 +13,29 @@ const ENDINGS: Record<Written["reason"], string> = {
 };
 
 /** A text: what was written, what to write, and what to do with it. */
-export function PaneView({
-  desk,
-  pane,
+export function SessionView({
+  workspace,
+  session,
   name,
   marked,
 }: {
-  desk: Desk;
-  pane: Pane;
+  workspace: Workspace;
+  session: Session;
   name: string;
   marked: Mark | undefined;
 }) {
   const id = useId();
   const file = useRef<HTMLInputElement>(null);
-  const writing = pane.writing.value;
-  const { portable } = pane.model;
-  const started = !pane.fresh;
-  const draft = pane.draft.value;
-  const idle = !writing && desk.ready.value;
+  const writing = session.writing.value;
+  const { portable } = session.model;
+  const started = !session.fresh;
+  const draft = session.draft.value;
+  const idle = !writing && workspace.ready.value;
   const canWrite = idle && (started || draft !== "");
-  const several = desk.panes.value.length > 1;
-  const shown = desk.shown.value === pane;
+  const several = workspace.sessions.value.length > 1;
+  const shown = workspace.shown.value === session;
   return (
-    <article class="pane" aria-label={name} data-shown={several && shown}>
+    <article class="session" aria-label={name} data-shown={several && shown}>
       {several && (
         <header>
           <h2>{name}</h2>
@@ -44,21 +44,26 @@ export function PaneView({
             class="plain"
             aria-pressed={shown}
             onClick={() => {
-              desk.shown.value = pane;
+              workspace.shown.value = session;
             }}
           >
             Oscillators
           </button>
-          <button type="button" class="plain" onClick={() => desk.close(pane)} aria-label={`Close ${name}`}>
+          <button
+            type="button"
+            class="plain"
+            onClick={() => workspace.close(session)}
+            aria-label={`Close ${name}`}
+          >
             Close
           </button>
         </header>
       )}
-      <Transcript pane={pane} label={`${name}: text`} marked={shown ? marked : undefined} />
+      <Transcript session={session} label={`${name}: text`} marked={shown ? marked : undefined} />
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (canWrite) void desk.write(pane);
+          if (canWrite) void workspace.write(session);
         }}
       >
         <label for={`${id}-draft`}>{started ? "Add to it (or leave empty to go on)" : "Begin a text"}</label>
@@ -68,7 +73,7 @@ export function PaneView({
           value={draft}
           placeholder={started ? "" : "ROMEO:"}
           onInput={({ currentTarget }) => {
-            pane.draft.value = currentTarget.value;
+            session.draft.value = currentTarget.value;
           }}
           onKeyDown={(event) => {
             if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -79,7 +84,7 @@ export function PaneView({
         />
         <div class="actions">
           {writing ? (
-            <button type="button" class="primary" onClick={() => void pane.stop()}>
+            <button type="button" class="primary" onClick={() => void session.stop()}>
               Stop
             </button>
           ) : (
@@ -89,15 +94,15 @@ export function PaneView({
           )}
           <button
             type="button"
-            disabled={!started || !idle || !portable || !desk.canFork.value}
-            onClick={() => void desk.fork(pane)}
+            disabled={!started || !idle || !portable || !workspace.canFork.value}
+            onClick={() => void workspace.fork(session)}
           >
             Fork
           </button>
           <button
             type="button"
             disabled={!started || !idle || !portable}
-            onClick={() => void desk.save(pane)}
+            onClick={() => void workspace.save(session)}
           >
             Save state
           </button>
@@ -112,25 +117,25 @@ export function PaneView({
             aria-label={`State file for ${name}`}
             onChange={({ currentTarget }) => {
               const [chosen] = currentTarget.files ?? [];
-              if (chosen) void desk.load(pane, chosen);
+              if (chosen) void workspace.load(session, chosen);
               currentTarget.value = "";
             }}
           />
-          <button type="button" disabled={!started || !idle} onClick={() => void desk.restart(pane)}>
+          <button type="button" disabled={!started || !idle} onClick={() => void workspace.restart(session)}>
             Start over
           </button>
         </div>
       </form>
-      <PaneFigures pane={pane} />
+      <SessionFigures session={session} />
     </article>
   );
 }
 
-function PaneFigures({ pane }: { pane: Pane }) {
-  const figures = pane.figures.value;
-  const ending = pane.ending.value;
-  const seed = pane.seed.value;
-  const { stateBytes, portable } = pane.model;
+function SessionFigures({ session }: { session: Session }) {
+  const figures = session.figures.value;
+  const ending = session.ending.value;
+  const seed = session.seed.value;
+  const { stateBytes, portable } = session.model;
   return (
     <>
       <dl class="figures">
@@ -142,7 +147,7 @@ function PaneFigures({ pane }: { pane: Pane }) {
           name="First token"
           value={figures ? `${Math.round(figures.first).toLocaleString()} ms` : "–"}
         />
-        <Figure name="Remembers" value={`${pane.position.value.toLocaleString()} tokens`} />
+        <Figure name="Remembers" value={`${session.position.value.toLocaleString()} tokens`} />
         <Figure
           name="In a state of"
           value={`${(stateBytes / 1024).toFixed(1)} kB${portable ? "" : " and a cache"}`}

@@ -12,7 +12,7 @@ interface Said {
 type Own = Float32Array<ArrayBuffer> | undefined;
 
 /** A stream, and which text each of its tokens stands for. */
-export class Session {
+export class TracedStream {
   readonly stream: Stream;
   readonly #model: Model;
   /** By position, of tokens that have not been traced yet. */
@@ -24,8 +24,8 @@ export class Session {
     this.stream = stream;
   }
 
-  fork(): Session {
-    const copy = new Session(this.#model, this.stream.fork());
+  fork(): TracedStream {
+    const copy = new TracedStream(this.#model, this.stream.fork());
     for (const [position, said] of this.#said) copy.#said.set(position, said);
     return copy;
   }

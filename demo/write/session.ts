@@ -32,7 +32,7 @@ interface Request {
 let keys = 0;
 
 /** A text that a stream goes on with. */
-export class Pane {
+export class Session {
   readonly key = ++keys;
   readonly #client: Client;
   readonly model: ModelInfo;
@@ -135,9 +135,9 @@ export class Pane {
     await this.#keep();
   }
 
-  /** A second pane that continues from here on its own. */
-  async fork(choice: number): Promise<Pane> {
-    const copy = new Pane(this.#client, this.model, choice);
+  /** A second session that continues from here on its own. */
+  async fork(choice: number): Promise<Session> {
+    const copy = new Session(this.#client, this.model, choice);
     const { id } = await this.#open();
     copy.#stream = await this.#client.engine.fork(id);
     copy.#kept = this.#kept;
