@@ -1,9 +1,9 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
-import { adaptersCommand } from "./commands/adapters.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { calibrateCommand } from "./commands/calibrate.ts";
 import { convertCommand } from "./commands/convert.ts";
+import { devicesCommand } from "./commands/devices.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { goldensCommand } from "./commands/goldens.ts";
@@ -30,7 +30,7 @@ function createProgram(): Command {
     infoCommand(),
     evalCommand(),
     goldensCommand(),
-    adaptersCommand(),
+    devicesCommand(),
     tuneCommand(),
     convertCommand(),
     benchCommand(),

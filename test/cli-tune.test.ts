@@ -33,7 +33,7 @@ describe("resonant tune", () => {
   it("measures, remembers what it prints, and forgets it", async () => {
     const tuned = await json("tune");
     expect(tuned).toMatchObject({
-      adapter: (await json("adapters"))[0].name,
+      adapter: (await json("devices"))[0].name,
       file: file(),
       standard: { share: expect.any(Number), products: expect.any(Number), many_rows: expect.any(Number) },
     });

@@ -234,9 +234,10 @@ describe("resonant info and adapters", () => {
       parameters: 3042916,
       fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
-    const [adapter] = (await json(["adapters"])) as unknown as { name: string; kind: string }[];
-    expect(adapter?.name).toBe(info.adapter);
-    expect(adapter?.kind).toMatch(/^(hardware|software)$/);
+    const devices = (await json(["devices"])) as unknown as { name: string; kind: string }[];
+    expect(devices[0]?.name).toBe(info.adapter);
+    expect(devices[0]?.kind).toMatch(/^(hardware|software)$/);
+    expect(await json(["adapters"])).toEqual(devices); // the command's old name
     const words = await resonant(["info"]);
     expect(words).toMatchObject({ code: 0, err: "" });
     expect(words.out).toMatch(/parameters +3,042,916/);

@@ -2,7 +2,7 @@ import { isSoftware } from "../../device/gpu.ts";
 
 export { isSoftware } from "../../device/gpu.ts";
 
-/** What `resonant adapters` shows of an adapter. */
+/** What `resonant devices` shows of an adapter. */
 export interface AdapterDescription {
   /** As its driver writes it where Dawn says so, else as `GPUAdapterInfo.device` has it. */
   name: string;

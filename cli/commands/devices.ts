@@ -3,17 +3,18 @@ import { listAdapters } from "../../engine/platform/node/device.ts";
 import { jsonOption } from "../options.ts";
 import { downloadProgress, print, printJson, table } from "../terminal.ts";
 
-/** `resonant adapters`. */
-export function adaptersCommand(): Command {
-  return new Subcommand("adapters")
-    .description("List the WebGPU adapters of this machine, the one that would be used first.")
+/** `resonant devices`. */
+export function devicesCommand(): Command {
+  return new Subcommand("devices")
+    .alias("adapters") // its name until resonant adapters were what a checkpoint holds
+    .description("List the WebGPU devices (adapters) of this machine, the one that would be used first.")
     .addOption(jsonOption())
     .action(async ({ json }: { json?: boolean }) => {
       const download = downloadProgress();
-      const adapters = await listAdapters({
+      const devices = await listAdapters({
         onProgress: (bytes, total) => download.update(bytes, total),
       }).finally(() => download.stop());
-      if (json) return printJson(adapters);
+      if (json) return printJson(devices);
       for (const {
         name,
         kind,
@@ -24,7 +25,7 @@ export function adaptersCommand(): Command {
         subgroups,
         limits,
         features,
-      } of adapters) {
+      } of devices) {
         await print(`${name}\n`);
         await print(
           table(
