@@ -32,7 +32,7 @@ export interface BlockConstants {
   readonly step: number;
 }
 
-/** A native model's `config.json` (SPEC, appendix). */
+/** A native model's `config.json` (SPEC §A). */
 export interface NativeConfig {
   readonly shape: BlockShape;
   readonly layers: number;

@@ -265,7 +265,7 @@ export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: Bl
 export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
   gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
 
-/** Names and shapes of a native model's tensors (SPEC, appendix). */
+/** Names and shapes of a native model's tensors (SPEC §A). */
 export function nativeTensors({ shape, layers, vocabulary }: NativeConfig): Map<string, readonly number[]> {
   const { size: d, taps, inner, lattice } = shape;
   const components = lattice?.components ?? 0;

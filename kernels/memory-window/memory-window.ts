@@ -50,7 +50,7 @@ export function memoryWindow(
 /** Numbers of a D-vector as the kernel reads it: the pairs' first elements and their second ones, each filled up to vec4s. */
 export const planarWidth = (size: number): number => 8 * Math.ceil(size / 8);
 
-/** A D-vector of pairs (see SPEC) so laid: `[W]`, zeros where it has nothing. An odd D's last element is a first one. */
+/** A D-vector of pairs (SPEC §0) so laid: `[W]`, zeros where it has nothing. An odd D's last element is a first one. */
 export function toPlanar(vector: ArrayLike<number>): Float32Array<ArrayBuffer> {
   const half = Math.floor(vector.length / 2);
   const out = new Float32Array(planarWidth(vector.length));
