@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
+import type { ApiContext, Env } from "./context.ts";
 import { demoRoutes } from "./demo.ts";
 import { docsRoutes } from "./docs.ts";
 import { ApiError, asApiError } from "./errors.ts";
@@ -8,7 +9,7 @@ import { authenticate } from "./middleware/authenticate.ts";
 import { limitRate } from "./middleware/limit-rate.ts";
 import { observe } from "./middleware/observe.ts";
 import { openApiDocument } from "./openapi.ts";
-import type { ApiContext, Env, Operation } from "./operation.ts";
+import type { Operation } from "./operation.ts";
 import { discardBody } from "./read-body.ts";
 import {
   healthOperation,

@@ -1,26 +1,9 @@
-import type { HttpBindings } from "@hono/node-server";
-import type { Context } from "hono";
 import * as v from "valibot";
+import type { ApiContext } from "./context.ts";
 import { ApiError, type ErrorKind, validationError } from "./errors.ts";
 import { readBody } from "./read-body.ts";
 import type { Limits } from "./schemas/limits.ts";
 import type { Service } from "./service.ts";
-
-export interface Env {
-  readonly Bindings: HttpBindings;
-  readonly Variables: {
-    readonly requestId: string;
-    /** Who calls a guarded operation. */
-    readonly client: string;
-    /** Aborted where the client leaves before its answer is out. */
-    readonly signal: AbortSignal;
-    /** The operation's path. */
-    readonly route: string;
-    readonly openAi: boolean;
-  };
-}
-
-export type ApiContext = Context<Env>;
 
 /** What a part of a request must be, under the limits of a deployment. */
 export type Schema<T extends v.GenericSchema = v.GenericSchema> = (limits: Limits) => T;

@@ -1,7 +1,7 @@
 import { finished } from "node:stream/promises";
 import { setTimeout } from "node:timers/promises";
+import type { ApiContext } from "./context.ts";
 import { ApiError } from "./errors.ts";
-import type { ApiContext } from "./operation.ts";
 import type { Service } from "./service.ts";
 
 /** Characters of a JSON text, escaped at worst. */

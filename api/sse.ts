@@ -1,6 +1,6 @@
 import { ReadableStream } from "node:stream/web";
+import type { ApiContext } from "./context.ts";
 import { type ApiError, asApiError } from "./errors.ts";
-import type { ApiContext } from "./operation.ts";
 import type { Service } from "./service.ts";
 
 /** A message of a stream of server-sent events; without a name it is a `message`. */

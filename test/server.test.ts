@@ -8,7 +8,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Hono } from "hono";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Env } from "../api/operation.ts";
+import type { Env } from "../api/context.ts";
 import { eventStream } from "../api/sse.ts";
 import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";

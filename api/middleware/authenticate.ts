@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createMiddleware } from "hono/factory";
+import type { ApiContext, Env } from "../context.ts";
 import { ApiError } from "../errors.ts";
-import type { ApiContext, Env } from "../operation.ts";
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 

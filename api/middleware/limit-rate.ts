@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { createMiddleware } from "hono/factory";
 import { BurstyRateLimiter, RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import type { ApiContext, Env } from "../context.ts";
 import { ApiError } from "../errors.ts";
-import type { ApiContext, Env } from "../operation.ts";
 import type { Settings } from "../settings.ts";
 import { keyOf } from "./authenticate.ts";
 

@@ -1,5 +1,5 @@
 import { createMiddleware } from "hono/factory";
-import type { Env } from "../operation.ts";
+import type { Env } from "../context.ts";
 import type { Service } from "../service.ts";
 
 /** Asked for every few seconds, and of no interest then. */

@@ -1,8 +1,9 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Finish } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
+import type { ApiContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
-import { type ApiContext, post } from "../operation.ts";
+import { post } from "../operation.ts";
 import { generateResponse as respond } from "../responses.ts";
 import {
   type GenerateRequest,

@@ -1,5 +1,6 @@
+import type { ApiContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
-import { type ApiContext, BODY_ERRORS, checked, readFile } from "../operation.ts";
+import { BODY_ERRORS, checked, readFile } from "../operation.ts";
 import {
   deletedResponse,
   forkRequest,

@@ -1,6 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
+import type { ApiContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
-import type { ApiContext } from "../operation.ts";
 import type { Job, JobPiece, Service } from "../service.ts";
 import type { Lease, SessionInfo, SessionStore } from "./session-store.ts";
 

@@ -1,5 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch, Kernel, KernelHost, RunShape } from "../../kernels/kernel.ts";
+import { type DeviceKind, kindOf } from "./device-kind.ts";
 import { defaultTuning, mostLanes, type Tuning } from "./tuning.ts";
 
 /**
@@ -271,25 +272,6 @@ function mapError(error: GPUError, where: string, code?: "shader"): ResonantErro
   return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), error.message.trim(), {
     where,
   });
-}
-
-/** What computes: an NVIDIA GPU, an Apple one, another GPU, or the CPU through a software adapter. */
-export type DeviceKind = "cuda" | "mps" | "gpu" | "cpu";
-
-function kindOf(info: GPUAdapterInfo): DeviceKind {
-  if (isSoftware(info)) return "cpu";
-  if (/nvidia/i.test(info.vendor)) return "cuda";
-  return /apple/i.test(info.vendor) ? "mps" : "gpu";
-}
-
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
-
-/** Whether an adapter computes on the CPU. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  return (
-    info.isFallbackAdapter === true ||
-    SOFTWARE.test([info.vendor, info.architecture, info.device, info.description].join(" "))
-  );
 }
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -1,5 +1,5 @@
 import type { KernelHost } from "../../kernels/kernel.ts";
-import type { DeviceKind } from "./gpu.ts";
+import type { DeviceKind } from "./device-kind.ts";
 
 /** What {@link Tuning} chooses from. */
 export const shareCounts = [0, 4, 8] as const satisfies readonly KernelHost["share"][];

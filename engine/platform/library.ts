@@ -3,7 +3,8 @@
 export { type ErrorCode, ResonantError } from "../../common/errors.ts";
 export type { Logprobs } from "../../kernels/logprobs/logprobs.ts";
 export type { WeightFormat } from "../../kernels/matrix.ts";
-export { Gpu, isSoftware } from "../device/gpu.ts";
+export { isSoftware } from "../device/device-kind.ts";
+export { Gpu } from "../device/gpu.ts";
 export type { Tuning } from "../device/tuning.ts";
 export type { EvaluateOptions, Evaluation } from "../evaluate.ts";
 export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";

@@ -1,6 +1,4 @@
-import { isSoftware } from "../../device/gpu.ts";
-
-export { isSoftware } from "../../device/gpu.ts";
+import { isSoftware } from "../../device/device-kind.ts";
 
 /** What `resonant devices` shows of an adapter. */
 export interface AdapterDescription {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
-import { isSoftware } from "./adapter-info.ts";
+import { isSoftware } from "../../device/device-kind.ts";
 import { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
 import { withSoftwareDriver } from "./software-driver.ts";
 
