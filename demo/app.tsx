@@ -21,7 +21,7 @@ async function load(choice: Choice): Promise<void> {
   if (loaded && model) workspace.begin(model);
 }
 
-/** Loads again what was to be loaded, and goes on with the texts that were there. */
+/** Repeats the last load, and recovers the sessions. */
 async function retry(): Promise<void> {
   const before = client.status.peek().model;
   const loaded = await client.reload();

@@ -14,7 +14,7 @@ const wgsl = (): Plugin => ({
   },
 });
 
-/** The default model, below the page at model/. */
+/** Serves the default model at model/ below the page. */
 const model = (): Plugin => ({
   name: "default-model",
   configureServer(server) {
@@ -32,7 +32,7 @@ const model = (): Plugin => ({
 
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
-  base: "./", // it also runs below a prefix
+  base: "./", // so that it also works below a path prefix
   plugins: [wgsl(), model()],
   worker: { format: "es", plugins: () => [wgsl()] },
   build: { outDir: "../dist/demo", emptyOutDir: true, target: "es2023", modulePreload: { polyfill: false } },

@@ -20,39 +20,39 @@ export interface Choice {
   readonly format: WeightFormat;
 }
 
-/** Where the page stands. `model` is what there is, or was before its device was lost. */
+/** The page's state. `model` is the loaded model, or the one loaded before the device was lost. */
 export type Status =
   | {
       readonly kind: "loading";
       readonly progress: LoadProgress | undefined;
       readonly model?: ModelInfo | undefined;
     }
-  /** `failure`: why another could not take its place. */
+  /** `failure`: why another model could not be loaded in its place. */
   | { readonly kind: "ready"; readonly model: ModelInfo; readonly failure?: Failure }
   | { readonly kind: "failed"; readonly failure: Failure; readonly model?: ModelInfo | undefined }
   | { readonly kind: "lost"; readonly model: ModelInfo; readonly reason: string };
 
-/** A worker, and what it was to load. */
+/** A worker, and the model that it was asked to load. */
 interface Running {
   readonly choice: Choice;
   readonly worker: Worker;
   readonly engine: Remote<Engine>;
-  /** Why its device is gone, if it is. */
+  /** Why its device was lost, if it was. */
   lost?: string;
 }
 
 sendErrors();
 
-/** The workers. Each load starts a new one, so that nothing of another model or of a lost device stays. */
+/** Manages the workers. Each load starts a new one, so that nothing remains of another model or a lost device. */
 export class Client {
   readonly status = signal<Status>({ kind: "loading", progress: undefined });
-  /** What of the model's files is not used, and such. */
+  /** Remarks about the model's files, such as parts that are not used. */
   readonly remarks = signal<readonly string[]>([]);
   #running: Running | undefined;
-  /** What was to be loaded last. */
+  /** The newest load, finished or not. */
   #next: Running | undefined;
 
-  /** Loads a model in the place of the one before, which stays if that fails; says whether it is there. */
+  /** Loads a model in place of the current one, which stays if that fails. Returns whether it was loaded. */
   async load(choice: Choice): Promise<boolean> {
     const { model } = this.status.peek();
     if (this.#next !== this.#running) this.#next?.worker.terminate();
@@ -81,7 +81,7 @@ export class Client {
     }
   }
 
-  /** Loads again what was to be loaded last; after a lost device, what was loaded then. */
+  /** Repeats the last load; after a lost device, loads the lost model again. */
   async reload(): Promise<boolean> {
     const choice = (this.#running ?? this.#next)?.choice;
     this.#running?.worker.terminate();
@@ -89,7 +89,7 @@ export class Client {
     return choice !== undefined && this.load(choice);
   }
 
-  /** The failure has been read. */
+  /** Clears the failure, once the reader has seen it. */
   dismiss(): void {
     const status = this.status.peek();
     if (status.kind === "ready") this.status.value = { kind: "ready", model: status.model };

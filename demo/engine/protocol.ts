@@ -13,7 +13,7 @@ export interface LoadProgress {
   readonly total: number | undefined;
 }
 
-/** What the page tells of a model that is loaded. */
+/** What the page shows about the loaded model. */
 export interface ModelInfo {
   readonly name: string;
   readonly family: string;
@@ -27,14 +27,14 @@ export interface ModelInfo {
   readonly stateBytes: number;
   /** Whether a stream is its recurrent state alone, which can be saved and forked. */
   readonly portable: boolean;
-  /** The memories that it has, for retrieval. */
+  /** The retrieval modes that its memories allow. */
   readonly modes: readonly RetrievalMode[];
   readonly shape: TraceShape;
   readonly adapter: string;
   readonly software: boolean;
 }
 
-/** What a generation is asked for. */
+/** The sampler's settings for a generation. */
 export interface Sampling {
   readonly maxTokens: number;
   readonly temperature: number;
@@ -42,11 +42,11 @@ export interface Sampling {
   readonly topP: number;
   readonly repetitionPenalty: number;
   readonly phaseTemperature: number;
-  /** Undefined: the stream's own, which has generated before. */
+  /** Undefined: the seed that the stream generated with before. */
   readonly seed: number | undefined;
 }
 
-/** What comes of a generation while it goes on. */
+/** Progress of a generation. */
 export interface WriteEvent {
   readonly text: string;
   readonly traces: readonly TokenTrace[];
@@ -57,7 +57,7 @@ export interface WriteEvent {
   readonly position: number;
 }
 
-/** How a generation ended; `stopped` by the reader. */
+/** How a generation ended; `stopped` means by the reader. */
 export interface Written {
   readonly reason: "max_tokens" | "eos_token" | "stop_sequence" | "stopped";
   readonly promptTokens: number;
@@ -76,7 +76,7 @@ export interface SearchRequest {
   readonly needle: string;
   readonly mode: RetrievalMode;
   readonly topK: number;
-  /** Most parts into which the strip cuts the text. */
+  /** The largest number of parts that the strip divides the text into. */
   readonly parts: number;
 }
 

@@ -11,11 +11,11 @@ interface Said {
 
 type Own = Float32Array<ArrayBuffer> | undefined;
 
-/** A stream, and which text each of its tokens stands for. */
+/** A stream, and the text that each of its tokens stands for. */
 export class TracedStream {
   readonly stream: Stream;
   readonly #model: Model;
-  /** By position, of tokens that have not been traced yet. */
+  /** By position, for tokens without a trace so far. */
   readonly #said = new Map<number, Said>();
   #stop: AbortController | undefined;
 
@@ -84,7 +84,7 @@ export class TracedStream {
     return { reason, promptTokens, position: stream.position };
   }
 
-  /** Lets what is being written end after the tokens that were told. */
+  /** Ends the running generation after the tokens already reported. */
   stop(): void {
     this.#stop?.abort();
   }
@@ -94,12 +94,12 @@ export class TracedStream {
     this.stream.close();
   }
 
-  /** Numbers of one token's measures. */
+  /** How many numbers a token's measures have. */
   get #measures(): number {
     return 4 * this.#model.weights.blocks.length;
   }
 
-  /** Notes which text the prompt's tokens stand for; gives how many will be told of apart from the first step. */
+  /** Records the text of each prompt token. Returns how many tokens `onPrompt` will report. */
   #listen(prompt: string, offset: number): number {
     const { position, pending } = this.stream;
     const tokens = prompt === "" ? [] : this.#model.encode(prompt);
@@ -122,7 +122,7 @@ export class TracedStream {
   #traced(position: number, measures: Float32Array, state?: Float32Array): TokenTrace {
     const said = this.#said.get(position) ?? { offset: 0, text: "", prompt: false };
     this.#said.delete(position);
-    // Views of what a whole run gave would take all of it along.
+    // A view would be transferred with the whole buffer it looks into: copy.
     return { ...said, position, measures: measures.slice(), state: state?.slice() as Own };
   }
 }

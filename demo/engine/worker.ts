@@ -23,17 +23,17 @@ import type {
 } from "./protocol.ts";
 import { TracedStream } from "./traced-stream.ts";
 
-/** Sessions, and forks of theirs for a moment. */
+/** One for each session, and some for forks that exist for a moment. */
 const SLOTS = 8;
 
-/** The engine, in a worker of its own so that the page never waits for it. One worker loads one model. */
+/** The engine, in its own worker so that the page never waits for it. A worker loads one model. */
 class Engine {
   #model: Model | undefined;
   readonly #streams = new Map<number, TracedStream>();
   #next = 1;
   #search: AbortController | undefined;
 
-  /** @param onLost told when the device is gone: nothing here works then, and a new worker is needed */
+  /** @param onLost called when the device is lost: nothing here works after that, and a new worker is needed */
   async load(
     source: ModelSource,
     format: WeightFormat,
@@ -92,7 +92,7 @@ class Engine {
     return transfer(file, [file.buffer]);
   }
 
-  /** @param name what errors call the file */
+  /** @param name the file's name in error messages */
   async restore(file: Uint8Array<ArrayBuffer>, name: string): Promise<OpenStream> {
     const model = this.#loaded();
     return this.#keep(new TracedStream(model, await model.restore(file, name)));
@@ -171,7 +171,7 @@ function describe(model: Model, source: ModelSource): ModelInfo {
   };
 }
 
-/** Lets go of the page's callback. */
+/** Releases the page's callback. */
 function release(callback: unknown): void {
   (callback as { [releaseProxy]?: () => void })[releaseProxy]?.();
 }

@@ -2,7 +2,7 @@ import type { Status } from "../engine/client.ts";
 import type { LoadProgress } from "../engine/protocol.ts";
 import { Problem, sentence } from "../shell/problem.tsx";
 
-/** What is told while a model is not there, or another could not be loaded; else nothing. */
+/** Shows progress while a model loads, and why one could not be loaded; otherwise nothing. */
 export function Loading(props: {
   status: Status;
   retry: () => void;

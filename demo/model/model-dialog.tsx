@@ -13,14 +13,14 @@ const FORMATS: readonly (readonly [WeightFormat, string])[] = [
   ["q4", "q4: an eighth"],
 ];
 
-/** The model that comes with the page. */
+/** The model that ships with the page. */
 export const DEFAULT: ModelSource = {
   kind: "url",
   name: "shakespeare",
   url: new URL("./model/", document.baseURI).href,
 };
 
-/** Which model is loaded, and which else could be. */
+/** Shows the loaded model and lets the reader load another. */
 export function ModelDialog({
   model,
   remarks,
@@ -163,7 +163,7 @@ function Facts({ model }: { model: ModelInfo }) {
   );
 }
 
-/** What earlier loads have left in the browser. */
+/** Model files that earlier loads left in the browser's cache. */
 function Kept() {
   const [bytes, setBytes] = useState<number>();
   useEffect(() => void keptBytes().then(setBytes), []);

@@ -1,7 +1,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Picture, Stage } from "./stage.ts";
 
-/** A canvas on the stage. `of` is read once: a change of it needs another key. */
+/** A canvas on the stage. `of` is read once, so a new value needs a new key. */
 export function Canvas({
   stage,
   of,
@@ -9,7 +9,7 @@ export function Canvas({
 }: {
   readonly stage: Stage;
   readonly of: (canvas: HTMLCanvasElement) => Omit<Picture, "canvas">;
-  /** Width by height; undefined: as the style sheet says. */
+  /** Width divided by height; undefined leaves it to the style sheet. */
   readonly ratio?: number;
 }) {
   const ref = useRef<HTMLCanvasElement>(null);

@@ -6,11 +6,11 @@ import { drawPlot, Frame, type PlotView } from "./plot.ts";
 import type { Stage } from "./stage.ts";
 import { describe, tell } from "./telling.ts";
 
-/** Movers that are marked and listed. */
+/** How many of the tokens that changed R most are marked and listed. */
 const MOVERS = 8;
 const SPANS = [64, 256, 1024, KEPT];
 
-/** R and the lattice's coherence after each token, and the tokens that moved R most. */
+/** R and the lattice's coherence after each token, and the tokens that changed R most. */
 export function Coherence({
   stage,
   chosen,
@@ -58,7 +58,7 @@ export function Coherence({
         movers: movers.value,
       };
     };
-    /** A slider that has the focus is spoken at every change of it, and must not follow the newest token. */
+    /** Screen readers speak a focused slider at every change, so it must not follow the newest token. */
     const steer = (): void => {
       const slider = range.current;
       if (!slider || (cursor.value === undefined && document.activeElement === slider)) return;
@@ -179,7 +179,7 @@ export function Coherence({
           aria-label="Token in the plot"
           aria-describedby={`${ids}-keys`}
           onInput={({ currentTarget }) => {
-            if (pressed.current) return; // the pointer's place on the plot is meant, not on the slider
+            if (pressed.current) return; // a pointer on the plot chooses the token; the slider must not
             held.value = Number(currentTarget.value);
           }}
           onKeyDown={(event) => {

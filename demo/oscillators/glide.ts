@@ -1,13 +1,13 @@
 import { LatticeCells } from "../../engine/diagnostics/lattice-cells.ts";
 import type { History } from "./history.ts";
 
-/** Time constant of a falling scale, in ms. */
+/** Time constant with which a scale shrinks, in ms. */
 const FALL = 700;
 const [SHORTEST, LONGEST] = [16, 400];
 
 /**
- * The oscillators as they are shown: on their straight way from the state before to the newest, for as long as states have
- * lately been apart. At rest they are the measured state.
+ * The oscillators as shown: interpolated linearly from the previous state to the newest, over the recent time between
+ * states. At rest they equal the measured state.
  */
 export class Glide {
   readonly #history: History;
@@ -31,12 +31,12 @@ export class Glide {
     }
   }
 
-  /** Whether they are as measured, and nothing is left to show. */
+  /** Whether the shown state equals the measured one. */
   get resting(): boolean {
     return this.#resting && this.#target === this.#history.state;
   }
 
-  /** Moves to where they are at `now` (ms); `still`: at once. Returns whether they moved. */
+  /** Moves to the state at time `now` (ms), or at once to the newest if `still`. Returns whether anything moved. */
   advance(now: number, still: boolean): boolean {
     const { state } = this.#history;
     if (this.resting) return false;
@@ -76,14 +76,14 @@ export class Glide {
   }
 }
 
-/** Complex numbers `[layers, D]` in pairs by halves, on their way. */
+/** Complex numbers `[layers, D]`, paired by halves, while they are interpolated. */
 export class Way {
   readonly size: number;
   readonly layers: number;
   readonly #from: Float32Array;
   readonly to: Float32Array;
   readonly shown: Float32Array;
-  /** Of each layer the largest modulus shown; it rises at once and falls slowly. */
+  /** The largest modulus shown of each layer; it rises at once and falls slowly. */
   readonly scale: Float32Array;
 
   constructor(layers: number, size: number) {
@@ -104,7 +104,7 @@ export class Way {
     this.scale.fill(0);
   }
 
-  /** Returns whether the scales are at rest. @param fall which part of its way down a scale goes */
+  /** Returns whether the scales are at rest. @param fall the fraction of the way down that a scale moves */
   go(progress: number, fall: number): boolean {
     const [from, to, shown, size] = [this.#from, this.to, this.shown, this.size];
     const half = Math.floor(size / 2);

@@ -1,14 +1,14 @@
 import type { TokenTrace, TraceShape } from "../trace.ts";
 
-/** Tokens that a {@link History} keeps. */
+/** How many tokens a {@link History} keeps. */
 export const KEPT = 4096;
 
-/** R and lattice coherence among a token's four measures. */
+/** Indices of R and lattice coherence among a token's four measures. */
 export type Measure = 0 | 1;
 
 /**
- * What the last {@link KEPT} tokens measured, and the newest state. Tokens are numbered from 0 since the last `clear`;
- * those from `first` to before `end` are kept.
+ * The measures of the last {@link KEPT} tokens, and the newest state. Tokens are numbered from 0 since the last `clear`;
+ * tokens `[first, end)` are kept.
  */
 export class History {
   readonly shape: TraceShape;
@@ -16,7 +16,7 @@ export class History {
   readonly #measures: Float32Array;
   /** `[KEPT, 2]`: their means over the layers. */
   readonly #means = new Float32Array(2 * KEPT);
-  /** NaN where there is no token right before. */
+  /** NaN where the token right before is not known. */
   readonly #moves = new Float32Array(KEPT);
   readonly #offsets = new Float64Array(KEPT);
   readonly #positions = new Float64Array(KEPT);
@@ -52,8 +52,8 @@ export class History {
   }
 
   /**
-   * Keeps the trace's state itself, no copy of it. A token takes the place of those from its position on, which a stream
-   * that begins again from before has let go of.
+   * Adds a token. Keeps the trace's state without copying it. Tokens at this position or later are dropped first: the
+   * stream was rewound to before them.
    */
   push({ measures, position, offset, text, prompt, state }: TokenTrace): void {
     const { layers } = this.shape;
@@ -91,7 +91,7 @@ export class History {
     this.#tell();
   }
 
-  /** `listener` hears of every token; it should draw at the next frame, not at once. Returns what ends that. */
+  /** Calls `listener` at every token; it should draw at the next frame, not at once. Returns a function that unsubscribes. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -129,7 +129,7 @@ export class History {
     return this.#prompt[token % KEPT] === 1;
   }
 
-  /** By how much the token changed the mean R; undefined where there is none right before it in the stream. */
+  /** How much the token changed the mean R; undefined where the token right before it is not known. */
   change(token: number): number | undefined {
     const change = this.#moves[token % KEPT]!;
     return Number.isNaN(change) ? undefined : change;
@@ -141,7 +141,7 @@ export class History {
     return change === undefined ? undefined : Math.abs(change);
   }
 
-  /** The `n` tokens, of those from `from` on, that moved the mean R most, the strongest first. */
+  /** The `n` tokens from `from` on that changed the mean R most, largest change first. */
   topMovers(n: number, from = this.first): number[] {
     const found: number[] = [];
     if (n < 1) return found;
@@ -157,7 +157,7 @@ export class History {
     return found;
   }
 
-  /** The text of up to `tokens` tokens right before one. */
+  /** The text of up to `tokens` tokens right before a token. */
   before(token: number, tokens: number): string {
     let text = "";
     for (let t = Math.max(this.first, token - tokens); t < token; t++) text += this.text(t);

@@ -75,7 +75,7 @@ function Legend({ stage }: { readonly stage: Stage }) {
   );
 }
 
-/** How strong a colour is at a part of the largest amplitude: its root, so that weak cells are seen. */
+/** Opacity for a fraction of the largest amplitude: its square root, so that weak cells stay visible. */
 const strength = (part: number): number => Math.min(1, Math.sqrt(part));
 
 function wheel(context: CanvasRenderingContext2D, width: number, height: number, { phases }: Theme): void {
@@ -99,7 +99,7 @@ function ramp(context: CanvasRenderingContext2D, width: number, height: number, 
   }
 }
 
-/** Columns and rows in which components lie: about half as wide again as high, with few places left empty. */
+/** Columns and rows for the components: about 1.5 times as wide as high, with few empty places. */
 export function arrange(components: number, [gx, gy]: readonly [number, number]): [number, number] {
   let best: [number, number] = [1, components];
   let least = Number.POSITIVE_INFINITY;
@@ -117,7 +117,7 @@ interface Places {
   readonly width: number;
   readonly cell: number;
   readonly side: number;
-  /** `[D/2, 2]`: left and top of each. */
+  /** `[D/2, 2]`: left and top of each cell. */
   readonly corners: Float32Array;
   readonly all: Path2D;
 }

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Pictured } from "./pictured.ts";
 
-/** One picture a layer, side by side as far as there is room. */
+/** One picture per layer, side by side where there is room. */
 export function Layers({
   stage,
   layers,
@@ -10,7 +10,7 @@ export function Layers({
   number,
   picture,
 }: Pictured & {
-  /** A layer's newest number, to stand at its name. */
+  /** A layer's newest number, shown beside its name. */
   readonly number: (layer: number) => string;
   readonly picture: (layer: number) => ComponentChildren;
 }) {

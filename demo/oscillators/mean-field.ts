@@ -4,13 +4,13 @@ export interface MeanField {
   readonly re: number;
   readonly im: number;
   /**
-   * What R would be on average if these moduli had random phases: √(π/4 · Σ |m_j|²) / Σ |m_j|, the mean of the Rayleigh
-   * distribution that the sum then nears.
+   * The mean R of these moduli with random phases: √(π/4 · Σ |m_j|²) / Σ |m_j|, the mean of the Rayleigh distribution
+   * that the sum approaches.
    */
   readonly chance: number;
 }
 
-/** Of pairs `m [D]`; zeros where all are zero. */
+/** Mean field of the pairs `m [D]`; all zero where `m` is. */
 export function meanField(m: Float32Array): MeanField {
   const half = Math.floor(m.length / 2);
   let [re, im, moduli, squares] = [0, 0, 0, 0];
@@ -25,6 +25,6 @@ export function meanField(m: Float32Array): MeanField {
   return { re: re / moduli, im: im / moduli, chance: Math.sqrt((Math.PI / 4) * squares) / moduli };
 }
 
-/** The least round number that `most`, at most 1, fits in: where an axis ends. */
+/** The smallest round number that is at least `most` (which is at most 1): the end of an axis. */
 export const axisEnd = (most: number): number =>
   [0.1, 0.2, 0.3, 0.4, 0.6, 0.8].find((end) => most <= end) ?? 1;

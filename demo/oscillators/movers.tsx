@@ -3,10 +3,10 @@ import { useId } from "preact/hooks";
 import type { History } from "./history.ts";
 import { signed, visible } from "./telling.ts";
 
-/** Tokens told before one. */
+/** How many tokens of context are shown before a token. */
 const CONTEXT = 12;
 
-/** The tokens that moved R most, each a button, numbered as in the plot. */
+/** The tokens that changed R most, each a button, numbered as in the plot. */
 export function Movers({
   history,
   tokens,

@@ -8,10 +8,10 @@ import { Lattice } from "./lattice.tsx";
 import { Phases } from "./phases.tsx";
 import { Stage } from "./stage.ts";
 
-/** As many layers are shown side by side unless others are asked for. */
+/** How many layers are shown by default. */
 const FEW = 6;
 
-/** The oscillators of a model while it reads and writes, all from what was measured. */
+/** The oscillators of a model while it reads and writes, drawn from measured states only. */
 export function Oscillators({
   shape,
   software,
@@ -21,9 +21,9 @@ export function Oscillators({
   readonly shape: TraceShape;
   /** Whether the model computes on the CPU. */
   readonly software: boolean;
-  /** Of that shape. */
+  /** What was measured; its states have this shape. */
   readonly history: History;
-  /** A token was chosen: its text is `length` UTF-16 units from `offset` in the transcript. */
+  /** Called when a token is chosen: its text is `length` UTF-16 units at `offset` in the transcript. */
   readonly onToken: (offset: number, length: number) => void;
 }) {
   const stage = useMemo(() => new Stage(history, software), [history, software]);
@@ -75,7 +75,7 @@ export function Oscillators({
   );
 }
 
-/** The layers to show; a few are spread over the depth, the first and the last among them. */
+/** The layers to show: a few spread over the depth, always with the first and the last. */
 function listed(layers: number, shown: "few" | "all" | number): number[] {
   if (typeof shown === "number") return [shown];
   const count = shown === "all" ? layers : FEW;

@@ -5,8 +5,8 @@ export const HUES = 256;
 export type Palette = readonly string[];
 
 /**
- * A turn through the hues of OKLCH (B. Ottosson, "A perceptual color space for image processing", 2020) at one lightness
- * and one chroma, so that no phase looks stronger than another.
+ * The hues of OKLCH (B. Ottosson, "A perceptual color space for image processing", 2020) at one lightness and one
+ * chroma, so that no phase looks stronger than another.
  */
 function turn(lightness: number, chroma: number): Palette {
   return Array.from({ length: HUES }, (_, i) => {
@@ -28,7 +28,7 @@ export function oklchToSrgb(lightness: number, chroma: number, hue: number): num
   ].map((x) => 255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055));
 }
 
-/** Lightness, and the most chroma that every hue has in sRGB at it; 3:1 or more against the page's surface. */
+/** Lightness, and the largest chroma that every hue reaches in sRGB at that lightness. Contrast with the page is 3:1 or more. */
 export const TONES = { light: [0.62, 0.105], dark: [0.74, 0.122] } as const;
 
 let made: { readonly light: Palette; readonly dark: Palette } | undefined;
@@ -38,14 +38,14 @@ export function palettes(): { readonly light: Palette; readonly dark: Palette } 
   return made;
 }
 
-/** Which of a palette's colours a complex number's phase has. */
+/** Index of the palette colour for a complex number's phase. */
 export function hueOf(re: number, im: number): number {
   return Math.round((Math.atan2(im, re) / (2 * Math.PI)) * HUES + HUES) % HUES;
 }
 
 const wheels = new WeakMap<Palette, CanvasGradient>();
 
-/** The phases round (0, 0), counter-clockwise from the right, as angles go in books. */
+/** The phases around (0, 0), counter-clockwise from the right, the mathematical convention. */
 export function wheelOf(palette: Palette): CanvasGradient {
   const known = wheels.get(palette);
   if (known) return known;

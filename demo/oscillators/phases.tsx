@@ -7,10 +7,10 @@ import { HUES, hueOf, wheelOf } from "./palette.ts";
 import type { Pictured } from "./pictured.ts";
 import type { Stage, Theme } from "./stage.ts";
 
-/** Colours that the pointers of a layer are drawn in: one path each. */
+/** Number of colours for a layer's pointers: each colour is one path. */
 const SHADES = 64;
 
-/** Each layer's vector memory: a pointer a pair, and their mean field. */
+/** Each layer's vector memory: a pointer for each pair, and their mean field. */
 export function Phases(pictured: Pictured) {
   const { stage } = pictured;
   const pairs = Math.floor(stage.history.shape.size / 2);
@@ -95,7 +95,7 @@ function paint(
   arrow(context, (re / end) * rim, (-im / end) * rim, rim, theme);
 }
 
-/** The circle's rim, in the colours of its angles. */
+/** The circle's rim, coloured by angle. */
 function ring(context: CanvasRenderingContext2D, rim: number, { phases, line }: Theme): void {
   context.lineWidth = 3;
   context.strokeStyle = wheelOf(phases);
@@ -114,7 +114,7 @@ function ring(context: CanvasRenderingContext2D, rim: number, { phases, line }: 
 
 const shades = Array.from({ length: SHADES }, (): number[] => []);
 
-/** Angles go counter-clockwise from the right, as in books; a canvas counts y downwards. */
+/** Angles go counter-clockwise from the right; y on a canvas points down. */
 function pointers(
   context: CanvasRenderingContext2D,
   m: Float32Array,
@@ -184,7 +184,7 @@ function arrow(
   };
   const stem = Math.max(2, rim / 32);
   context.lineJoin = "round";
-  context.strokeStyle = surface; // a halo, to be seen over the pointers
+  context.strokeStyle = surface; // a halo, so that it is visible over the pointers
   context.lineWidth = stem + Math.min(3, rim / 30);
   outline();
   context.stroke();

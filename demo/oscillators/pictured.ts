@@ -6,6 +6,6 @@ export interface Pictured {
   readonly stage: Stage;
   /** The layers to show, from 0. */
   readonly layers: readonly number[];
-  /** The layer that is picked out; undefined: none. */
+  /** The highlighted layer, if any. */
   readonly chosen: Signal<number | undefined>;
 }

@@ -3,7 +3,7 @@ import { axisEnd } from "./mean-field.ts";
 import type { Theme } from "./stage.ts";
 import { visible } from "./telling.ts";
 
-/** What the plot shows, beside the history. */
+/** What the plot shows besides the history. */
 export interface PlotView {
   readonly history: History;
   /** Tokens `[from, to)` from left to right. */
@@ -11,11 +11,11 @@ export interface PlotView {
   readonly to: number;
   readonly layer: number | undefined;
   readonly cursor: number | undefined;
-  /** To be marked and numbered. */
+  /** Tokens to mark and number. */
   readonly movers: readonly number[];
 }
 
-/** Room for the numbers of the axes, and below for the tokens' text. */
+/** Margins: for the axes' numbers, and for the tokens' text below. */
 const [LEFT, RIGHT, TOP, BETWEEN, BELOW] = [34, 10, 22, 28, 22];
 
 interface Panel {
@@ -64,14 +64,14 @@ export class Frame {
     return bottom - (value / end) * (bottom - top);
   }
 
-  /** The token at `x`; undefined: there is none. */
+  /** The token at `x`, if there is one. */
   tokenAt(x: number): number | undefined {
     const { from, to, history } = this.#view;
     const token = Math.min(to - 1, Math.max(from, from + Math.floor((x - LEFT) / this.step)));
     return token >= history.first && token < history.end ? token : undefined;
   }
 
-  /** The layer whose line passes within 8 pixels of a point, "mean" for the mean's; undefined: none. */
+  /** The layer whose line passes within 8 pixels of a point, or "mean"; undefined if there is none. */
   lineAt(token: number, y: number): number | "mean" | undefined {
     const { history } = this.#view;
     const panel = this.panels.find(({ top, bottom }) => y > top - 8 && y < bottom + 8);
@@ -187,7 +187,7 @@ function shadePrompt(
   }
 }
 
-/** A line through the values; where tokens are closer than half a pixel, through each pixel's least and largest. */
+/** A line through the values. Where tokens are closer than half a pixel, it joins each pixel's smallest and largest value. */
 function trace(
   context: CanvasRenderingContext2D,
   frame: Frame,

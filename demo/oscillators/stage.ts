@@ -19,22 +19,22 @@ export interface Theme {
 /** A canvas and what draws it. */
 export interface Picture {
   readonly canvas: HTMLCanvasElement;
-  /** Whether it shows the gliding state, rather than the history alone. */
+  /** Whether it shows the moving state; otherwise it shows the history only. */
   readonly glides: boolean;
   paint(context: CanvasRenderingContext2D, width: number, height: number, theme: Theme): void;
-  /** What it shows, measured, for those who do not see it. */
+  /** Describes what it shows, with measured values, for readers who cannot see it. */
   describe(): string;
 }
 
 /**
- * Least milliseconds between frames where motion is unwelcome, and where the model computes on the processor that draws
- * (at every frame, pictures took a third of the text's speed); between words about the pictures.
+ * Minimum milliseconds between frames: where the reader asked for reduced motion; where the model computes on the
+ * processor that also draws (drawing every frame cost a third of the text's speed); between spoken descriptions.
  */
 const [STILL, SHARED, WORDS] = [250, 80, 1000];
 
 /**
- * When the pictures are drawn: in one frame for all, only what has changed, nothing while the page is hidden, and those out
- * of view only when all is at rest, to be there when they are scrolled to or printed.
+ * Decides when pictures are drawn: all in one frame, only those that changed, and none while the page is hidden. Pictures
+ * out of view are drawn once motion has ended, so that they are there when scrolled to or printed.
  */
 export class Stage {
   readonly history: History;
@@ -92,7 +92,7 @@ export class Stage {
     });
   }
 
-  /** Shows a picture. Returns what ends that. */
+  /** Shows a picture. Returns a function that removes it. */
   add(picture: Picture): () => void {
     const { canvas } = picture;
     this.#pictures.set(canvas, picture);
@@ -109,13 +109,13 @@ export class Stage {
     };
   }
 
-  /** `listener` hears, at most once a second, that the history has changed. Returns what ends that. */
+  /** Calls `listener` when the history has changed, at most once a second. Returns a function that unsubscribes. */
   slowly(listener: () => void): () => void {
     this.#onWords.add(listener);
     return () => this.#onWords.delete(listener);
   }
 
-  /** `listener` hears of every frame that is drawn. Returns what ends that. */
+  /** Calls `listener` after every drawn frame. Returns a function that unsubscribes. */
   onDraw(listener: () => void): () => void {
     this.#onDraw.add(listener);
     listener();
@@ -180,7 +180,7 @@ export class Stage {
   #paint(picture: Picture): void {
     const { canvas } = picture;
     const { clientWidth, clientHeight } = canvas;
-    // Where the model has the CPU for a GPU, so would the canvas: painting it there directly costs less.
+    // Where the GPU is a software adapter, an accelerated canvas runs on it too: painting on the CPU directly costs less.
     const context = canvas.getContext("2d", { willReadFrequently: this.#apart > 0 });
     if (!context || clientWidth === 0 || clientHeight === 0) return;
     const [width, height] = [clientWidth, clientHeight].map((side) => Math.round(side * devicePixelRatio));
@@ -199,7 +199,7 @@ export class Stage {
   }
 }
 
-/** `light-dark()` and `var()` are resolved in the colour of an element only. */
+/** Only an element's computed colour resolves `light-dark()` and `var()`. */
 function themeOf(canvas: HTMLElement): Theme {
   const probe = canvas.parentElement!.appendChild(document.createElement("i"));
   const style = getComputedStyle(probe);

@@ -1,6 +1,6 @@
 import type { History, Measure } from "./history.ts";
 
-/** A token's text with its blanks made visible. */
+/** A token's text with visible white space. */
 export const visible = (text: string): string =>
   text === "" ? "�" : text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
 
@@ -8,7 +8,7 @@ const NAMES = ["R", "lattice"] as const;
 
 export const signed = (change: number): string => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(3)}`;
 
-/** The values at a token, the newest where there is none chosen. */
+/** The values at the chosen token, or at the newest if none is chosen. */
 export function tell(
   history: History,
   measures: readonly Measure[],
@@ -31,7 +31,7 @@ export function tell(
   return parts.join(" · ");
 }
 
-/** The newest values, and between which they have been. */
+/** The newest values, and their range so far. */
 export function describe(history: History, measures: readonly Measure[]): string {
   const { first, end } = history;
   if (end === 0) return "Coherence over tokens: nothing yet";

@@ -10,10 +10,10 @@ export interface Excerpt {
   readonly after: string;
 }
 
-/** Most UTF-16 units of a match that an excerpt shows. */
+/** The largest number of UTF-16 units of a match that an excerpt shows. */
 const MOST = 160;
 
-/** A stretch in its surroundings on one line, which begin and end with whole words where they can. */
+/** A stretch with its context, on one line. The context begins and ends with whole words where possible. */
 export function excerpt(text: string, { start, end }: Range, around = 48): Excerpt {
   const from = cutAt(text, Math.max(0, start - around));
   const to = cutAt(text, Math.min(text.length, end + around));
@@ -31,7 +31,7 @@ export function excerpt(text: string, { start, end }: Range, around = 48): Excer
 
 const onLine = (text: string): string => text.replace(/\s+/g, " ");
 
-/** The index, or the one before where it is within a surrogate pair. */
+/** The index, moved back by one if it falls within a surrogate pair. */
 export const cutAt = (text: string, index: number): number =>
   index > 0 && (text.codePointAt(index - 1) ?? 0) > 0xffff ? index - 1 : index;
 
@@ -41,7 +41,7 @@ export interface Run extends Range {
   readonly match: number | undefined;
 }
 
-/** Cuts a stretch of a text at the ends of matches, of which none overlaps another. */
+/** Cuts a stretch of a text at the borders of matches, which do not overlap. */
 export function runsOf({ start, end }: Range, matches: readonly Range[]): Run[] {
   const runs: Run[] = [];
   let at = start;

@@ -8,13 +8,13 @@ import { confidenceInWords, decimal, FAINT } from "./words.ts";
 const PIN = 26;
 const PIN_ROWS = 3;
 const TICK = 84;
-/** Least width of a match on the strip. */
+/** Minimum width of a match on the strip. */
 const MATCH = 4;
 const LEGEND = Array.from({ length: 9 }, (_, i) => i / 8);
 
 interface Props {
   readonly answer: SearchAnswer;
-  /** The chosen place, a UTF-16 offset, and the index of the match that it is. */
+  /** The chosen place (a UTF-16 offset), and the index of its match, if it is one. */
   readonly place: number;
   readonly match: number | undefined;
   onPlace(offset: number): void;
@@ -29,7 +29,7 @@ export function HeatStrip({ answer, place, match, onPlace, onMatch }: Props) {
   const pins = useRef<HTMLDivElement>(null);
   const width = useWidth(canvas);
   const dragging = useSignal(false);
-  const restored = useSignal(0); // times that a lost GPU took the picture along
+  const restored = useSignal(0); // counts redraws after a lost GPU erased the picture
   const range = heatRange(profile);
   const share = (offset: number): number => offset / characters;
 

@@ -1,6 +1,6 @@
 import type { Profile } from "../engine/protocol.ts";
 
-/** From the page's own shade to what stands out of it most: t in [0, 1]. Lightness and hue run evenly in OKLCH. */
+/** Colours from the page's own shade (t = 0) to the strongest contrast (t = 1), even in OKLCH lightness and hue. */
 export function heatColour(t: number, dark: boolean): string {
   const [lightness, hue] = dark ? [0.25 + 0.68 * t, 255 - 160 * t] : [0.95 - 0.62 * t, 95 + 165 * t];
   return `oklch(${lightness.toFixed(4)} ${(0.02 + 0.1 * t).toFixed(4)} ${hue.toFixed(2)})`;
@@ -13,8 +13,8 @@ export interface HeatRange {
 }
 
 /**
- * What the scale's ends mean: 1 is equal tokens; what lies below the profile's median, rounded down to a twentieth, is
- * background and has the page's own shade.
+ * The ends of the colour scale: 1 means equal tokens; values below the profile's median, rounded down to a multiple of
+ * 0.05, are background and have the page's own shade.
  */
 export function heatRange({ similarity }: Profile): HeatRange {
   const known = similarity.filter((value) => !Number.isNaN(value)).sort();
@@ -22,7 +22,7 @@ export function heatRange({ similarity }: Profile): HeatRange {
   return { low: Math.min(0.95, Math.floor(20 * median) / 20), high: 1 };
 }
 
-/** Where a similarity lies on the scale, in [0, 1]. */
+/** A similarity's position on the scale, in [0, 1]. */
 export const onScale = (similarity: number, { low, high }: HeatRange): number =>
   Math.min(1, Math.max(0, (similarity - low) / (high - low)));
 
@@ -34,8 +34,8 @@ export interface Stretch {
 }
 
 /**
- * The best similarity in each of so many equally wide columns of a text: of the parts of the profile under it, and of
- * the matches, which are drawn over all that they cover and at least `least` columns wide. NaN where none is known.
+ * The best similarity in each of a number of equally wide columns of a text: from the parts of the profile, and from the
+ * matches, each drawn over its whole length and at least `least` columns wide. NaN where nothing is known.
  */
 export function stripColumns(
   { offsets, similarity }: Profile,
@@ -65,7 +65,7 @@ export function similarityAt({ offsets, similarity }: Profile, character: number
   return similarity[(next < 0 ? offsets.length : next) - 1] ?? Number.NaN;
 }
 
-/** Round places (1, 2 or 5 times a power of ten apart) in a text of so many characters, at most `most` of them. */
+/** Round positions (1, 2 or 5 times a power of ten apart) in a text of the given length, at most `most` of them. */
 export function axisTicks(characters: number, most: number): number[] {
   const least = Math.max(1, characters / most);
   const power = 10 ** Math.floor(Math.log10(least));
@@ -73,7 +73,7 @@ export function axisTicks(characters: number, most: number): number[] {
   return Array.from({ length: Math.ceil(characters / step) }, (_, i) => i * step);
 }
 
-/** The row of each pin so that pins of a row do not cover one another, as far as `rows` allow. */
+/** The row of each pin, chosen so that pins in a row do not overlap, as far as `rows` rows allow. */
 export function pinRows(places: readonly number[], width: number, rows: number): number[] {
   const ends = new Array<number>(rows).fill(Number.NEGATIVE_INFINITY);
   const row = new Array<number>(places.length);

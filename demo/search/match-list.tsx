@@ -9,7 +9,7 @@ interface Props {
   onMatch(index: number): void;
 }
 
-/** The matches, best first, each in its surroundings. */
+/** The matches, best first, each with its context. */
 export function MatchList({ text, matches, chosen, onMatch }: Props) {
   return (
     <ol class="search-matches">

@@ -1,4 +1,4 @@
-/** Halves of Shakespeare's lines (Macbeth, Hamlet, The Tempest, Richard III, sonnets), to be put together anew. */
+/** Halves of Shakespeare's lines (Macbeth, Hamlet, The Tempest, Richard III, sonnets), recombined at random. */
 const FIRST =
   "Tomorrow, and tomorrow,|Now is the winter|The quality of mercy|To be, or not to be:|Full fathom five|Shall I compare thee|Out, out, brief candle!|We are such stuff|The rest is silence,|Like as the waves|If music be the food|When in disgrace";
 const SECOND =
@@ -10,7 +10,7 @@ export interface Sample {
   readonly needle: string;
 }
 
-/** A text of about so many characters, always the same, with one sentence in it that the needle nearly is. */
+/** A text of about `characters` characters, always the same, with one sentence that is nearly the needle. */
 export function sample(characters = 12_000): Sample {
   const [first, second] = [FIRST.split("|"), SECOND.split("|")];
   let seed = 1;

@@ -19,14 +19,14 @@ import {
   MODES,
 } from "./words.ts";
 
-/** Parts of the profile asked for: a strip this wide has one for each pixel. */
+/** How many parts the profile has: one for each pixel of a strip this wide. */
 const PARTS = 2048;
 const MOST_MATCHES = 100;
 
 export interface SearchTabProps {
-  /** The memories that the model has. */
+  /** The retrieval modes that the model has. */
   readonly modes: readonly RetrievalMode[];
-  /** Searches; `onProgress` is told of the characters searched so far, and the signal's reason is thrown. */
+  /** Searches. Calls `onProgress` with the characters searched so far; throws the signal's reason when aborted. */
   run(
     request: SearchRequest,
     onProgress: (characters: number) => void,
@@ -37,11 +37,11 @@ export interface SearchTabProps {
 interface Found {
   readonly text: string;
   readonly answer: SearchAnswer;
-  /** Of the source when it was searched. */
+  /** The source's revision when it was searched. */
   readonly version: number;
 }
 
-/** Paste a text, search it, see where it resembles the needle. */
+/** The Search tab: paste a text, search it, see where it resembles the needle. */
 export function SearchTab({ modes, run }: SearchTabProps) {
   const source = useMemo(() => new SourceText(), []);
   const dropping = useSignal(false);

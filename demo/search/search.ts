@@ -4,7 +4,7 @@ import type { SearchAnswer, SearchRequest } from "../engine/protocol.ts";
 
 /**
  * Searches a text, in the worker.
- * @param onProgress told of the UTF-16 units searched so far
+ * @param onProgress called with the UTF-16 units searched so far
  * @throws what `retrieve` throws; the signal's reason
  */
 export async function search(

@@ -2,18 +2,18 @@ import { type Signal, signal } from "@preact/signals";
 import { createRef } from "preact";
 import { count } from "./words.ts";
 
-/** A longer text is kept beside the page: a text area lays out all that it holds. */
+/** A longer text is kept outside the text area, which would lay out all of it. */
 const MOST_IN_AREA = 400_000;
 const PREVIEW = 600;
 
-/** The text to search: in a text area where it is short enough to be edited, else at hand only. */
+/** The text to search: editable in a text area if it is short, otherwise only kept in memory. */
 export class SourceText {
   readonly area = createRef<HTMLTextAreaElement>();
   readonly name = signal("");
   readonly length = signal(0);
-  /** The text, where it is not in the area. */
+  /** The text, if it is not in the text area. */
   readonly held = signal<string | undefined>(undefined);
-  /** Counts the changes. */
+  /** Counts changes of the text. */
   readonly version = signal(0);
 
   read(): string {
@@ -21,7 +21,7 @@ export class SourceText {
   }
 
   set(text: string, name = ""): void {
-    // As a text area would have it.
+    // A text area normalises line ends in the same way.
     const lines = text.replace(/\r\n?/g, "\n");
     const long = lines.length > MOST_IN_AREA;
     this.held.value = long ? lines : undefined;
@@ -147,7 +147,7 @@ export function TextSourceField({ source, fault, dropping, onFile, onSample }: P
 
 /**
  * A file's text.
- * @throws Error naming `context` where the file is no text, or longer than a string may be
+ * @throws Error naming `context` if the file is not text, or longer than a string can be
  */
 export async function readText(file: File): Promise<string> {
   if (file.size > 2 ** 28) throw new Error("context: has more than 256 MiB. Take a part of it");

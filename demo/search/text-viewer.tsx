@@ -4,10 +4,10 @@ import type { SearchAnswer } from "../engine/protocol.ts";
 import { cutAt, runsOf } from "./excerpt.ts";
 import { FAINT } from "./words.ts";
 
-/** The text is shown by the chunk: so many UTF-16 units, and so many of them at once. */
+/** The text is shown in chunks: UTF-16 units of one, and how many are shown at once. */
 const CHUNK = 4000;
 const MOST_CHUNKS = 5;
-/** Nearer to an end than this, in pixels, the next chunk is shown. */
+/** The next chunk is shown when scrolled this close, in pixels, to an end. */
 const NEAR = 400;
 
 interface Props {
@@ -15,12 +15,12 @@ interface Props {
   readonly matches: SearchAnswer["matches"];
   readonly place: number;
   readonly match: number | undefined;
-  /** Changes with every choice, the same place chosen once more too. */
+  /** Changes at every choice, even when the same place is chosen again. */
   readonly choice: number;
   onMatch(index: number): void;
 }
 
-/** The text around a place; more of it follows as it is scrolled. */
+/** The text around a place; scrolling shows more. */
 export function TextViewer({ text, matches, place, match, choice, onMatch }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const last = Math.ceil(text.length / CHUNK) - 1;

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 
-/** What went wrong, and what can be done about it. */
+/** Shows what went wrong, and what the reader can do about it. */
 export const Problem = ({ message, children }: { message: string; children?: ComponentChildren }) => (
   <div class="problem" role="alert">
     <p>{sentence(message)}</p>
@@ -8,7 +8,7 @@ export const Problem = ({ message, children }: { message: string; children?: Com
   </div>
 );
 
-/** A message as a sentence, and what follows it. It may begin with an address or a field's name, which stay as they are. */
+/** A message as a sentence, followed by `more`. A leading address or field name keeps its case. */
 export function sentence(text: string, then = ""): string {
   const whole = /^\p{L}+[\s,]/u.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return `${whole}${/[.!?]$/.test(whole) ? "" : "."} ${then}`.trim();

@@ -1,7 +1,7 @@
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
-/** Tabs by the names of what they show; arrow keys go from one to the next. */
+/** A list of tabs; arrow keys move between them. */
 export function TabList<Name extends string>({
   label,
   names,
@@ -40,7 +40,7 @@ export function TabList<Name extends string>({
   );
 }
 
-/** What a tab shows; what it holds stays as it is while another is shown. */
+/** A tab's panel. Its contents are kept while another tab is shown. */
 export const TabPanel = <Name extends string>({
   name,
   shown,

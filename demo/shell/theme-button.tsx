@@ -6,7 +6,7 @@ const NAMES: Record<Theme, string> = {
   dark: "Colours: dark",
 };
 
-/** Goes from the system's colours to light ones, to dark ones, and back. */
+/** Switches between the system's colours, light and dark. */
 export const ThemeButton = () => (
   <button
     type="button"

@@ -5,7 +5,7 @@ export type Theme = "system" | "light" | "dark";
 const KEY = "resonant-theme";
 const themes: readonly Theme[] = ["system", "light", "dark"];
 
-/** What was chosen, here or at an earlier visit. */
+/** The theme chosen in this visit or an earlier one. */
 export const theme = signal<Theme>(themes.find((each) => each === remembered()) ?? "system");
 
 effect(() => {
@@ -14,7 +14,7 @@ effect(() => {
   else dataset.theme = theme.value;
   try {
     localStorage.setItem(KEY, theme.value);
-  } catch {} // where nothing may be kept, it lasts as long as the page
+  } catch {} // storage may be forbidden: the choice then lasts as long as the page
 });
 
 export function nextTheme(): void {

@@ -78,10 +78,10 @@ export class Controls {
     Exclude<keyof Sampling, "seed">,
     ReturnType<typeof signal<number>>
   >;
-  /** As it was typed; empty: a random one, or the stream's own. */
+  /** As typed; empty means a random seed, or the stream's own. */
   readonly seed = signal("");
 
-  /** @throws RangeError for a seed that is none */
+  /** @throws RangeError if the typed seed is not one */
   sampling(): Sampling {
     const numbers = Object.fromEntries(
       Object.entries(this.values).map(([name, { value }]) => [name, value]),

@@ -12,7 +12,7 @@ const ENDINGS: Record<Written["reason"], string> = {
   stopped: "Stopped.",
 };
 
-/** A text: what was written, what to write, and what to do with it. */
+/** A session's transcript, draft, buttons and figures. */
 export function SessionView({
   workspace,
   session,

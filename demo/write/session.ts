@@ -4,18 +4,18 @@ import { type Failure, failureOf } from "../engine/errors.ts";
 import type { ModelInfo, OpenStream, Sampling, WriteEvent, Written } from "../engine/protocol.ts";
 import { History } from "../oscillators/history.ts";
 
-/** A part of a transcript: what the reader wrote, or what the model did. */
+/** A part of a transcript, written by the reader or by the model. */
 export interface Segment {
   readonly kind: "prompt" | "text";
   readonly text: string;
 }
 
-/** What was measured on the last generation. */
+/** Measurements of the last generation. */
 export interface Figures {
   readonly tokens: number;
   /** Milliseconds from the request to the first token. */
   readonly first: number;
-  /** Tokens a second after the first; undefined: there is one only. */
+  /** Tokens a second after the first; undefined if there is only one. */
   readonly perSecond: number | undefined;
 }
 
@@ -31,7 +31,7 @@ interface Request {
 
 let keys = 0;
 
-/** A text that a stream goes on with. */
+/** A text and the stream that continues it. */
 export class Session {
   readonly key = ++keys;
   readonly #client: Client;
@@ -44,14 +44,14 @@ export class Session {
   readonly ending = signal<Ending | undefined>(undefined);
   /** Tokens that the stream remembers. */
   readonly position = signal(0);
-  /** The seed of what was written last, where the page knows it. */
+  /** The seed of the last generation, if the page knows it. */
   readonly seed = signal<number | undefined>(undefined);
-  /** Which of several continuations of one state it is: each draws its own tokens. */
+  /** The number of this continuation among those of one state: each draws its own tokens. */
   readonly choice: number;
   #stream: OpenStream | undefined;
-  /** The stream's state when nothing was being written, to begin again from on another device. */
+  /** The stream's state after the last finished generation, to restart from on a new device. */
   #kept: Uint8Array<ArrayBuffer> | undefined;
-  /** What is being written, and the transcript before it. */
+  /** The running generation, and the transcript before it. */
   #request: (Request & { readonly before: readonly Segment[] }) | undefined;
   #arrived: WriteEvent[] = [];
   #flushing = false;
@@ -63,12 +63,12 @@ export class Session {
     this.history = new History(model.shape);
   }
 
-  /** Whether there is nothing before what is written next. */
+  /** Whether the stream has no past. */
   get fresh(): boolean {
     return this.position.value === 0;
   }
 
-  /** Feeds `prompt` after what there is, and writes on. */
+  /** Appends `prompt` and continues the text. */
   async write({ prompt, sampling }: Request): Promise<void> {
     if (this.writing.peek()) return;
     this.writing.value = true;
@@ -99,10 +99,10 @@ export class Session {
     } catch (error) {
       this.#flush();
       const failure = failureOf(error);
-      // Of a lost device's stream nothing is left: it is written again from before.
+      // A lost device loses the stream: `recover` repeats the request from the kept state.
       if (failure.code !== "device_lost") {
         this.#request = undefined;
-        if (this.figures.peek() === undefined) this.segments.value = before; // not even the prompt was taken
+        if (this.figures.peek() === undefined) this.segments.value = before; // the prompt was refused
       }
       this.ending.value = { kind: "failed", failure };
     } finally {
@@ -120,7 +120,7 @@ export class Session {
     return new Blob([await this.#client.engine.save(id)], { type: "application/octet-stream" });
   }
 
-  /** Goes on from a saved state; what stood here before is let go of. Nothing changes if the file is refused. */
+  /** Continues from a saved state in place of the current stream. Nothing changes if the file is refused. */
   async load(file: File): Promise<void> {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const stream = await this.#client.engine.restore(bytes, file.name);
@@ -135,7 +135,7 @@ export class Session {
     await this.#keep();
   }
 
-  /** A second session that continues from here on its own. */
+  /** A second session that continues from here independently. */
   async fork(choice: number): Promise<Session> {
     const copy = new Session(this.#client, this.model, choice);
     const { id } = await this.#open();
@@ -147,14 +147,14 @@ export class Session {
     return copy;
   }
 
-  /** Lets go of the stream. */
+  /** Closes the stream. */
   async close(): Promise<void> {
     const stream = this.#stream;
     this.#stream = undefined;
     if (stream) await this.#client.engine.close(stream.id);
   }
 
-  /** After the model was loaded again: the same stream, and what was being written is written again, by the same seed. */
+  /** After the model was loaded again: restores the stream, and repeats an interrupted generation with the same seed. */
   async recover(): Promise<void> {
     const request = this.#request;
     this.#stream = this.#kept ? await this.#client.engine.restore(this.#kept, "the kept state") : undefined;
@@ -178,7 +178,7 @@ export class Session {
     this.#arrived.push(event);
     if (this.#flushing) return;
     this.#flushing = true;
-    // A hidden page has no frames.
+    // A hidden page gets no animation frames.
     if (document.hidden) setTimeout(() => this.#flush(), 250);
     else requestAnimationFrame(() => this.#flush());
   }
@@ -204,5 +204,5 @@ export class Session {
   }
 }
 
-/** 32 bits, so that it is easily written down. */
+/** 32 bits, so that it is easy to write down. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;

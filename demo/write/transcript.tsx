@@ -7,10 +7,10 @@ export interface Mark {
   readonly length: number;
 }
 
-/** How near to the end, in pixels, a reader must be to be taken along as text comes. */
+/** The view follows new text while the reader is this close, in pixels, to the end. */
 const NEAR = 40;
 
-/** A session's text as it comes. `marked` is shown, and brought into view. */
+/** A session's text as it arrives. `marked` is highlighted and scrolled into view. */
 export function Transcript({
   session,
   label,

@@ -8,24 +8,24 @@ import { Session } from "./session.ts";
 /** Most sessions side by side. */
 const MAX_SESSIONS = 2;
 
-/** The sessions of the model that is loaded, and what is done with them. */
+/** The sessions of the loaded model, and what the reader can do with them. */
 export class Workspace {
   readonly #client: Client;
   readonly controls = new Controls();
   readonly sessions = signal<readonly Session[]>([]);
   /** The one whose oscillators are shown. */
   readonly shown = signal<Session | undefined>(undefined);
-  /** What went wrong outside a generation: a file that is no state, a seed that is none. */
+  /** What went wrong outside a generation, such as a file that is not a state, or a bad seed. */
   readonly failure = signal<Failure | undefined>(undefined);
   readonly canFork = computed(() => this.sessions.value.length < MAX_SESSIONS);
-  /** Whether there is an engine to ask. */
+  /** Whether an engine is ready. */
   readonly ready = computed(() => this.#client.status.value.kind === "ready");
 
   constructor(client: Client) {
     this.#client = client;
   }
 
-  /** Begins with an empty session for a model that was loaded; what was typed stays. */
+  /** Starts an empty session for a newly loaded model; the draft is kept. */
   begin(model: ModelInfo): void {
     const session = new Session(this.#client, model);
     session.draft.value = this.sessions.peek()[0]?.draft.peek() ?? "";
@@ -34,7 +34,7 @@ export class Workspace {
     this.failure.value = undefined;
   }
 
-  /** After the same model was loaded again. */
+  /** Recovers all sessions after the same model was loaded again. */
   async recover(): Promise<void> {
     await Promise.all(this.sessions.peek().map((session) => this.attempt(() => session.recover())));
   }
@@ -46,7 +46,7 @@ export class Workspace {
       session.draft.value = "";
       this.shown.value = session;
       await session.write({ prompt, sampling });
-      // What was not taken is given back, but for what is written again on another device.
+      // A refused prompt returns to the draft, unless it will be repeated on a new device.
       const ending = session.ending.peek();
       const refused = ending?.kind === "failed" && ending.failure.code !== "device_lost";
       if (refused && session.draft.peek() === "") session.draft.value = prompt;
@@ -68,7 +68,7 @@ export class Workspace {
     });
   }
 
-  /** An empty session in this one's place. */
+  /** Replaces a session by an empty one. */
   restart(session: Session): Promise<void> {
     return this.attempt(async () => {
       await session.close();
@@ -93,7 +93,7 @@ export class Workspace {
     return this.attempt(() => session.load(file));
   }
 
-  /** Shows what goes wrong in `act`, and lets nothing of it through. */
+  /** Runs `act`; shows its error instead of throwing it. */
   async attempt(act: () => Promise<void> | undefined): Promise<void> {
     this.failure.value = undefined;
     try {

@@ -8,7 +8,7 @@ import type { Workspace } from "./workspace.ts";
 
 const NAMES = ["First text", "Second text"];
 
-/** The texts that are written, and the oscillators of one of them. */
+/** The Write tab: the sessions, and the oscillators of one of them. */
 export function WriteTab({ workspace }: { workspace: Workspace }) {
   const marked = useSignal<Mark | undefined>(undefined);
   const sessions = workspace.sessions.value;
