@@ -2,7 +2,7 @@ import { combine } from "../kernels/combine/combine.ts";
 import { embed } from "../kernels/embed/embed.ts";
 import type { Dispatch, KernelHost, StateShape } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm/layer-norm.ts";
-import { linear, linearRow, type Product, type Rows } from "../kernels/linear/linear.ts";
+import { linearRow, linearTiled, type Product, type TileBatch } from "../kernels/linear/linear.ts";
 import { memoryScan } from "../kernels/memory-scan/memory-scan.ts";
 import { memoryStep } from "../kernels/memory-step/memory-step.ts";
 import { metrics } from "../kernels/metrics/metrics.ts";
@@ -21,26 +21,26 @@ export interface Workspace {
   readonly shape: StateShape;
   readonly state: GPUBuffer;
   readonly counts: GPUBuffer;
-  /** What products of many rows are made for. */
-  readonly rows?: Rows | undefined;
+  /** What the tiles of products are made for; by default prefill. */
+  readonly tileBatch?: TileBatch | undefined;
   /** Whether to measure SPEC §4's metrics of every row. */
   readonly measure: boolean;
   /** Where the first block's memory votes on the logits. */
   readonly votes?: VoteBuffers | undefined;
 }
 
-/** One token of each stream, from tokens to logits: few dispatches, since recording them is what limits small models. */
-export function tokenStep(w: Weights, on: Workspace): Dispatch[] {
+/** Decode: one token of each stream, from tokens to logits. In few dispatches, since recording them limits small models. */
+export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   return [
     ...embed(host, w.embed, { ...a, counts: on.counts }),
-    ...w.blocks.flatMap((block) => blockStep(w, block, on)),
-    ...headStep(w, on),
+    ...w.blocks.flatMap((block) => decodeBlock(w, block, on)),
+    ...decodeHead(w, on),
   ];
 }
 
-/** The norm and head for few rows of h. */
-export function headStep(w: Weights, on: Workspace): Dispatch[] {
+/** The norm and head of a decode step, a row of h at a time. */
+export function decodeHead(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   const input = { buffer: a.h, stride: w.shape.size };
   const output = { buffer: a.logits, stride: w.head.rows };
@@ -50,16 +50,16 @@ export function headStep(w: Weights, on: Workspace): Dispatch[] {
   ];
 }
 
-/** Many tokens of each stream, from tokens to h after the last block. */
-export function promptPass(w: Weights, on: Workspace): Dispatch[] {
+/** Prefill: many tokens of each stream, from tokens to h after the last block. */
+export function prefillPass(w: Weights, on: Workspace): Dispatch[] {
   return [
     ...embed(on.host, w.embed, { ...on.a, counts: on.counts }),
-    ...w.blocks.flatMap((block) => blockPass(w, block, on)),
+    ...w.blocks.flatMap((block) => prefillBlock(w, block, on)),
   ];
 }
 
-/** The norm and head for many rows of h. */
-export function headPass(w: Weights, on: Workspace): Dispatch[] {
+/** The norm and head in tiles of rows of h. */
+export function prefillHead(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   const size = w.shape.size;
   const input = { buffer: a.normed, stride: size };
@@ -71,12 +71,12 @@ export function headPass(w: Weights, on: Workspace): Dispatch[] {
   ];
 }
 
-/** A product of many rows. */
-export const tiled = ({ host, a, rows }: Workspace, product: Product): Dispatch[] =>
-  linear(host, a.run, product, rows);
+/** A product in tiles of rows. */
+export const tiled = ({ host, a, tileBatch }: Workspace, product: Product): Dispatch[] =>
+  linearTiled(host, a.run, product, tileBatch);
 
-/** One resonant block for one token of each stream (SPEC §1): h to h'. */
-export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
+/** One resonant block in a decode step (SPEC §1): one token of each stream, from h to h'. */
+export function decodeBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
   const { host, a, shape: state } = on;
   const { size, taps, gated } = w.shape;
   const shared = { ...a, block: b.block, state: on.state };
@@ -109,8 +109,8 @@ export function blockStep(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[]
   ];
 }
 
-/** The same for many tokens of each stream: the memories as a parallel scan, the products in tiles. */
-export function blockPass(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
+/** One resonant block in prefill: many tokens of each stream. The memories are a parallel scan, the products are in tiles. */
+export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
   const { host, a, shape: state } = on;
   const { size, taps, gated, lattice, inner } = w.shape;
   const shared = { ...a, block: b.block, state: on.state };

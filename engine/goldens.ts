@@ -4,7 +4,7 @@ import type { TensorFile } from "../weights/tensor-file.ts";
 import { loadAdapter } from "./adapter.ts";
 import { parseConfig } from "./config.ts";
 import type { Gpu } from "./device/gpu.ts";
-import { blockPass, blockStep, type Workspace } from "./forward.ts";
+import { decodeBlock, prefillBlock, type Workspace } from "./forward.ts";
 import { nativeNetwork } from "./network.ts";
 import { Activations } from "./runner/activations.ts";
 import { Runner } from "./runner/runner.ts";
@@ -91,7 +91,7 @@ export async function runBlock(
   const pool = new StatePool(gpu, shape, 1, 1);
   const a = new Activations(gpu, blocks.shape, layers, { rows, steps: 1, vocabulary: 1, logitRows: 1 });
   const on: Workspace = { host: gpu, a, shape, state: pool.state, counts: pool.counts, measure: false };
-  const list = blocks.blocks.flatMap((b) => (how === "pass" ? blockPass : blockStep)(blocks, b, on));
+  const list = blocks.blocks.flatMap((b) => (how === "pass" ? prefillBlock : decodeBlock)(blocks, b, on));
   const out = gpu.storage("golden output", input.byteLength);
   const rowBytes = 4 * d * rows;
   for (let t = 0; t < tokens; t += rows) {

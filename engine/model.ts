@@ -17,7 +17,7 @@ import { type ScoreOptions, score } from "./runner/score.ts";
 import { Batch } from "./scheduler/scheduler.ts";
 import { decodeState, encodeState, type StateOwner, type StreamState } from "./state/state-file.ts";
 import { Stream } from "./state/stream.ts";
-import type { LoadTold, Weights } from "./weights.ts";
+import type { LoadCallbacks, Weights } from "./weights.ts";
 
 /** What a model is read from; a platform finds these in a folder, or at a URL. */
 export interface ModelFiles {
@@ -37,7 +37,7 @@ export interface ModelFiles {
   readonly chatTemplate?: string | null | undefined;
 }
 
-export interface LoadOptions extends RunnerOptions, BaseOptions, LoadTold {
+export interface LoadOptions extends RunnerOptions, BaseOptions, LoadCallbacks {
   /** Default `f32`. */
   readonly format?: WeightFormat;
   /** Told what of the files is not used. */

@@ -1,7 +1,8 @@
 import type { Dispatch } from "../kernels/kernel.ts";
+import type { ProductWay } from "../kernels/linear/linear.ts";
 import type { NativeConfig } from "./config.ts";
 import type { Gpu } from "./device/gpu.ts";
-import { headPass, headStep, promptPass, tokenStep, type Workspace } from "./forward.ts";
+import { decodeHead, decodeStep, prefillHead, prefillPass, type Workspace } from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
 /** What the engine asks of a model's configuration, whatever its family. */
@@ -31,19 +32,16 @@ export interface BaseModel {
   readonly attention: "on" | "bypass";
 }
 
-/** What kernels are made for: a row at a time, or tiles of rows. */
-export type Rows = "few" | "many";
-
 /** A model's passes as lists of dispatches over a workspace. */
 export interface Passes {
-  /** One token of each stream: tokens to logits, by kernels for few rows or for many; the same bits by either. */
-  tokenStep(on: Workspace, rows: Rows): Dispatch[];
-  /** Many tokens of each stream: tokens to h. */
-  promptPass(on: Workspace): Dispatch[];
-  /** h to logits, for few rows. */
-  headStep(on: Workspace): Dispatch[];
-  /** h to logits, for many rows. */
-  headPass(on: Workspace): Dispatch[];
+  /** Decode: one token of each stream, from tokens to logits. The bits do not depend on the way. */
+  decodeStep(on: Workspace, way: ProductWay): Dispatch[];
+  /** Prefill: many tokens of each stream, from tokens to h. */
+  prefillPass(on: Workspace): Dispatch[];
+  /** From h to logits, a row at a time. */
+  decodeHead(on: Workspace): Dispatch[];
+  /** From h to logits, in tiles of rows. */
+  prefillHead(on: Workspace): Dispatch[];
 }
 
 /** A model of any family, as a runner runs it. */
@@ -75,11 +73,11 @@ export function nativeNetwork(config: NativeConfig, weights: Weights): Network {
     inner: weights.shape.inner,
     cacheBytes: 0,
     passes: () => ({
-      tokenStep: (on, rows) =>
-        rows === "few" ? tokenStep(weights, on) : [...promptPass(weights, on), ...headPass(weights, on)],
-      promptPass: (on) => promptPass(weights, on),
-      headStep: (on) => headStep(weights, on),
-      headPass: (on) => headPass(weights, on),
+      decodeStep: (on, way) =>
+        way === "row" ? decodeStep(weights, on) : [...prefillPass(weights, on), ...prefillHead(weights, on)],
+      prefillPass: (on) => prefillPass(weights, on),
+      decodeHead: (on) => decodeHead(weights, on),
+      prefillHead: (on) => prefillHead(weights, on),
     }),
   };
 }

@@ -11,7 +11,7 @@ import { Fingerprint, PIECE_BYTES, PieceHash, sha256 } from "./fingerprint.ts";
 import { goldenConfig } from "./goldens.ts";
 import { Model } from "./model.ts";
 import { CHUNK_BYTES, type Tensors, tensorsUnder } from "./tensors.ts";
-import { loadWeights, type Part, Uploader } from "./weights.ts";
+import { loadWeights, type TensorRows, Uploader } from "./weights.ts";
 
 const GRID = "native_grid2x4";
 
@@ -136,7 +136,7 @@ describe("a matrix larger than a chunk", () => {
   });
 
   const reversed = (row: number): number => rows - 1 - row;
-  it.each<[string, Omit<Part, "name" | "rows">]>([
+  it.each<[string, Omit<TensorRows, "name" | "rows">]>([
     ["in order", {}],
     ["a gated unit's halves side by side", { gated: true }],
     ["from the last to the first", { place: reversed }],

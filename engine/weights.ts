@@ -62,7 +62,7 @@ export interface Weights extends Blocks {
 export type LoadProgress = (done: number, total: number, name: string) => void;
 
 /** A tensor's rows as rows of a matrix, or a vector's elements as those of a larger one. */
-export interface Part {
+export interface TensorRows {
   readonly name: string;
   readonly rows: number;
   /** The halves' rows side by side. */
@@ -71,14 +71,14 @@ export interface Part {
   readonly place?: (row: number) => number;
 }
 
-/** Told while a model is loaded. */
-export interface LoadTold {
+/** Called while a model is loaded. */
+export interface LoadCallbacks {
   readonly onProgress?: LoadProgress;
   /** Of each matrix that is not kept as f32: ‖W − Q(W)‖ / ‖W‖, Frobenius norms. Measuring takes a wait a chunk. */
   readonly onPacked?: ((name: string, error: number) => void) | undefined;
 }
 
-interface UploadTold extends Pick<LoadTold, "onPacked"> {
+interface UploadCallbacks extends Pick<LoadCallbacks, "onPacked"> {
   readonly onRead?: (name: string) => void;
 }
 
@@ -91,14 +91,14 @@ export class Uploader {
   readonly format: WeightFormat;
   readonly #tensors: Tensors;
   readonly #prefix: string;
-  readonly #told: UploadTold;
+  readonly #told: UploadCallbacks;
   readonly #queued: { bytes: number };
 
   constructor(
     gpu: Gpu,
     format: WeightFormat,
     tensors: Tensors,
-    told: UploadTold = {},
+    told: UploadCallbacks = {},
     prefix = "",
     queued = { bytes: 0 },
   ) {
@@ -137,7 +137,7 @@ export class Uploader {
   }
 
   /** The parts' elements as one vector. */
-  async vector(parts: readonly Part[]): Promise<GPUBuffer> {
+  async vector(parts: readonly TensorRows[]): Promise<GPUBuffer> {
     const values = new Float32Array(rowsOf(parts));
     for (const { name, place } of placed(parts)) {
       for (const [i, value] of (await this.read(name)).entries()) values[place(i)] = value;
@@ -151,7 +151,7 @@ export class Uploader {
    */
   async matrix(
     columns: number,
-    parts: readonly Part[],
+    parts: readonly TensorRows[],
     bound: "whole" | "in parts" = "whole",
   ): Promise<Matrix> {
     const { gpu, format } = this;
@@ -210,12 +210,12 @@ export class Uploader {
   }
 }
 
-const rowsOf = (parts: readonly Part[]): number => parts.reduce((sum, { rows }) => sum + rows, 0);
+const rowsOf = (parts: readonly TensorRows[]): number => parts.reduce((sum, { rows }) => sum + rows, 0);
 
-const labelOf = (parts: readonly Part[]): string => parts.map(({ name }) => name).join(", ");
+const labelOf = (parts: readonly TensorRows[]): string => parts.map(({ name }) => name).join(", ");
 
 /** The parts, each with the place of its rows in the whole. */
-function placed(parts: readonly Part[]): Required<Pick<Part, "name" | "place">>[] {
+function placed(parts: readonly TensorRows[]): Required<Pick<TensorRows, "name" | "place">>[] {
   let first = 0;
   return parts.map(({ name, rows, gated, place }) => {
     const start = first;
@@ -316,7 +316,7 @@ export async function loadWeights(
   config: NativeConfig,
   tensors: Tensors,
   format: WeightFormat,
-  { onProgress, onPacked }: LoadTold = {},
+  { onProgress, onPacked }: LoadCallbacks = {},
 ): Promise<Weights> {
   const expected = nativeTensors(config);
   expectShapes(tensors, expected);

@@ -29,15 +29,16 @@ export interface Dispatch {
 export interface KernelHost {
   readonly device: GPUDevice;
   /**
-   * Matrix rows that a workgroup of a few-row product takes, even: fewer keep a GPU's many cores busy, more
-   * save a software adapter from repeating the norm before them.
+   * Rows of a matrix that one workgroup multiplies by when a product is done a row at a time; even. Few rows keep the many
+   * cores of a GPU busy; many rows save a software adapter from repeating the norm before them.
    */
-  readonly products: number;
+  readonly rowsPerWorkgroup: number;
   /**
-   * Lanes of a subgroup that share out the loads of what all of them need, where loads cost more than arithmetic, as on
-   * software adapters: at most as many as a subgroup has. 0: none, what is shared goes through a workgroup's memory.
+   * Lanes of a subgroup that share loads: each loads a part of what all of them need and passes it to the others. This helps
+   * where loads cost more than arithmetic, as on software adapters. At most as many as a subgroup has. 0: no lanes share
+   * loads, and shared values go through the workgroup's memory.
    */
-  readonly share: 0 | 4 | 8;
+  readonly sharedLoadLanes: 0 | 4 | 8;
   /** Most bytes of a storage buffer that a kernel is bound to. */
   readonly bindingBytes: number;
   /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */

@@ -32,15 +32,15 @@ export const matrixBytes = (rows: number, columns: number, format: WeightFormat)
   rows * slicesOf(columns) * sliceBytes[format];
 
 /** Rows of a matrix that a kernel binds at once. */
-export interface MatrixPart {
+export interface MatrixBinding {
   /** The first of them; a multiple of 64. */
   readonly first: number;
   readonly rows: number;
   readonly binding: GPUBufferBinding;
 }
 
-/** A matrix in as few parts as the device lets kernels bind. */
-export function partsOf({ bindingBytes }: KernelHost, matrix: Matrix): MatrixPart[] {
+/** The bindings that cover a matrix: as few as the device's limit allows. */
+export function bindingsOf({ bindingBytes }: KernelHost, matrix: Matrix): MatrixBinding[] {
   const { buffer, rows, columns, format } = matrix;
   if (matrixBytes(rows, columns, format) <= bindingBytes) return [{ first: 0, rows, binding: { buffer } }];
   // A row is whole words, and offsets are multiples of 256 bytes.

@@ -7,7 +7,7 @@ import inLanes from "./lib/products-in-lanes.wgsl";
 import inSlices from "./lib/products-in-slices.wgsl";
 import { kernelPerFormat, perFormat, slicesOf, type WeightFormat } from "./matrix.ts";
 
-/** A kernel whose workgroups multiply by PRODUCTS rows of W, in its two ways. */
+/** A kernel whose workgroups multiply by ROWS_PER_WORKGROUP rows of W, in its two ways. */
 export interface ProductKernels {
   readonly inSlices: Readonly<Record<WeightFormat, Kernel>>;
   readonly inLanes: Readonly<Record<WeightFormat, Kernel>>;
@@ -23,7 +23,8 @@ export const productKernels = (name: string, ...parts: string[]): ProductKernels
 });
 
 /** Whether lanes take whole products, of which `together` are taken at once: those of a workgroup have one input. */
-const takesLanes = ({ share }: KernelHost, together: number): boolean => share > 0 && together % 64 === 0;
+const takesLanes = ({ sharedLoadLanes }: KernelHost, together: number): boolean =>
+  sharedLoadLanes > 0 && together % 64 === 0;
 
 /**
  * The kernel for a host and its overrides: `count` products of a workgroup, of `columns` each, of which `together` lie side
@@ -35,9 +36,12 @@ export function productKernel(
   format: WeightFormat,
   { columns, count, together = count }: { columns: number; count: number; together?: number },
 ): { readonly kernel: Kernel; readonly overrides: Readonly<Record<string, number>> } {
-  const overrides = { SLICES: slicesOf(columns), PRODUCTS: count };
+  const overrides = { SLICES: slicesOf(columns), ROWS_PER_WORKGROUP: count };
   return takesLanes(host, together)
-    ? { kernel: kernels.inLanes[format], overrides: { ...overrides, SHARE: host.share } }
+    ? {
+        kernel: kernels.inLanes[format],
+        overrides: { ...overrides, SHARED_LOAD_LANES: host.sharedLoadLanes },
+      }
     : { kernel: kernels.inSlices[format], overrides };
 }
 
@@ -45,9 +49,10 @@ export function productKernel(
 const SUMS = 4 * (64 + 8);
 
 /** Products of `columns` that a workgroup has room for beside their input: even, at most the host's own, 0 if none. */
-export function productsThatFit(host: KernelHost, columns: number): number {
+export function rowsThatFit(host: KernelHost, columns: number): number {
   const slices = slicesOf(columns);
   const room = host.device.limits.maxComputeWorkgroupStorageSize - SUMS - slices * 128;
-  if (takesLanes(host, host.products) && room >= 4 * host.products) return host.products;
-  return Math.max(0, Math.min(host.products, 2 * Math.floor(room / (8 * slices))));
+  if (takesLanes(host, host.rowsPerWorkgroup) && room >= 4 * host.rowsPerWorkgroup)
+    return host.rowsPerWorkgroup;
+  return Math.max(0, Math.min(host.rowsPerWorkgroup, 2 * Math.floor(room / (8 * slices))));
 }

@@ -6,13 +6,13 @@ it("repeats blocks within blocks, counting each up from 0", () => {
     "a",
     "// for g < GROUPS",
     "b$g",
-    "  // for s < SHARE",
+    "  // for s < SHARED_LOAD_LANES",
     "  c$g_$s($su)",
     "  // end",
     "// end",
     "d",
   ];
-  expect(unroll(text.join("\n"), { GROUPS: 2, SHARE: 2 }).split("\n")).toEqual([
+  expect(unroll(text.join("\n"), { GROUPS: 2, SHARED_LOAD_LANES: 2 }).split("\n")).toEqual([
     "a",
     "b0",
     "  c0_0(0u)",

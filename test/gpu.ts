@@ -89,18 +89,20 @@ export function uploadMatrix(
 /** `gpu` as if kernels could bind no more than so many bytes. */
 export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hostLike(gpu, { bindingBytes });
 
-/** `gpu` as if it had to share loads in another way. */
-export const sharing = (gpu: Gpu, share: KernelHost["share"]): KernelHost =>
-  hostLike(gpu, { share, products: share ? 64 : 16 });
+/** `gpu` as if its kernels had to share loads between so many lanes, or not at all. */
+export const sharedLoadHost = (gpu: Gpu, lanes: KernelHost["sharedLoadLanes"]): KernelHost =>
+  hostLike(gpu, { sharedLoadLanes: lanes, rowsPerWorkgroup: lanes ? 64 : 16 });
 
-/** Every way to share loads that the adapter has, none among them. */
-export const sharings = (gpu: Gpu): KernelHost[] =>
-  ([0, 4, 8] as const).filter((share) => share <= gpu.lanes).map((share) => sharing(gpu, share));
+/** A host for each number of lanes that can share loads on this adapter, 0 included. */
+export const sharedLoadHosts = (gpu: Gpu): KernelHost[] =>
+  ([0, 4, 8] as const)
+    .filter((lanes) => lanes <= gpu.mostSharedLoadLanes)
+    .map((lanes) => sharedLoadHost(gpu, lanes));
 
 const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   device: gpu.device,
-  products: gpu.products,
-  share: gpu.share,
+  rowsPerWorkgroup: gpu.rowsPerWorkgroup,
+  sharedLoadLanes: gpu.sharedLoadLanes,
   bindingBytes: gpu.bindingBytes,
   ...changes,
   pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),

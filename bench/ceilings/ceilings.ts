@@ -1,4 +1,4 @@
-import { Scratch } from "../../engine/device/scratch.ts";
+import { TemporaryBuffers } from "../../engine/device/temporary-buffers.ts";
 import { type Dispatch, dispatch } from "../../kernels/kernel.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { less, more } from "../harness/row.ts";
@@ -29,7 +29,7 @@ async function submit({ gpu }: Bench, list: readonly Dispatch[]): Promise<void> 
   await gpu.settle();
 }
 
-function fill(scratch: Scratch, data: GPUBuffer): Dispatch {
+function fill(scratch: TemporaryBuffers, data: GPUBuffer): Dispatch {
   return dispatch(scratch.host, { name: "bench-fill", code: fillSource }, {}, [data], () => [1024, 1]);
 }
 
@@ -52,7 +52,7 @@ const copy: BenchCase = {
   name: "copy",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new Scratch(gpu, "copy's");
+    const scratch = new TemporaryBuffers(gpu, "copy's");
     const bytes = largeBytes(bench);
     const [from, to] = [scratch.words("source", bytes / 4), scratch.words("target", bytes / 4)];
     const copies = async (count: number): Promise<number> => {
@@ -93,7 +93,7 @@ const read: BenchCase = {
   name: "read",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new Scratch(gpu, "read's");
+    const scratch = new TemporaryBuffers(gpu, "read's");
     const bytes = largeBytes(bench);
     const groups = isSoftware(bench) ? 64 : 2048;
     const data = scratch.words("data", bytes / 4);
@@ -121,7 +121,7 @@ const fma: BenchCase = {
   name: "fma",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new Scratch(gpu, "fma's");
+    const scratch = new TemporaryBuffers(gpu, "fma's");
     const groups = isSoftware(bench) ? 64 : 8192;
     const turns = isSoftware(bench) ? 128 : 512;
     const factors = scratch.upload("factors", Float32Array.of(1, 1));
@@ -152,7 +152,7 @@ const dispatches: BenchCase = {
   name: "dispatch",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new Scratch(gpu, "dispatch's");
+    const scratch = new TemporaryBuffers(gpu, "dispatch's");
     const count = scratch.words("count", 4);
     const kernel = { name: "bench-count", code: countSource };
     const list = [dispatch(scratch.host, kernel, {}, [count], () => [1, 1])];

@@ -27,7 +27,7 @@ const reportSchema = v.object({
   node: text,
   version: text,
   quick: v.boolean(),
-  /** Of the device: `engine/device/tuning.ts`. */
+  /** Of the device, with the keys of the tuning file (`engine/platform/node/tuning-file.ts`). */
   tuning: v.optional(v.object({ share: finite, products: finite, manyRows: finite })),
   rows: v.array(rowSchema),
   failures: v.array(v.object({ group: v.picklist(groups), name: text, message: v.string() })),

@@ -75,7 +75,7 @@ function setUp(given: Given, { native }: Bench, run: RunShape) {
 }
 
 const oneRow: RunShape = { rows: 1, length: 1 };
-const manyRows = (bench: Bench): RunShape => {
+const prefillRows = (bench: Bench): RunShape => {
   const rows = promptRows(bench);
   return { rows, length: rows };
 };
@@ -139,11 +139,11 @@ const memories = kernelCase("memory-step", (given, bench) => {
 });
 
 const conv = kernelCase("short-conv", (given, bench) => {
-  const { size, taps, layout, data, buffers, rows } = setUp(given, bench, manyRows(bench));
+  const { size, taps, layout, data, buffers, rows } = setUp(given, bench, prefillRows(bench));
   const out = given.words("out", rows * size);
   const work: KernelWork = {
-    name: `short-conv, native, ${rowsOf(manyRows(bench))}`,
-    run: manyRows(bench),
+    name: `short-conv, native, ${rowsOf(prefillRows(bench))}`,
+    run: prefillRows(bench),
     lists: [[shortConv(given.host, size, taps, layout, { ...buffers, out })]],
     bytes: 4 * size * (2 * rows + taps + 1 + layout.tail),
     flops: 2 * rows * size * (taps + 1),
@@ -160,12 +160,12 @@ const conv = kernelCase("short-conv", (given, bench) => {
 });
 
 const scan = kernelCase("memory-scan", (given, bench) => {
-  const { size, layout, data, buffers, decay, start, rows } = setUp(given, bench, manyRows(bench));
+  const { size, layout, data, buffers, decay, start, rows } = setUp(given, bench, prefillRows(bench));
   const memory = given.words("memory", 2 * rows * size);
   const ends = given.words("ends", Math.ceil(rows / 64) * Math.ceil(size / 2) * 4);
   const work: KernelWork = {
-    name: `memory-scan, native, ${rowsOf(manyRows(bench))}`,
-    run: manyRows(bench),
+    name: `memory-scan, native, ${rowsOf(prefillRows(bench))}`,
+    run: prefillRows(bench),
     lists: [memoryScan(given.host, size, layout, { ...buffers, ends, memory })],
     bytes: 4 * size * (3 * rows + 4 + 2),
     flops: 12 * rows * size,
@@ -185,7 +185,7 @@ const scan = kernelCase("memory-scan", (given, bench) => {
 });
 
 const combining = kernelCase("combine", (given, bench) =>
-  [oneRow, manyRows(bench)].map((run): KernelWork => {
+  [oneRow, prefillRows(bench)].map((run): KernelWork => {
     const { size, layout, data, buffers, rows } = setUp(given, bench, run);
     const [psi, theta] = PSI_THETA;
     const part = (i: number) => data.combine.subarray(i * size, (i + 1) * size);

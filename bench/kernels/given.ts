@@ -1,5 +1,5 @@
 import type { Gpu } from "../../engine/device/gpu.ts";
-import { Scratch } from "../../engine/device/scratch.ts";
+import { TemporaryBuffers } from "../../engine/device/temporary-buffers.ts";
 import type { Dispatch, KernelHost, RunShape } from "../../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../../kernels/matrix.ts";
 import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";
@@ -27,12 +27,12 @@ export function randomIntegers(seed: number, count: number, below: number): Uint
 export class Given {
   readonly gpu: Gpu;
   readonly host: KernelHost;
-  readonly #scratch: Scratch;
+  readonly #scratch: TemporaryBuffers;
   readonly #large: GPUBuffer[] = [];
 
   constructor(gpu: Gpu) {
     this.gpu = gpu;
-    this.#scratch = new Scratch(gpu, "bench");
+    this.#scratch = new TemporaryBuffers(gpu, "bench");
     this.host = this.#scratch.host;
   }
 

@@ -1,6 +1,12 @@
 import type { RunShape } from "../../kernels/kernel.ts";
 import { layerNormReference } from "../../kernels/layer-norm/reference.ts";
-import { type Epilogue, linear, linearRow, type Product, type Rows } from "../../kernels/linear/linear.ts";
+import {
+  type Epilogue,
+  linearRow,
+  linearTiled,
+  type Product,
+  type TileBatch,
+} from "../../kernels/linear/linear.ts";
 import { activationReference, gluReference, linearReference } from "../../kernels/linear/reference.ts";
 import { matrixBytes, type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { keptReference } from "../../kernels/pack-weight/reference.ts";
@@ -14,14 +20,14 @@ interface Shape {
   readonly n: number;
   readonly k: number;
   readonly epilogue: "store" | "gated" | "gelu" | "add";
-  /** Of the input, where rows are few. */
+  /** Of the input, in a product a row at a time. */
   readonly norm: boolean;
 }
 
 interface Size extends Shape {
   readonly rows: number;
   /** A row at a time, or in tiles of rows. */
-  readonly by: "row" | Rows;
+  readonly by: "row" | TileBatch;
 }
 
 /** The sizes of Pythia-160m, and of the default model's block and head. */
@@ -85,9 +91,10 @@ function work(given: Given, bench: Bench, size: Size, data: Data, format: Weight
   const shape = given.run(run);
   const lists = weights.map((weight) => {
     const product: Product = { ...shared, weight };
-    return by === "row" ? linearRow(given.host, product, norm) : linear(given.host, shape, product, by);
+    return by === "row" ? linearRow(given.host, product, norm) : linearTiled(given.host, shape, product, by);
   });
-  const kind = by === "row" ? "linear-row" : by === "prompt" ? "linear for prompts" : `linear for ${by} rows`;
+  const kind =
+    by === "row" ? "linear-row" : by === "prefill" ? "linear for prompts" : `linear for ${by} rows`;
   return {
     name: `${kind}, ${size.of} ${n}×${k}${norm ? ", norm" : ""}, ${rows === 1 ? "1 row" : `${rows} rows`}, ${format}`,
     run,
@@ -133,30 +140,30 @@ function productCase(
 
 type Name = keyof ReturnType<typeof shapes>;
 
-const few = (name: Name): BenchCase =>
+const byRow = (name: Name): BenchCase =>
   productCase(
     `linear-row ${name}`,
     (bench) => ({ ...shapes(bench)[name], rows: 1, by: "row" }),
     weightFormats,
   );
 
-const many = (name: Name, by: Rows): BenchCase =>
+const tiled = (name: Name, by: TileBatch): BenchCase =>
   productCase(
-    `linear ${name} for ${by === "prompt" ? "prompts" : `${by} rows`}`,
-    (bench) => ({ ...shapes(bench)[name], rows: by === "prompt" ? promptRows(bench) : by, by }),
+    `linear ${name} for ${by === "prefill" ? "prompts" : `${by} rows`}`,
+    (bench) => ({ ...shapes(bench)[name], rows: by === "prefill" ? promptRows(bench) : by, by }),
     weightFormats,
   );
 
 /** The products, by which most of a model's time goes. */
 export const productCases: readonly BenchCase[] = [
-  few("nativeUp"),
-  few("nativeHead"),
-  few("up"),
-  few("down"),
-  few("head"),
-  many("nativeUp", "prompt"),
-  many("up", "prompt"),
-  many("down", "prompt"),
-  many("up", 16),
-  many("up", 32),
+  byRow("nativeUp"),
+  byRow("nativeHead"),
+  byRow("up"),
+  byRow("down"),
+  byRow("head"),
+  tiled("nativeUp", "prefill"),
+  tiled("up", "prefill"),
+  tiled("down", "prefill"),
+  tiled("up", 16),
+  tiled("up", 32),
 ];

@@ -28,13 +28,12 @@ export function tuneCommand(): Command {
       const { tuning, standard, measured } = await tune(gpu).finally(() => gpu.destroy());
       const file = await rememberTuning(adapter, tuning, { onRemark: remark });
       if (json) {
-        const times = measured.map(({ choice, ...of }) => ({ choice: fields[choice], ...of }));
         return printJson({
           adapter: name,
           file,
           tuning: asJson(tuning),
           standard: asJson(standard),
-          measured: times,
+          measured: measured.map(measuredAsJson),
         });
       }
       await print(`${name}\n\n`);
@@ -64,19 +63,35 @@ export function tuneCommand(): Command {
 }
 
 const questions: Readonly<Record<keyof Tuning, string>> = {
-  share: "lanes that share loads",
-  products: "columns a workgroup takes",
-  manyRows: "streams from which on in tiles",
+  sharedLoadLanes: "lanes that share loads",
+  rowsPerWorkgroup: "columns a workgroup takes",
+  tiledDecodeFrom: "streams from which on in tiles",
 };
 
-const fields = { share: "share", products: "products", manyRows: "many_rows" } as const;
+/** How `--json` spells the choices. */
+const fields = {
+  sharedLoadLanes: "share",
+  rowsPerWorkgroup: "products",
+  tiledDecodeFrom: "many_rows",
+} as const;
 
-const asJson = ({ share, products, manyRows }: Tuning) => ({ share, products, many_rows: manyRows });
+const asJson = ({ sharedLoadLanes, rowsPerWorkgroup, tiledDecodeFrom }: Tuning) => ({
+  [fields.sharedLoadLanes]: sharedLoadLanes,
+  [fields.rowsPerWorkgroup]: rowsPerWorkgroup,
+  [fields.tiledDecodeFrom]: tiledDecodeFrom,
+});
 
-const wayOf = ({ choice, share, products, way, rows }: Measured): string => {
+const measuredAsJson = ({ choice, sharedLoadLanes, rowsPerWorkgroup, ...of }: Measured) => ({
+  choice: fields[choice],
+  [fields.sharedLoadLanes]: sharedLoadLanes,
+  [fields.rowsPerWorkgroup]: rowsPerWorkgroup,
+  ...of,
+});
+
+const wayOf = ({ choice, sharedLoadLanes, rowsPerWorkgroup, way, rows }: Measured): string => {
   const of = rows === 1 ? "1 row" : `${rows} rows`;
-  if (choice === "share") return `${of}, ${share} lanes`;
-  return choice === "products"
-    ? `${of}, ${products} columns`
+  if (choice === "sharedLoadLanes") return `${of}, ${sharedLoadLanes} lanes`;
+  return choice === "rowsPerWorkgroup"
+    ? `${of}, ${rowsPerWorkgroup} columns`
     : `${of}, ${{ row: "one at a time", tiles: "in tiles" }[way]}`;
 };

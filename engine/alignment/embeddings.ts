@@ -1,7 +1,7 @@
 import { embed } from "../../kernels/embed/embed.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
 /** Tokens that go through the GPU at once. */
@@ -44,7 +44,7 @@ export async function readEmbeddings(
   const ids = [...new Set(tokens)];
   const size = table.columns;
   const rows = new Map<number, Float32Array>();
-  const scratch = new Scratch(gpu, "alignment");
+  const scratch = new TemporaryBuffers(gpu, "alignment");
   try {
     const run = runUniform(scratch.host, "run of embeddings");
     const fed = scratch.words("tokens", ROWS);

@@ -53,7 +53,7 @@ class ReadoutPass {
     this.#pool = new StatePool(gpu, shape, network.config.vocabulary, 1);
     const { state, counts } = this.#pool;
     const a = runner.passActivations;
-    const all = network.passes(gpu, 1).promptPass({ host: gpu, a, shape, state, counts, measure: false });
+    const all = network.passes(gpu, 1).prefillPass({ host: gpu, a, shape, state, counts, measure: false });
     // A block ends, and commits its state, with `combine`; until the next one's scan its memory stays in `a.memory`.
     this.#dispatches = all.slice(0, all.findIndex(({ label }) => label === "combine") + 1);
   }

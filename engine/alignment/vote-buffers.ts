@@ -1,7 +1,7 @@
 import { type Matrix, matrixBytes } from "../../kernels/matrix.ts";
 import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import { transpose } from "../weights.ts";
 
 /**
@@ -31,7 +31,7 @@ export const alignmentMatrix = (gpu: Gpu, size: number): Matrix => ({
  */
 export function packAlignment(gpu: Gpu, weights: Float32Array, matrix: Matrix): void {
   const { rows, columns } = matrix;
-  const scratch = new Scratch(gpu, "alignment");
+  const scratch = new TemporaryBuffers(gpu, "alignment");
   const given = scratch.words("as read", weights.length);
   gpu.device.queue.writeBuffer(given, 0, transpose(weights, columns, rows));
   const encoder = gpu.device.createCommandEncoder();

@@ -1,9 +1,9 @@
 import { ResonantError } from "../../common/errors.ts";
-import { linear } from "../../kernels/linear/linear.ts";
+import { linearTiled } from "../../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
 /** Vectors that go through the GPU at once: so many, or as many as have this room for their votes. */
@@ -16,7 +16,7 @@ export class Votes {
   readonly #rows: number;
   readonly #size: number;
   readonly #gpu: Gpu;
-  readonly #scratch: Scratch;
+  readonly #scratch: TemporaryBuffers;
   readonly #run: GPUBuffer;
   /** `[rows, D]`. */
   readonly #vectors: GPUBuffer;
@@ -28,14 +28,14 @@ export class Votes {
     this.#rows = Math.max(1, Math.min(MOST_ROWS, Math.floor(VOTE_BYTES / (4 * vocabulary))));
     this.#size = size;
     this.#gpu = gpu;
-    const scratch = new Scratch(gpu, "alignment");
+    const scratch = new TemporaryBuffers(gpu, "alignment");
     this.#scratch = scratch;
     this.#run = runUniform(scratch.host, "run of votes");
     this.#vectors = scratch.words("vectors", this.#rows * size);
     this.#ranks = scratch.words("ranks", (this.#rows * LOGPROBS_BYTES) / 4);
     const logits = scratch.words("votes", this.#rows * vocabulary);
     this.#dispatches = [
-      ...linear(scratch.host, this.#run, {
+      ...linearTiled(scratch.host, this.#run, {
         weight: table,
         input: { buffer: this.#vectors, stride: size },
         output: { buffer: logits, stride: vocabulary },

@@ -1,7 +1,7 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch, Kernel, KernelHost, RunShape } from "../../kernels/kernel.ts";
 import { type DeviceKind, kindOf } from "./device-kind.ts";
-import { defaultTuning, mostLanes, type Tuning } from "./tuning.ts";
+import { defaultTuning, mostSharedLoadLanes, type Tuning } from "./tuning.ts";
 
 /**
  * A device with what every part of the engine asks of it: named buffers, pipelines made once, and errors that name the
@@ -13,8 +13,8 @@ export class Gpu implements KernelHost {
   readonly name: string;
   readonly kind: DeviceKind;
   readonly tuning: Tuning;
-  /** Most lanes that could share loads: {@link KernelHost.share}. */
-  readonly lanes: KernelHost["share"];
+  /** The most that {@link KernelHost.sharedLoadLanes} can be on this adapter. */
+  readonly mostSharedLoadLanes: KernelHost["sharedLoadLanes"];
   readonly bindingBytes: number;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -32,12 +32,16 @@ export class Gpu implements KernelHost {
    */
   static async open(adapter: GPUAdapter, name?: string, tuning?: Tuning): Promise<Gpu> {
     const { info } = adapter;
-    const lanes = mostLanes(adapter.features, info.subgroupMinSize);
-    if (tuning && tuning.share > lanes) {
-      throw new ResonantError("invalid_argument", `${tuning.share} lanes, but at most ${lanes} can share`, {
-        where: "tuning.share",
-        fix: "Measure it on this adapter: `resonant tune`",
-      });
+    const mostLanes = mostSharedLoadLanes(adapter.features, info.subgroupMinSize);
+    if (tuning && tuning.sharedLoadLanes > mostLanes) {
+      throw new ResonantError(
+        "invalid_argument",
+        `${tuning.sharedLoadLanes} lanes, but at most ${mostLanes} can share loads`,
+        {
+          where: "tuning.sharedLoadLanes",
+          fix: "Measure it on this adapter: `resonant tune`",
+        },
+      );
     }
     const limits: Record<string, number> = {};
     for (const limit of [
@@ -58,7 +62,7 @@ export class Gpu implements KernelHost {
       // Browsers tell a vendor and an architecture at most; `device` may be a mere number.
       const told = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
       const called = name ?? (told || "unknown");
-      return new Gpu(device, called, kindOf(info), lanes, tuning);
+      return new Gpu(device, called, kindOf(info), mostLanes, tuning);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });
     }
@@ -68,13 +72,13 @@ export class Gpu implements KernelHost {
     device: GPUDevice,
     name: string,
     kind: DeviceKind,
-    lanes: KernelHost["share"],
-    tuning = defaultTuning(kind, lanes),
+    mostLanes: KernelHost["sharedLoadLanes"],
+    tuning = defaultTuning(kind, mostLanes),
   ) {
     this.device = device;
     this.name = name;
     this.kind = kind;
-    this.lanes = lanes;
+    this.mostSharedLoadLanes = mostLanes;
     this.tuning = tuning;
     this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
@@ -88,12 +92,12 @@ export class Gpu implements KernelHost {
     });
   }
 
-  get share(): KernelHost["share"] {
-    return this.tuning.share;
+  get sharedLoadLanes(): KernelHost["sharedLoadLanes"] {
+    return this.tuning.sharedLoadLanes;
   }
 
-  get products(): number {
-    return this.tuning.products;
+  get rowsPerWorkgroup(): number {
+    return this.tuning.rowsPerWorkgroup;
   }
 
   /** Bytes of all buffers made and not destroyed. */
@@ -102,7 +106,7 @@ export class Gpu implements KernelHost {
   }
 
   /**
-   * @param bound whether kernels bind a storage buffer as a whole, or in parts
+   * @param bound whether kernels bind a storage buffer as a whole, or in several parts
    * @throws ResonantError `out_of_memory` at once if over the device's limit, else from the next {@link settle}.
    */
   buffer(

@@ -5,7 +5,13 @@ import { refusal } from "../../weights/testing/fixtures.ts";
 import { requestAdapter } from "../platform/node/device.ts";
 import { Gpu } from "./gpu.ts";
 import { tune } from "./tune.ts";
-import { defaultTuning, manyRowCounts, mostLanes, shareCounts, type Tuning } from "./tuning.ts";
+import {
+  defaultTuning,
+  mostSharedLoadLanes,
+  sharedLoadLanesChoices,
+  type Tuning,
+  tiledDecodeFromChoices,
+} from "./tuning.ts";
 
 const gpu = await testGpu();
 
@@ -24,23 +30,26 @@ describe("tune", () => {
     const before = gpu.bytes;
     const { tuning, standard, measured } = await tune(gpu, { samples: 1, milliseconds: 1, weightBytes: 1 });
     expect(gpu.bytes).toBe(before);
-    expect(standard).toEqual(defaultTuning(gpu.kind, gpu.lanes));
-    const shares = shareCounts.filter((share) => share <= gpu.lanes);
-    expect(shares).toContain(tuning.share);
-    expect(manyRowCounts).toContain(tuning.manyRows);
+    expect(standard).toEqual(defaultTuning(gpu.kind, gpu.mostSharedLoadLanes));
+    const laneCounts = sharedLoadLanesChoices.filter((lanes) => lanes <= gpu.mostSharedLoadLanes);
+    expect(laneCounts).toContain(tuning.sharedLoadLanes);
+    expect(tiledDecodeFromChoices).toContain(tuning.tiledDecodeFrom);
     const taken = (choice: keyof Tuning) => measured.filter((of) => of.choice === choice);
     for (const rows of [1, 64]) {
       expect(
-        taken("share")
+        taken("sharedLoadLanes")
           .filter((of) => of.rows === rows)
-          .map(({ share }) => share),
-      ).toEqual(shares);
+          .map(({ sharedLoadLanes }) => sharedLoadLanes),
+      ).toEqual(laneCounts);
     }
-    if (tuning.share > 0) expect(tuning.products).toBe(64);
-    else expect(taken("products").map(({ products }) => products)).toContain(tuning.products);
+    if (tuning.sharedLoadLanes > 0) expect(tuning.rowsPerWorkgroup).toBe(64);
+    else
+      expect(taken("rowsPerWorkgroup").map(({ rowsPerWorkgroup }) => rowsPerWorkgroup)).toContain(
+        tuning.rowsPerWorkgroup,
+      );
     // Both ways at the rows from which on tiles are taken, and at those below, where there are any.
-    const rows = taken("manyRows").map((of) => of.rows);
-    for (const count of [tuning.manyRows, tuning.manyRows / 2]) {
+    const rows = taken("tiledDecodeFrom").map((of) => of.rows);
+    for (const count of [tuning.tiledDecodeFrom, tuning.tiledDecodeFrom / 2]) {
       if (count >= 2 && count <= 16) expect(rows.filter((each) => each === count)).toHaveLength(2);
     }
     for (const { microseconds } of measured) {
@@ -65,11 +74,17 @@ describe("tune", () => {
 describe("a tuning", () => {
   it("asks for lanes only where subgroups have them", () => {
     const features = new Set(["subgroups"]);
-    expect([0, 3, 4, 7, 8, 32].map((size) => mostLanes(features, size))).toEqual([0, 0, 4, 4, 8, 8]);
-    expect(mostLanes(new Set(), 32)).toBe(0);
-    expect(defaultTuning("cpu", 8)).toEqual({ share: 8, products: 64, manyRows: 4 });
-    expect(defaultTuning("cpu", 0)).toEqual({ share: 0, products: 64, manyRows: 8 });
-    expect(defaultTuning("cuda", 8)).toEqual({ share: 0, products: 16, manyRows: 8 });
+    expect([0, 3, 4, 7, 8, 32].map((size) => mostSharedLoadLanes(features, size))).toEqual([
+      0, 0, 4, 4, 8, 8,
+    ]);
+    expect(mostSharedLoadLanes(new Set(), 32)).toBe(0);
+    expect(defaultTuning("cpu", 8)).toEqual({ sharedLoadLanes: 8, rowsPerWorkgroup: 64, tiledDecodeFrom: 4 });
+    expect(defaultTuning("cpu", 0)).toEqual({ sharedLoadLanes: 0, rowsPerWorkgroup: 64, tiledDecodeFrom: 8 });
+    expect(defaultTuning("cuda", 8)).toEqual({
+      sharedLoadLanes: 0,
+      rowsPerWorkgroup: 16,
+      tiledDecodeFrom: 8,
+    });
   });
 
   it("that asks for more lanes than the adapter has is refused", async () => {
@@ -77,16 +92,20 @@ describe("a tuning", () => {
     const few = new Proxy(adapter, {
       get: (of, key) => (key === "features" ? new Set() : Reflect.get(of, key, of)),
     });
-    const error = await refusal(Gpu.open(few, "few", { share: 8, products: 64, manyRows: 2 }));
-    expect(error).toMatchObject({ code: "invalid_argument", where: "tuning.share" });
+    const error = await refusal(
+      Gpu.open(few, "few", { sharedLoadLanes: 8, rowsPerWorkgroup: 64, tiledDecodeFrom: 2 }),
+    );
+    expect(error).toMatchObject({ code: "invalid_argument", where: "tuning.sharedLoadLanes" });
   });
 
   it("of any numbers gives the same tokens and the same state, bit for bit, of one stream and of several", async () => {
-    const shares = shareCounts.filter((share) => share <= gpu.lanes);
+    const laneCounts = sharedLoadLanesChoices.filter((lanes) => lanes <= gpu.mostSharedLoadLanes);
     const tunings = [
-      ...shares.map((share): Tuning => ({ share, products: 64, manyRows: 2 })),
-      { share: 0, products: 8, manyRows: 32 } as const,
-      { share: 0, products: 32, manyRows: 4 } as const,
+      ...laneCounts.map(
+        (sharedLoadLanes): Tuning => ({ sharedLoadLanes, rowsPerWorkgroup: 64, tiledDecodeFrom: 2 }),
+      ),
+      { sharedLoadLanes: 0, rowsPerWorkgroup: 8, tiledDecodeFrom: 32 } as const,
+      { sharedLoadLanes: 0, rowsPerWorkgroup: 32, tiledDecodeFrom: 4 } as const,
     ];
     const said = async (tuning?: Tuning) => {
       const opened = await tuned(tuning);

@@ -1,12 +1,18 @@
 import type { Dispatch, KernelHost, RunShape } from "../../kernels/kernel.ts";
-import { linear, linearRow, type Product, rowsFor } from "../../kernels/linear/linear.ts";
+import {
+  linearRow,
+  linearTiled,
+  type Product,
+  type ProductWay,
+  tileBatchFor,
+} from "../../kernels/linear/linear.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../../kernels/matrix.ts";
 import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";
-import { productsThatFit } from "../../kernels/products.ts";
+import { rowsThatFit } from "../../kernels/products.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "./gpu.ts";
-import { Scratch } from "./scratch.ts";
-import { defaultTuning, productCounts, shareCounts, type Tuning } from "./tuning.ts";
+import { TemporaryBuffers } from "./temporary-buffers.ts";
+import { defaultTuning, rowsPerWorkgroupChoices, sharedLoadLanesChoices, type Tuning } from "./tuning.ts";
 
 /** Formats of the weights that are measured. */
 export const tunedFormats = ["f32", "f16"] as const satisfies readonly WeightFormat[];
@@ -16,10 +22,9 @@ type Format = (typeof tunedFormats)[number];
 export interface Measured {
   /** What it helps to choose. */
   readonly choice: keyof Tuning;
-  readonly share: Tuning["share"];
-  readonly products: Tuning["products"];
-  /** A row at a time, or in tiles. */
-  readonly way: "row" | "tiles";
+  readonly sharedLoadLanes: Tuning["sharedLoadLanes"];
+  readonly rowsPerWorkgroup: Tuning["rowsPerWorkgroup"];
+  readonly way: ProductWay;
   /** Rows of the input. */
   readonly rows: number;
   /** Of a product with weights of each format, the median. */
@@ -44,21 +49,22 @@ export interface TuneOptions {
 
 const COLUMNS = 768;
 const OUTPUTS = 3072;
-/** Rows of a part of a prompt. */
-const PROMPT = 64;
+/** Rows of the prefill pass that is measured. */
+const PREFILL_ROWS = 64;
 /** Columns for which a workgroup must have room beside its products: those of the widest base models. */
 const WIDEST = 4096;
 /** What a candidate's time may at most be of the standard one's to take its place: less may be noise. */
 const WINS = 0.95;
 
 /**
- * Measures on a device what {@link defaultTuning} only supposes: first how many lanes share loads, by products of a step and
- * of a prompt; then how many products a workgroup takes; then from how many rows on tiles beat a row at a time. What is
- * standard stands unless a candidate is faster by more than 5 %. Every candidate gives the same bits.
+ * Measures on a device what {@link defaultTuning} only assumes: first how many lanes should share loads, with products of a
+ * decode step and of prefill; then how many matrix rows a workgroup should take; then from how many streams on tiles are
+ * faster than a row at a time. The standard choice stays unless a candidate is more than 5 % faster. Every candidate gives
+ * the same bits.
  * @throws ResonantError `out_of_memory` if the device has no room for the weights, `device_lost`
  */
 export async function tune(gpu: Gpu, options: TuneOptions = {}): Promise<Tuned> {
-  const standard = defaultTuning(gpu.kind, gpu.lanes);
+  const standard = defaultTuning(gpu.kind, gpu.mostSharedLoadLanes);
   const bench = new Bench(gpu, options);
   const measured: Measured[] = [];
   const compare = async (candidates: readonly Candidate[]): Promise<readonly Measured[]> => {
@@ -67,36 +73,43 @@ export async function tune(gpu: Gpu, options: TuneOptions = {}): Promise<Tuned> 
     return times;
   };
   try {
-    const shares = shareCounts.filter((share) => share <= gpu.lanes);
-    const withShare = (way: "row" | "tiles", rows: number): Candidate[] =>
-      shares.map((share) => {
-        const { products } = defaultTuning(gpu.kind, gpu.lanes, share);
-        return { choice: "share", share, products, way, rows };
+    const laneCounts = sharedLoadLanesChoices.filter((lanes) => lanes <= gpu.mostSharedLoadLanes);
+    const withLanes = (way: ProductWay, rows: number): Candidate[] =>
+      laneCounts.map((sharedLoadLanes) => {
+        const { rowsPerWorkgroup } = defaultTuning(gpu.kind, gpu.mostSharedLoadLanes, sharedLoadLanes);
+        return { choice: "sharedLoadLanes", sharedLoadLanes, rowsPerWorkgroup, way, rows };
       });
-    const ofShares = [await compare(withShare("row", 1)), await compare(withShare("tiles", PROMPT))];
-    const share = fastest(shares, standard.share, ofShares);
+    const ofLanes = [await compare(withLanes("row", 1)), await compare(withLanes("tiles", PREFILL_ROWS))];
+    const sharedLoadLanes = fastest(laneCounts, standard.sharedLoadLanes, ofLanes);
 
-    const usual = defaultTuning(gpu.kind, gpu.lanes, share);
-    // Where lanes share loads they take whole products, 64 at once.
-    const counts = productCounts.filter(
+    const usual = defaultTuning(gpu.kind, gpu.mostSharedLoadLanes, sharedLoadLanes);
+    // Lanes that share loads each take whole products, 64 at once, so there is nothing to choose.
+    const rowCounts = rowsPerWorkgroupChoices.filter(
       (count) =>
-        count === usual.products ||
-        (share === 0 && productsThatFit(bench.host({ share, products: count }), WIDEST) === count),
+        count === usual.rowsPerWorkgroup ||
+        (sharedLoadLanes === 0 &&
+          rowsThatFit(bench.host({ sharedLoadLanes, rowsPerWorkgroup: count }), WIDEST) === count),
     );
-    const withCounts = counts.map(
-      (products) => ({ choice: "products", share, products, way: "row", rows: 1 }) as const,
+    const withRows = rowCounts.map(
+      (rowsPerWorkgroup) =>
+        ({ choice: "rowsPerWorkgroup", sharedLoadLanes, rowsPerWorkgroup, way: "row", rows: 1 }) as const,
     );
-    const products =
-      counts.length === 1 ? usual.products : fastest(counts, usual.products, [await compare(withCounts)]);
+    const rowsPerWorkgroup =
+      rowCounts.length === 1
+        ? usual.rowsPerWorkgroup
+        : fastest(rowCounts, usual.rowsPerWorkgroup, [await compare(withRows)]);
 
     const ways = ["row", "tiles"] as const;
-    let manyRows: Tuning["manyRows"] = 32;
+    const chosen = { sharedLoadLanes, rowsPerWorkgroup };
+    let tiledDecodeFrom: Tuning["tiledDecodeFrom"] = 32;
     for (const rows of [16, 8, 4, 2] as const) {
-      const times = await compare(ways.map((way) => ({ choice: "manyRows", share, products, way, rows })));
-      if (fastest(ways, rows < usual.manyRows ? "row" : "tiles", [times]) === "row") break;
-      manyRows = rows;
+      const times = await compare(
+        ways.map((way) => ({ choice: "tiledDecodeFrom", ...chosen, way, rows }) as const),
+      );
+      if (fastest(ways, rows < usual.tiledDecodeFrom ? "row" : "tiles", [times]) === "row") break;
+      tiledDecodeFrom = rows;
     }
-    return { tuning: { share, products, manyRows }, standard, measured };
+    return { tuning: { ...chosen, tiledDecodeFrom }, standard, measured };
   } finally {
     bench.destroy();
   }
@@ -132,7 +145,7 @@ interface Work {
 /** Weights, an input and an output, and the clock. */
 class Bench {
   readonly #gpu: Gpu;
-  readonly #scratch: Scratch;
+  readonly #buffers: TemporaryBuffers;
   readonly #samples: number;
   readonly #milliseconds: number;
   readonly #weights: Readonly<Record<Format, readonly Matrix[]>>;
@@ -140,9 +153,9 @@ class Bench {
   readonly #output: GPUBuffer;
 
   constructor(gpu: Gpu, { samples = 5, milliseconds = 40, weightBytes }: TuneOptions) {
-    const scratch = new Scratch(gpu, "tuning's");
+    const buffers = new TemporaryBuffers(gpu, "tuning's");
     this.#gpu = gpu;
-    this.#scratch = scratch;
+    this.#buffers = buffers;
     this.#samples = samples;
     this.#milliseconds = milliseconds;
     try {
@@ -150,29 +163,30 @@ class Bench {
       // Some numbers: their values do not matter, but zeros might be cheaper.
       const numbers = (count: number): Float32Array<ArrayBuffer> =>
         Float32Array.from({ length: count }, (_, i) => Math.sin(i));
-      const matrix = scratch.upload("matrix", numbers(OUTPUTS * COLUMNS));
-      this.#input = scratch.upload("input", numbers(PROMPT * COLUMNS));
-      this.#output = scratch.words("output", PROMPT * OUTPUTS);
+      const matrix = buffers.upload("matrix", numbers(OUTPUTS * COLUMNS));
+      this.#input = buffers.upload("input", numbers(PREFILL_ROWS * COLUMNS));
+      this.#output = buffers.words("output", PREFILL_ROWS * OUTPUTS);
       const packing: Dispatch[] = [];
       const weightsIn = (format: Format): Matrix[] => {
         const size = matrixBytes(OUTPUTS, COLUMNS, format);
         return Array.from({ length: Math.ceil(bytes / size) }, () => {
-          const buffer = scratch.words("weights", size / 4);
+          const buffer = buffers.words("weights", size / 4);
           const weight = { buffer, rows: OUTPUTS, columns: COLUMNS, format };
-          packing.push(packWeight(scratch.host, { matrix, rows: OUTPUTS, weight }));
+          packing.push(packWeight(buffers.host, { matrix, rows: OUTPUTS, weight }));
           return weight;
         });
       };
       this.#weights = { f32: weightsIn("f32"), f16: weightsIn("f16") };
       this.#submit({ dispatches: packing, run: { rows: OUTPUTS, length: 1 }, repeats: 1 });
     } catch (error) {
-      scratch.destroy();
+      buffers.destroy();
       throw error;
     }
   }
 
-  host({ share, products }: Pick<Candidate, "share" | "products">): KernelHost {
-    return { ...this.#scratch.host, share, products };
+  host(changes: Pick<Candidate, "sharedLoadLanes" | "rowsPerWorkgroup">): KernelHost {
+    const { sharedLoadLanes, rowsPerWorkgroup } = changes;
+    return { ...this.#buffers.host, sharedLoadLanes, rowsPerWorkgroup };
   }
 
   /** Times candidates, in turns. */
@@ -210,7 +224,7 @@ class Bench {
       };
       return way === "row"
         ? linearRow(host, product)
-        : linear(host, run, product, rows === PROMPT ? "prompt" : rowsFor(rows));
+        : linearTiled(host, run, product, rows === PREFILL_ROWS ? "prefill" : tileBatchFor(rows));
     });
     return { dispatches, run: shape, repeats: 1 };
   }
@@ -242,7 +256,7 @@ class Bench {
   }
 
   destroy(): void {
-    this.#scratch.destroy();
+    this.#buffers.destroy();
   }
 }
 

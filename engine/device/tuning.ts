@@ -2,36 +2,43 @@ import type { KernelHost } from "../../kernels/kernel.ts";
 import type { DeviceKind } from "./device-kind.ts";
 
 /** What {@link Tuning} chooses from. */
-export const shareCounts = [0, 4, 8] as const satisfies readonly KernelHost["share"][];
-export const productCounts = [8, 16, 32, 64] as const;
-export const manyRowCounts = [2, 4, 8, 16, 32] as const;
+export const sharedLoadLanesChoices = [0, 4, 8] as const satisfies readonly KernelHost["sharedLoadLanes"][];
+export const rowsPerWorkgroupChoices = [8, 16, 32, 64] as const;
+export const tiledDecodeFromChoices = [2, 4, 8, 16, 32] as const;
 
-/** What suits a device: it decides how fast products are, and no bit of what they give. */
+/** Settings that suit a device. They change how fast products are, never a bit of their results. */
 export interface Tuning {
-  /** {@link KernelHost.share}. */
-  readonly share: KernelHost["share"];
-  /** {@link KernelHost.products}. */
-  readonly products: (typeof productCounts)[number];
-  /** Streams from which on a step takes tiles of rows instead of a row at a time. */
-  readonly manyRows: (typeof manyRowCounts)[number];
+  /** {@link KernelHost.sharedLoadLanes}. */
+  readonly sharedLoadLanes: KernelHost["sharedLoadLanes"];
+  /** {@link KernelHost.rowsPerWorkgroup}. */
+  readonly rowsPerWorkgroup: (typeof rowsPerWorkgroupChoices)[number];
+  /** Streams from which on a decode step multiplies in tiles of rows, not a row at a time. */
+  readonly tiledDecodeFrom: (typeof tiledDecodeFromChoices)[number];
 }
 
-/** Most lanes that can share loads on an adapter whose subgroups have at least `subgroupMinSize`, or that has none. */
-export function mostLanes(features: ReadonlySet<string>, subgroupMinSize: number): KernelHost["share"] {
+/** Most lanes that can share loads on an adapter whose subgroups have at least `subgroupMinSize` lanes; 0 without subgroups. */
+export function mostSharedLoadLanes(
+  features: ReadonlySet<string>,
+  subgroupMinSize: number,
+): KernelHost["sharedLoadLanes"] {
   if (!features.has("subgroups") || subgroupMinSize < 4) return 0;
   return subgroupMinSize < 8 ? 4 : 8;
 }
 
 /**
- * What suits most devices of a kind. A software adapter's loads cost more than its arithmetic, so lanes share them, and in
- * lanes a tile beats a few rows one at a time sooner: it reads the weights once.
- * @param lanes of {@link mostLanes}
- * @param share what is decided already
+ * What suits most devices of a kind. On a software adapter loads cost more than arithmetic, so lanes share them; and then a
+ * tile, which reads the weights once, is faster than single rows for smaller batches already.
+ * @param mostLanes from {@link mostSharedLoadLanes}
+ * @param sharedLoadLanes if that is decided already
  */
 export function defaultTuning(
   kind: DeviceKind,
-  lanes: KernelHost["share"],
-  share: KernelHost["share"] = kind === "cpu" ? lanes : 0,
+  mostLanes: KernelHost["sharedLoadLanes"],
+  sharedLoadLanes: KernelHost["sharedLoadLanes"] = kind === "cpu" ? mostLanes : 0,
 ): Tuning {
-  return { share, products: share > 0 || kind === "cpu" ? 64 : 16, manyRows: share > 0 ? 4 : 8 };
+  return {
+    sharedLoadLanes,
+    rowsPerWorkgroup: sharedLoadLanes > 0 || kind === "cpu" ? 64 : 16,
+    tiledDecodeFrom: sharedLoadLanes > 0 ? 4 : 8,
+  };
 }

@@ -1,10 +1,10 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
-import { linear } from "../../kernels/linear/linear.ts";
+import { linearTiled } from "../../kernels/linear/linear.ts";
 import { CHUNK, memoryScan } from "../../kernels/memory-scan/memory-scan.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
 /** Bytes of a `[rows, 2, D]` of one block of tokens. */
@@ -19,7 +19,7 @@ export class MemoryTrace {
   readonly rows: number;
   readonly #gpu: Gpu;
   readonly #size: number;
-  readonly #scratch: Scratch;
+  readonly #scratch: TemporaryBuffers;
   readonly #run: GPUBuffer;
   /** `[rows, 2, D]`, u second. */
   readonly #mixed: GPUBuffer;
@@ -41,7 +41,7 @@ export class MemoryTrace {
     if (!first) throw new ResonantError("unsupported", "a model without blocks has no memory");
     const chunks = Math.min(Math.floor(BLOCK_BYTES / (8 * size * CHUNK)), Math.ceil(most / CHUNK));
     const rows = CHUNK * Math.max(1, chunks);
-    const scratch = new Scratch(gpu, "diagnostics");
+    const scratch = new TemporaryBuffers(gpu, "diagnostics");
     const { host } = scratch;
     this.rows = rows;
     this.#gpu = gpu;
@@ -66,7 +66,7 @@ export class MemoryTrace {
     // A memory that the model lacks runs along, on whatever its decay is, and is not looked at.
     const layout = { slotStride: 2 * size, layerStride: 2 * size, tail: 0, pvm: true, plm: true };
     this.#scan = memoryScan(host, size, layout, buffers);
-    this.#gate = linear(host, this.#run, {
+    this.#gate = linearTiled(host, this.#run, {
       ...first.memory,
       rows: [0, size],
       columns: gated ? size : 0,

@@ -5,16 +5,16 @@ import { attentionStep, partialsBytes } from "../../kernels/attention-step/atten
 import { embed } from "../../kernels/embed/embed.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
-import { type Columns, type Epilogue, linearRow } from "../../kernels/linear/linear.ts";
-import { productsThatFit } from "../../kernels/products.ts";
+import { type Columns, type Epilogue, linearRow, type ProductWay } from "../../kernels/linear/linear.ts";
+import { rowsThatFit } from "../../kernels/products.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { blockPass, blockStep, headPass, headStep, tiled, type Workspace } from "../forward.ts";
-import type { Network, Passes, Rows } from "../network.ts";
+import { decodeBlock, decodeHead, prefillBlock, prefillHead, tiled, type Workspace } from "../forward.ts";
+import type { Network, Passes } from "../network.ts";
 import type { Activations } from "../runner/activations.ts";
 import type { Weights } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import type { Family, LayerOps, Linear, Place } from "./family.ts";
+import type { Family, LayerBuffer, LayerOps, Linear } from "./family.ts";
 import type { DecoderWeights } from "./load-decoder.ts";
 import { ropeTable } from "./rope.ts";
 
@@ -88,30 +88,29 @@ class DecoderPasses implements Passes {
     this.#attention = attention === "on" ? new Attention(gpu, slots, config) : undefined;
   }
 
-  tokenStep(on: Workspace, rows: Rows): Dispatch[] {
-    const few = rows === "few";
-    const products = (few ? fewRows : manyRows)(on, this.#config);
+  decodeStep(on: Workspace, way: ProductWay): Dispatch[] {
+    const products = (way === "row" ? rowProducts : tiledProducts)(on, this.#config);
     const op = layerOps(on, this.#config, products, this.#attention, true);
-    return few
-      ? [...this.#toH(on, op, blockStep), ...this.headStep(on)]
-      : [...this.#toH(on, op, blockPass), ...this.headPass(on)];
+    return way === "row"
+      ? [...this.#toH(on, op, decodeBlock), ...this.decodeHead(on)]
+      : [...this.#toH(on, op, prefillBlock), ...this.prefillHead(on)];
   }
 
-  promptPass(on: Workspace): Dispatch[] {
-    const op = layerOps(on, this.#config, manyRows(on, this.#config), this.#attention, false);
-    return this.#toH(on, op, blockPass);
+  prefillPass(on: Workspace): Dispatch[] {
+    const op = layerOps(on, this.#config, tiledProducts(on, this.#config), this.#attention, false);
+    return this.#toH(on, op, prefillBlock);
   }
 
-  headStep(on: Workspace): Dispatch[] {
-    return headStep(this.#weights, on);
+  decodeHead(on: Workspace): Dispatch[] {
+    return decodeHead(this.#weights, on);
   }
 
-  headPass(on: Workspace): Dispatch[] {
-    return headPass(this.#weights, on);
+  prefillHead(on: Workspace): Dispatch[] {
+    return prefillHead(this.#weights, on);
   }
 
   /** Tokens to h after the last layer. */
-  #toH(on: Workspace, op: LayerOps, block: typeof blockStep): Dispatch[] {
+  #toH(on: Workspace, op: LayerOps, block: typeof decodeBlock): Dispatch[] {
     const { layers } = this.#decoder;
     const adapters = this.#weights.blocks.map((adapter) => block(this.#weights, adapter, on));
     const first = layers.length - adapters.length; // of the layers that an adapter follows
@@ -132,7 +131,7 @@ class Attention {
   readonly angles: GPUBuffer;
   readonly #gpu: Gpu;
   readonly #caches: readonly { readonly keys: GPUBuffer; readonly values: GPUBuffer }[];
-  readonly #scratch = new WeakMap<Activations, Scratch>();
+  readonly #buffers = new WeakMap<Activations, AttentionBuffers>();
   readonly #partials = new WeakMap<Activations, GPUBuffer>();
 
   constructor(gpu: Gpu, slots: number, c: DecoderConfig) {
@@ -163,13 +162,13 @@ class Attention {
     return this.#caches[layer]!;
   }
 
-  scratch(a: Activations): Scratch {
+  buffers(a: Activations): AttentionBuffers {
     const { heads, kvHeads, headSize } = this.shape;
-    const made = this.#scratch.get(a) ?? {
+    const made = this.#buffers.get(a) ?? {
       qkv: this.#gpu.storage("qkv", 4 * a.rows * (heads + 2 * kvHeads) * headSize),
       context: this.#gpu.storage("context", 4 * a.rows * heads * headSize),
     };
-    this.#scratch.set(a, made);
+    this.#buffers.set(a, made);
     return made;
   }
 
@@ -181,21 +180,22 @@ class Attention {
   }
 }
 
-interface Scratch {
+/** What the heads of one pass read and write. */
+interface AttentionBuffers {
   /** `[rows, (H + 2 KV) · hd]`. */
   readonly qkv: GPUBuffer;
   /** `[rows, H · hd]`. */
   readonly context: GPUBuffer;
 }
 
-/** How products are done: with few rows, or with many. */
+/** How products are done: a row at a time, or in tiles of rows. */
 interface Products {
   normed(norm: Norm, linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch[];
   product(linear: Linear, from: Columns, to: Columns, epilogue: Epilogue): Dispatch[];
 }
 
-/** Many rows in tiles: a norm is taken once. */
-const manyRows = (on: Workspace, c: DecoderConfig): Products => ({
+/** In tiles of rows, each norm in a dispatch before its product. */
+const tiledProducts = (on: Workspace, c: DecoderConfig): Products => ({
   normed: (norm, matrix, _from, output, epilogue) => [
     layerNorm(on.host, c.size, { h: on.a.h, norm, out: on.a.normed }),
     ...tiled(on, { ...matrix, input: { buffer: on.a.normed, stride: c.size }, output, epilogue }),
@@ -203,20 +203,20 @@ const manyRows = (on: Workspace, c: DecoderConfig): Products => ({
   product: (matrix, input, output, epilogue) => tiled(on, { ...matrix, input, output, epilogue }),
 });
 
-/** A row at a time, a norm on the way into its product; tiles where a row is too wide for that. */
-function fewRows(on: Workspace, c: DecoderConfig): Products {
+/** A row at a time, each norm in the dispatch of its product; in tiles where a row is too wide for that. */
+function rowProducts(on: Workspace, c: DecoderConfig): Products {
   const { host } = on;
-  const many = manyRows(on, c);
-  const fits = ({ weight }: Linear): boolean => productsThatFit(host, weight.columns) >= 2;
+  const tiles = tiledProducts(on, c);
+  const fits = ({ weight }: Linear): boolean => rowsThatFit(host, weight.columns) >= 2;
   return {
     normed: (norm, matrix, input, output, epilogue) =>
       fits(matrix)
         ? linearRow(host, { ...matrix, input, output, epilogue }, norm)
-        : many.normed(norm, matrix, input, output, epilogue),
+        : tiles.normed(norm, matrix, input, output, epilogue),
     product: (matrix, input, output, epilogue) =>
       fits(matrix)
         ? linearRow(host, { ...matrix, input, output, epilogue })
-        : many.product(matrix, input, output, epilogue),
+        : tiles.product(matrix, input, output, epilogue),
   };
 }
 
@@ -225,16 +225,16 @@ function layerOps(
   c: DecoderConfig,
   products: Products,
   attends: Attention | undefined,
-  oneEach: boolean,
+  decode: boolean,
 ): LayerOps {
   const { host, a } = on;
-  const places: Readonly<Record<Place, Columns>> = {
+  const columns: Readonly<Record<LayerBuffer, Columns>> = {
     h: { buffer: a.h, stride: c.size },
     inner: { buffer: a.inner, stride: c.inner },
   };
   const ops: Pick<LayerOps, "normed" | "product"> = {
-    normed: (norm, matrix, to, epilogue) => products.normed(norm, matrix, places.h, places[to], epilogue),
-    product: (matrix, from, to, epilogue) => products.product(matrix, places[from], places[to], epilogue),
+    normed: (norm, matrix, to, epilogue) => products.normed(norm, matrix, columns.h, columns[to], epilogue),
+    product: (matrix, from, to, epilogue) => products.product(matrix, columns[from], columns[to], epilogue),
   };
   if (!attends) {
     return {
@@ -244,21 +244,21 @@ function layerOps(
     };
   }
   const { shape, angles } = attends;
-  const { qkv, context } = attends.scratch(a);
+  const { qkv, context } = attends.buffers(a);
   const wide = { buffer: qkv, stride: (shape.heads + 2 * shape.kvHeads) * shape.headSize };
   return {
     ...ops,
     attend: (w) => {
       const buffers = { ...a, ...attends.cache(w.index), qkv, out: context };
       return [
-        ...products.normed(w.norm1, w.qkv, places.h, wide, "store"),
+        ...products.normed(w.norm1, w.qkv, columns.h, wide, "store"),
         rope(host, shape, { ...buffers, angles }),
-        ...(oneEach
+        ...(decode
           ? attentionStep(host, shape, { ...buffers, partials: attends.partials(a) })
           : [attention(host, shape, buffers)]),
       ];
     },
     fromAttention: (w) =>
-      products.product(w.out, { buffer: context, stride: shape.heads * shape.headSize }, places.h, "add"),
+      products.product(w.out, { buffer: context, stride: shape.heads * shape.headSize }, columns.h, "add"),
   };
 }

@@ -26,17 +26,17 @@ export interface LayerWeights {
 }
 
 /** What products read and write: h `[rows, D]`, or the MLP's `[rows, M]`. */
-export type Place = "h" | "inner";
+export type LayerBuffer = "h" | "inner";
 
-/** A layer's operations, for few rows or for many; a family says which, in order. */
+/** A layer's operations, for decode or prefill; a family says which, in order. */
 export interface LayerOps {
   /** From h through the first norm to what attention's heads say, or that norm alone where attention is bypassed. */
   attend(w: LayerWeights): Dispatch[];
   /** Adds it to h. */
   fromAttention(w: LayerWeights): Dispatch[];
   /** From h through a norm. */
-  normed(norm: Norm, linear: Linear, to: Place, epilogue: Epilogue): Dispatch[];
-  product(linear: Linear, from: Place, to: Place, epilogue: Epilogue): Dispatch[];
+  normed(norm: Norm, linear: Linear, to: LayerBuffer, epilogue: Epilogue): Dispatch[];
+  product(linear: Linear, from: LayerBuffer, to: LayerBuffer, epilogue: Epilogue): Dispatch[];
 }
 
 /** A family of decoders: how its `config.json` reads, what its tensors are called, and what a layer does. */

@@ -8,7 +8,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { Fingerprint } from "../fingerprint.ts";
 import { type Network, nativeNetwork } from "../network.ts";
 import { tensorsUnder } from "../tensors.ts";
-import { type LoadTold, loadWeights } from "../weights.ts";
+import { type LoadCallbacks, loadWeights } from "../weights.ts";
 import { type AttentionMode, decoderNetwork, type Placement } from "./decoder.ts";
 import { checkHeads } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
@@ -52,7 +52,7 @@ export async function loadNetwork(
   gpu: Gpu,
   files: NetworkFiles,
   format: WeightFormat,
-  options: BaseOptions & LoadTold,
+  options: BaseOptions & LoadCallbacks,
   fingerprint: Fingerprint,
 ): Promise<LoadedNetwork> {
   const where = `${files.name}: config.json`;

@@ -2,7 +2,7 @@ import type { Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import type { Matrix, WeightFormat } from "../../kernels/matrix.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { countParameters, expectShapes, type Tensors } from "../tensors.ts";
-import { concat, type LoadTold, type Part, Uploader } from "../weights.ts";
+import { concat, type LoadCallbacks, type TensorRows, Uploader } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import type { Family, LayerWeights, Linear } from "./family.ts";
 
@@ -66,7 +66,7 @@ export async function loadDecoder(
   c: DecoderConfig,
   tensors: Tensors,
   format: WeightFormat,
-  { onProgress, onPacked }: LoadTold = {},
+  { onProgress, onPacked }: LoadCallbacks = {},
 ): Promise<DecoderWeights> {
   const { names } = family;
   const expected = decoderTensors(family, c);
@@ -122,11 +122,12 @@ async function readNorm(from: Uploader, name: string, { rms }: Family, c: Decode
 /** Matrices as one, and their biases. */
 async function readLinear(
   from: Uploader,
-  parts: readonly Part[],
+  parts: readonly TensorRows[],
   columns: number,
   biased: boolean,
 ): Promise<Linear> {
-  const called = (what: string): Part[] => parts.map((part) => ({ ...part, name: `${part.name}.${what}` }));
+  const called = (what: string): TensorRows[] =>
+    parts.map((part) => ({ ...part, name: `${part.name}.${what}` }));
   const weight = await from.matrix(columns, called("weight"), "in parts");
   return biased ? { weight, bias: await from.vector(called("bias")) } : { weight };
 }

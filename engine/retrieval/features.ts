@@ -1,11 +1,11 @@
 import { ResonantError } from "../../common/errors.ts";
 import { embed } from "../../kernels/embed/embed.ts";
 import { layerNorm } from "../../kernels/layer-norm/layer-norm.ts";
-import { linear } from "../../kernels/linear/linear.ts";
+import { linearTiled } from "../../kernels/linear/linear.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { shortConv } from "../../kernels/short-conv/short-conv.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
 /** What drives the retrieval memory: a vector u `[D]` for each token, whatever surrounds it. */
@@ -56,7 +56,7 @@ export async function tokenFeatures(
 /** The first block up to u, in buffers of its own. */
 class FeaturePass {
   readonly #gpu: Gpu;
-  readonly #scratch: Scratch;
+  readonly #scratch: TemporaryBuffers;
   readonly #tokens: GPUBuffer;
   /** x and u: `[ROWS, 2, D]`. */
   readonly #mixed: GPUBuffer;
@@ -70,7 +70,7 @@ class FeaturePass {
     const { size, taps } = shape;
     const block = weights.blocks[0];
     if (!block) throw new ResonantError("unsupported", "a model without blocks has no features");
-    const scratch = new Scratch(gpu, "retrieval");
+    const scratch = new TemporaryBuffers(gpu, "retrieval");
     const { host } = scratch;
     this.#scratch = scratch;
     this.#gpu = gpu;
@@ -100,7 +100,7 @@ class FeaturePass {
         conv: block.conv,
         out: normed,
       }),
-      ...linear(host, run, {
+      ...linearTiled(host, run, {
         ...block.mixer,
         input: { buffer: normed, stride: size },
         output: { buffer: this.#mixed, stride: 2 * size, offset: size },

@@ -1,12 +1,12 @@
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { LAGS, lagAlignment, mostLag } from "../../kernels/lag-alignment/lag-alignment.ts";
-import { linear } from "../../kernels/linear/linear.ts";
+import { linearTiled } from "../../kernels/linear/linear.ts";
 import { type Matrix, slicesOf } from "../../kernels/matrix.ts";
 import { fadeTable, memoryWindow, planarWidth } from "../../kernels/memory-window/memory-window.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { Scratch } from "../device/scratch.ts";
+import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Model } from "../model.ts";
 import { readFades } from "./decay.ts";
 import { type FeatureTable, featuresOf, SILENCE } from "./feature-table.ts";
@@ -57,7 +57,7 @@ export class Resonance {
   readonly #gpu: Gpu;
   readonly #features: FeatureTable;
   readonly #signal: AbortSignal | undefined;
-  readonly #scratch: Scratch;
+  readonly #scratch: TemporaryBuffers;
   readonly #columns: number;
   readonly #rows: number;
   readonly #ring: number;
@@ -76,7 +76,7 @@ export class Resonance {
   private constructor(
     gpu: Gpu,
     features: FeatureTable,
-    scratch: Scratch,
+    scratch: TemporaryBuffers,
     { cues, modes, signal }: ResonanceOptions,
     segments: Segments,
     layout: Layout,
@@ -104,7 +104,7 @@ export class Resonance {
     const cosines = scratch.words("cosines", ring * count * 2);
     const product = (weight: Matrix | undefined, from: number, to: number): Dispatch[] =>
       weight
-        ? linear(host, run, {
+        ? linearTiled(host, run, {
             weight,
             input: { buffer: windows, stride: 2 * width, offset: from },
             output: { buffer: products, stride: 3 * count, offset: to },
@@ -158,7 +158,7 @@ export class Resonance {
       Math.max(LEAST_ROWS, Math.floor(ROOM / bytes)),
     );
     const longest = Math.max(...cues.map((cue) => cue.length));
-    const scratch = new Scratch(gpu, "retrieval");
+    const scratch = new TemporaryBuffers(gpu, "retrieval");
     try {
       const windows = scratch.words("windows", rows * 2 * width);
       const scales = scratch.words("scales", rows * 2);
@@ -299,7 +299,7 @@ interface Signatures {
 async function readSignatures(
   gpu: Gpu,
   features: FeatureTable,
-  scratch: Scratch,
+  scratch: TemporaryBuffers,
   { width, rows, windows, scales, slots, window }: Layout,
   { span, ends }: Segments,
   { cues, modes, signal }: ResonanceOptions,

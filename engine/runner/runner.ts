@@ -1,6 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch, RunShape, StateShape } from "../../kernels/kernel.ts";
-import { type Rows, rowsFor } from "../../kernels/linear/linear.ts";
+import { type TileBatch, tileBatchFor } from "../../kernels/linear/linear.ts";
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../../kernels/logprobs/logprobs.ts";
 import type { Matrix } from "../../kernels/matrix.ts";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
@@ -72,8 +72,8 @@ export interface RunnerOptions {
   readonly promptRows?: number;
   /** Most steps of one run. */
   readonly steps?: number;
-  /** Streams from which on a step is done by kernels for many rows. Default: what the device's tuning says. */
-  readonly manyRows?: number;
+  /** Streams from which on a decode step multiplies in tiles of rows. Default: what the device's tuning says. */
+  readonly tiledDecodeFrom?: number;
   /** Most bytes of GPU memory for states after beginnings of prompts, 0: none. Default 16 MiB. */
   readonly prefixBytes?: number;
 }
@@ -96,7 +96,7 @@ export class Runner {
   readonly maxSteps: number;
   readonly #shape: StateShape;
   readonly #passes: Passes;
-  readonly #manyRows: number;
+  readonly #tiledDecodeFrom: number;
   readonly #step: Activations;
   readonly #stepLists = new Map<string, StepLists>();
   #stepLogprobs: Dispatch | undefined;
@@ -118,7 +118,7 @@ export class Runner {
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
     this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
-    this.#manyRows = options.manyRows ?? gpu.tuning.manyRows;
+    this.#tiledDecodeFrom = options.tiledDecodeFrom ?? gpu.tuning.tiledDecodeFrom;
     const slots = options.slots ?? 16;
     if (slots > MOST_STREAMS) {
       throw new ResonantError(
@@ -227,10 +227,10 @@ export class Runner {
     return this.#stepListsOf({ measure: false, vote: false }).step.length;
   }
 
-  #workspace(a: Activations, { measure, vote }: Extras, rows: Rows = "prompt"): Workspace {
+  #workspace(a: Activations, { measure, vote }: Extras, tileBatch: TileBatch = "prefill"): Workspace {
     const { state, counts } = this.pool;
     const votes = vote ? this.#votesOf(a) : undefined;
-    return { host: this.gpu, a, shape: this.#shape, state, counts, rows, measure, votes };
+    return { host: this.gpu, a, shape: this.#shape, state, counts, tileBatch, measure, votes };
   }
 
   /** What votes on the logits of `a` are made of; without an alignment there is nobody to ask. */
@@ -250,17 +250,17 @@ export class Runner {
   }
 
   #stepListsOf(extras: Extras, rows = 1): StepLists {
-    const tiles = rows < this.#manyRows ? undefined : rowsFor(rows);
+    const tiles = rows < this.#tiledDecodeFrom ? undefined : tileBatchFor(rows);
     return made(this.#stepLists, { ...extras, tiles }, () =>
       this.#memory.of("steps", () => {
-        const on = this.#workspace(this.#step, extras, tiles ?? rowsFor(rows));
+        const on = this.#workspace(this.#step, extras, tiles ?? tileBatchFor(rows));
         const draw = sample(this.gpu, this.network.config.vocabulary, this.#step.layers, {
           ...this.#step,
           counts: this.pool.counts,
         });
         return {
-          step: [...this.#passes.tokenStep(on, tiles ? "many" : "few"), draw],
-          head: [...this.#passes.headStep(on), draw],
+          step: [...this.#passes.decodeStep(on, tiles ? "tiles" : "row"), draw],
+          head: [...this.#passes.decodeHead(on), draw],
         };
       }),
     );
@@ -306,10 +306,12 @@ export class Runner {
         a,
         logitRows,
         pass: (extras) =>
-          made(passes, extras, () => counted(() => this.#passes.promptPass(this.#workspace(a, extras)))),
+          made(passes, extras, () => counted(() => this.#passes.prefillPass(this.#workspace(a, extras)))),
         head: (vote) => {
           const extras = { measure: false, vote };
-          return made(heads, extras, () => counted(() => this.#passes.headPass(this.#workspace(a, extras))));
+          return made(heads, extras, () =>
+            counted(() => this.#passes.prefillHead(this.#workspace(a, extras))),
+          );
         },
       };
     }
@@ -711,7 +713,11 @@ interface Extras {
 }
 
 /** Of `lists` the one for `extras`, made when it is first asked for. */
-function made<T>(lists: Map<string, T>, extras: Extras & { tiles?: Rows | undefined }, make: () => T): T {
+function made<T>(
+  lists: Map<string, T>,
+  extras: Extras & { tiles?: TileBatch | undefined },
+  make: () => T,
+): T {
   const key = `${extras.measure} ${extras.vote} ${extras.tiles}`;
   const list = lists.get(key) ?? make();
   lists.set(key, list);

@@ -126,7 +126,7 @@ describe.each(MODELS)("%s", (_, load) => {
 let opened: Promise<Model> | undefined;
 /** A small model with random weights and votes, whose prompts take several chunks. */
 const tiny = (): Promise<Model> => {
-  opened ??= loadTiny(gpu, { slots: 32, promptRows: 128, manyRows: 6 }).then((model) => {
+  opened ??= loadTiny(gpu, { slots: 32, promptRows: 128, tiledDecodeFrom: 6 }).then((model) => {
     const weights = randomFloats(1, model.weights.shape.size ** 2);
     model.align({ weights, lambda: 1, tokens: 100, residual: 0.5 });
     return model;
@@ -421,7 +421,7 @@ describe("a prompt that begins as another of its client's did", () => {
 
   it("and is the same, at the same time, is fed once for all, and each gives what it gives alone", async () => {
     for (const length of [1, 50, CHUNK + 1, 300]) {
-      const model = await loadTiny(gpu, { slots: 12, manyRows: 6 });
+      const model = await loadTiny(gpu, { slots: 12, tiledDecodeFrom: 6 });
       const prompt = random(length, length);
       const options = (choice: number): GenerateOptions => ({
         ...OPTIONS,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { firstDifference, relativeError, sharings, testGpu } from "../../test/gpu.ts";
+import { firstDifference, relativeError, sharedLoadHosts, testGpu } from "../../test/gpu.ts";
 import { type AttentionShape, attention, splitsOf } from "./attention.ts";
 import {
   attend,
@@ -118,9 +118,9 @@ it("gives the same bits however loads are shared", async () => {
     const pass = { slot: 1, streams: 2, length: 65, start: 63 };
     const data = dataOf(8, shape, pass);
     const values = await run(shape, pass, data);
-    for (const host of sharings(gpu)) {
+    for (const host of sharedLoadHosts(gpu)) {
       const other = await attend(gpu, shape, pass, data, (buffers) => [attention(host, shape, buffers)]);
-      expect(firstDifference(other, values), `${host.share}`).toBe(-1);
+      expect(firstDifference(other, values), `${host.sharedLoadLanes}`).toBe(-1);
     }
   }
 });

@@ -92,8 +92,11 @@ export function attention(host: KernelHost, shape: AttentionShape, buffers: Atte
   const { run, schedule, qkv, keys, values, out } = buffers;
   return dispatch(
     host,
-    host.share > 0 ? withSubgroups(lanesKernel(shape)) : kernel(shape),
-    { ...attentionOverrides(shape), ...(host.share > 0 ? { SHARE: host.share } : {}) },
+    host.sharedLoadLanes > 0 ? withSubgroups(lanesKernel(shape)) : kernel(shape),
+    {
+      ...attentionOverrides(shape),
+      ...(host.sharedLoadLanes > 0 ? { SHARED_LOAD_LANES: host.sharedLoadLanes } : {}),
+    },
     [run, schedule, qkv, keys, values, out],
     ({ rows, length }) => [shape.heads, (rows / length) * ceilDivide(length, QUERIES)],
   );

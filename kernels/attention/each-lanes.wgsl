@@ -1,17 +1,17 @@
-// The lanes of a subgroup, SHARE at least, read a query and a key's weights each and pass them round.
+// The lanes of a subgroup, SHARED_LOAD_LANES at least, read a query and a key's weights each and pass them round.
 fn queries_at(i: u32, invocation: Invocation) -> Queries {
-  let at = i * QUERIES + invocation.place % SHARE;
+  let at = i * QUERIES + invocation.place % SHARED_LOAD_LANES;
   let own = q_tile[at];
-  let rest = q_tile[at + QUERIES - SHARE]; // the same, where eight lanes share
+  let rest = q_tile[at + QUERIES - SHARED_LOAD_LANES]; // the same, where eight lanes share
   return Queries(
     subgroupShuffle(own, 0u),
     subgroupShuffle(own, 1u),
     subgroupShuffle(own, 2u),
     subgroupShuffle(own, 3u),
-    subgroupShuffle(rest, SHARE - 4u),
-    subgroupShuffle(rest, SHARE - 3u),
-    subgroupShuffle(rest, SHARE - 2u),
-    subgroupShuffle(rest, SHARE - 1u),
+    subgroupShuffle(rest, SHARED_LOAD_LANES - 4u),
+    subgroupShuffle(rest, SHARED_LOAD_LANES - 3u),
+    subgroupShuffle(rest, SHARED_LOAD_LANES - 2u),
+    subgroupShuffle(rest, SHARED_LOAD_LANES - 1u),
   );
 }
 

@@ -1,6 +1,6 @@
 import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
 import run from "../lib/run.wgsl";
-import { kernelPerFormat, type Matrix, partsOf, slicesOf } from "../matrix.ts";
+import { bindingsOf, kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
 import source from "./embed.wgsl";
 
 const kernels = kernelPerFormat("embed", run, source);
@@ -16,7 +16,7 @@ export interface EmbedBuffers extends PassBuffers {
 
 /** `h = E[tokens]`; counts the tokens and moves the schedule's step on by one (the host sets it to −1 before a run). */
 export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): Dispatch[] {
-  return partsOf(host, table).map(({ first, rows, binding }) =>
+  return bindingsOf(host, table).map(({ first, rows, binding }) =>
     dispatch(
       host,
       kernels[table.format],

@@ -1,5 +1,5 @@
-// A thread of a workgroup, and its place in a subgroup, of which SHARE lanes at least share loads.
-override SHARE: u32; // 4 or 8
+// A thread of a workgroup, and its place in a subgroup, of which SHARED_LOAD_LANES lanes at least share loads.
+override SHARED_LOAD_LANES: u32; // 4 or 8
 
 struct Invocation {
   @builtin(local_invocation_index) lane: u32,

@@ -1,30 +1,30 @@
-// Each thread computes whole products, 64 of them at a time; the lanes of a subgroup, SHARE at least, share out the loads of
+// Each thread computes whole products, 64 of them at a time; the lanes of a subgroup, SHARED_LOAD_LANES at least, share out the loads of
 // their common input and pass it round. Where a load costs more than arithmetic, as on software adapters.
-var<workgroup> whole: array<f32, PRODUCTS>;
+var<workgroup> whole: array<f32, ROWS_PER_WORKGROUP>;
 
 fn multiply(group: u32, invocation: Invocation) {
-  for (var first = 0u; first < PRODUCTS; first += 64u) {
+  for (var first = 0u; first < ROWS_PER_WORKGROUP; first += 64u) {
     let row = weight_row(group, first + invocation.lane) * SLICES;
     let start = input_start(first);
     var total = 0.0;
     for (var slice = 0u; slice < slices_of(first); slice++) {
-      let at = start + slice * SLICE4 + invocation.place % SHARE;
+      let at = start + slice * SLICE4 + invocation.place % SHARED_LOAD_LANES;
       let own = input4(at);
-      let rest = input4(at + SLICE4 - SHARE); // the same, where eight lanes share a slice
+      let rest = input4(at + SLICE4 - SHARED_LOAD_LANES); // the same, where eight lanes share a slice
       let scale = load_scale(row + slice);
       var sum = 0.0;
       sum = add_eight(load_eight(row + slice, 0u, scale), subgroupShuffle(own, 0u), subgroupShuffle(own, 1u), sum);
       sum = add_eight(load_eight(row + slice, 1u, scale), subgroupShuffle(own, 2u), subgroupShuffle(own, 3u), sum);
       sum = add_eight(
         load_eight(row + slice, 2u, scale),
-        subgroupShuffle(rest, SHARE - 4u),
-        subgroupShuffle(rest, SHARE - 3u),
+        subgroupShuffle(rest, SHARED_LOAD_LANES - 4u),
+        subgroupShuffle(rest, SHARED_LOAD_LANES - 3u),
         sum,
       );
       sum = add_eight(
         load_eight(row + slice, 3u, scale),
-        subgroupShuffle(rest, SHARE - 2u),
-        subgroupShuffle(rest, SHARE - 1u),
+        subgroupShuffle(rest, SHARED_LOAD_LANES - 2u),
+        subgroupShuffle(rest, SHARED_LOAD_LANES - 1u),
         sum,
       );
       total += sum;

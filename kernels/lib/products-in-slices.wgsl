@@ -1,7 +1,7 @@
 // Each thread computes whole slices; they are added in order when they are asked for.
-override PARTIALS = PRODUCTS * SLICES;
+override PARTIALS = ROWS_PER_WORKGROUP * SLICES;
 
-var<workgroup> partial: array<f32, PARTIALS>; // [PRODUCTS, SLICES]
+var<workgroup> partial: array<f32, PARTIALS>; // [ROWS_PER_WORKGROUP, SLICES]
 
 fn multiply(group: u32, invocation: Invocation) {
   for (var task = invocation.lane; task < PARTIALS; task += 64u) {

@@ -1,7 +1,7 @@
 // Y = X Wᵀ + b for many rows, where a load costs more than arithmetic, as on software adapters: a thread keeps the sums of
-// eight rows and PAIRS pairs of neighbouring columns in registers; the lanes of a subgroup, SHARE at least, share
+// eight rows and PAIRS pairs of neighbouring columns in registers; the lanes of a subgroup, SHARED_LOAD_LANES at least, share
 // out the loads of X and pass it round. No memory of the workgroup, no barrier.
-// Text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARE.
+// Text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARED_LOAD_LANES.
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
@@ -19,7 +19,7 @@ fn main(
   let slices = (shape.columns + 31u) / 32u; // the last padded with zeros
   let first_row = group.y * ROWS;
   // for g < GROUPS
-  let row$g = first_row + $gu * SHARE + place % SHARE;
+  let row$g = first_row + $gu * SHARED_LOAD_LANES + place % SHARED_LOAD_LANES;
   // end
   // for p < PAIRS
   let column$p = (group.x * PAIRS + $pu) * 128u + lane * 2u;
@@ -27,7 +27,7 @@ fn main(
   let v$p = weight_slice(column$p + 1u);
   // end
   // for g < GROUPS
-  // for s < SHARE
+  // for s < SHARED_LOAD_LANES
   // for p < PAIRS
   var total$g_$s_$p = vec2f();
   // end
@@ -39,7 +39,7 @@ fn main(
     let scale_v$p = load_scale(v$p + slice);
     // end
     // for g < GROUPS
-    // for s < SHARE
+    // for s < SHARED_LOAD_LANES
     // for p < PAIRS
     var sum$g_$s_$p = vec2f();
     // end
@@ -54,7 +54,7 @@ fn main(
       // for g < GROUPS
       let low$g = load_x(row$g, k);
       let high$g = load_x(row$g, k + 4u);
-      // for s < SHARE
+      // for s < SHARED_LOAD_LANES
       {
         let low = subgroupShuffle(low$g, $su);
         let high = subgroupShuffle(high$g, $su);
@@ -67,7 +67,7 @@ fn main(
       // end
     }
     // for g < GROUPS
-    // for s < SHARE
+    // for s < SHARED_LOAD_LANES
     // for p < PAIRS
     total$g_$s_$p += sum$g_$s_$p;
     // end
@@ -77,7 +77,7 @@ fn main(
   // In a loop, for an epilogue is much to compile.
   var totals = array<vec2f, ROWS * PAIRS>(
     // for g < GROUPS
-    // for s < SHARE
+    // for s < SHARED_LOAD_LANES
     // for p < PAIRS
     total$g_$s_$p,
     // end

@@ -1,4 +1,4 @@
-// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes PRODUCTS columns of one row.
+// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes ROWS_PER_WORKGROUP columns of one row.
 // K is an override as it is in layer-norm: a compiler may divide by a constant in its own way, and both must agree.
 override K: u32;
 override NORM: bool;
@@ -36,8 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   multiply(group.x, invocation);
   workgroupBarrier();
 
-  for (var c = lane * 2u; c < PRODUCTS; c += 2u * WORKGROUP) {
-    let column = group.x * PRODUCTS + c;
+  for (var c = lane * 2u; c < ROWS_PER_WORKGROUP; c += 2u * WORKGROUP) {
+    let column = group.x * ROWS_PER_WORKGROUP + c;
     if (column < shape.outputs) {
       store(group.y * shape.out_stride + shape.out_offset, column, product_of(c), product_of(c + 1u));
     }
@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
 }
 
 fn weight_row(group: u32, product: u32) -> u32 {
-  return shape.first_row + min(group * PRODUCTS + product, shape.outputs - 1u);
+  return shape.first_row + min(group * ROWS_PER_WORKGROUP + product, shape.outputs - 1u);
 }
 
 fn input4(i: u32) -> vec4f {

@@ -6,7 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
-  sharings,
+  sharedLoadHosts,
   testGpu,
   untouched,
   uploadMatrix,
@@ -15,9 +15,9 @@ import {
 import type { Dispatch } from "../kernel.ts";
 import { layerNorm, type Norm } from "../layer-norm/layer-norm.ts";
 import { layerNormReference, type NormKind } from "../layer-norm/reference.ts";
-import { matrixBytes, partsOf, type WeightFormat, weightFormats } from "../matrix.ts";
+import { bindingsOf, matrixBytes, type WeightFormat, weightFormats } from "../matrix.ts";
 import { keptReference } from "../pack-weight/reference.ts";
-import { type Epilogue, linear, linearRow, type Product } from "./linear.ts";
+import { type Epilogue, linearRow, linearTiled, type Product } from "./linear.ts";
 import {
   activationReference,
   gluReference,
@@ -91,22 +91,23 @@ async function run(
   return values.subarray(0, count);
 }
 
-const many = (c: Case) => run(c, (p, shape) => linear(gpu, shape, p));
-const few = (c: Case, products?: number) => run(c, (p) => linearRow(gpu, p, undefined, products));
+const tiled = (c: Case) => run(c, (p, shape) => linearTiled(gpu, shape, p));
+const byRow = (c: Case, rowsPerWorkgroup?: number) =>
+  run(c, (p) => linearRow(gpu, p, undefined, rowsPerWorkgroup));
 
 /** Every other way to the same bits: through a workgroup's memory, and by lanes that share loads where the adapter can. */
-const hosts = sharings(gpu);
+const hosts = sharedLoadHosts(gpu);
 const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hosts.flatMap((host) => [
-  [`row, ${host.share}`, (p) => linearRow(host, p)],
-  ...([16, 32, "prompt"] as const).map((rows): (typeof ways)[number] => [
-    `${rows}, ${host.share}`,
-    (p, shape) => linear(host, shape, p, rows),
+  [`row, ${host.sharedLoadLanes}`, (p) => linearRow(host, p)],
+  ...([16, 32, "prefill"] as const).map((rows): (typeof ways)[number] => [
+    `${rows}, ${host.sharedLoadLanes}`,
+    (p, shape) => linearTiled(host, shape, p, rows),
   ]),
 ]);
 
 /** One of each kernel that the adapter would run: what each number of rows comes to is the same text. */
-const fewWays = ways.filter(
-  ([name]) => /^(row|prompt), /.test(name) && !(gpu.lanes === 8 && name.endsWith(", 4")),
+const kernelWays = ways.filter(
+  ([name]) => /^(row|prefill), /.test(name) && !(gpu.mostSharedLoadLanes === 8 && name.endsWith(", 4")),
 );
 
 const sizes: [rows: number, k: number, n: number][] = [
@@ -127,9 +128,9 @@ it.each(
   ),
 )("agrees with the reference on %i rows of %i by %i in %s", async (rows, k, n, format) => {
   const c = { ...base, rows, k, n, format };
-  const values = await many(c);
+  const values = await tiled(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  for (const [name, way] of format === "f32" ? ways : fewWays) {
+  for (const [name, way] of format === "f32" ? ways : kernelWays) {
     expect(firstDifference(await run(c, way), values), name).toBe(-1);
   }
 });
@@ -152,9 +153,9 @@ it.each([
   ["swiglu", "q4"],
 ] as const)("gives the same bits from every kernel for %s in %s", async (epilogue, format) => {
   const c = { ...base, epilogue, format };
-  const values = await many(c);
+  const values = await tiled(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  for (const [name, way] of fewWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
+  for (const [name, way] of kernelWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
 });
 
 it.each([
@@ -177,13 +178,13 @@ it.each([
       const input = { buffer: normed, stride: k };
       return [
         layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
-        ...linear(gpu, shape, { ...p, input }),
+        ...linearTiled(gpu, shape, { ...p, input }),
       ];
     });
     expect(relativeError(apart, expectedOf(c, kind))).toBeLessThan(2e-6);
     for (const host of hosts) {
       const together = await run(c, (p, _, buffer) => linearRow(host, p, { buffer, ...kind }));
-      expect(firstDifference(together, apart), `${host.share}`).toBe(-1);
+      expect(firstDifference(together, apart), `${host.sharedLoadLanes}`).toBe(-1);
     }
   },
 );
@@ -191,7 +192,7 @@ it.each([
 it("leaves a zero's sign where it adds nothing", async () => {
   const c: Case = { ...base, rows: 3, k: 33, n: 34, epilogue: "add", bias: false };
   const before = new Float32Array(c.rows * c.n).fill(-0);
-  for (const [name, make] of fewWays) {
+  for (const [name, make] of kernelWays) {
     const found = await run(c, (p, shape) => {
       gpu.device.queue.writeBuffer(p.output.buffer, 0, before);
       return make({ ...p, input: { ...p.input, buffer: gpu.storage("zeros", 4 * c.rows * c.k) } }, shape);
@@ -202,22 +203,22 @@ it("leaves a zero's sign where it adds nothing", async () => {
 
 it("gives the same bits without a bias", async () => {
   const c = { ...base, bias: false };
-  const values = await many(c);
+  const values = await tiled(c);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  for (const [name, way] of fewWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
+  for (const [name, way] of kernelWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
 });
 
-it("gives the same bits however many products share a workgroup", async () => {
+it("gives the same bits however many rows of W a workgroup takes", async () => {
   const c: Case = { ...base, rows: 3, n: 50, epilogue: "gated" };
-  const values = await many(c);
-  for (const products of [2, 4, 6, 8, 16, 24, 32]) {
-    expect(firstDifference(await few(c, products), values)).toBe(-1);
+  const values = await tiled(c);
+  for (const rowsPerWorkgroup of [2, 4, 6, 8, 16, 24, 32]) {
+    expect(firstDifference(await byRow(c, rowsPerWorkgroup), values)).toBe(-1);
   }
 });
 
 it("gives a row the same bits wherever it lies in the batch and however large that is", async () => {
   const c = { ...base, rows: 65, k: 130 };
-  const all = await many(c);
+  const all = await tiled(c);
   const { x } = dataOf(c);
   for (const [first, rows] of [
     [0, 1],
@@ -278,7 +279,7 @@ it("reads and writes only its columns and its rows of W", async () => {
 it("gives its bias alone where it has no columns", async () => {
   const c = { ...base, epilogue: "sigmoid" as const };
   const { bias } = dataOf(c);
-  const values = await run(c, (p, shape) => linear(gpu, shape, { ...p, columns: 0 }));
+  const values = await run(c, (p, shape) => linearTiled(gpu, shape, { ...p, columns: 0 }));
   const row = linearReference([], [], bias, [1, c.n, 0]).map(sigmoidReference);
   expect(
     relativeError(
@@ -291,7 +292,7 @@ it("gives its bias alone where it has no columns", async () => {
 it("keeps a gate finite however large its sum", async () => {
   const c: Case = { ...base, rows: 1, k: 1, n: 4, epilogue: "sigmoid", bias: true };
   const values = await run(c, (p, shape) =>
-    linear(gpu, shape, { ...p, bias: gpu.upload("bias", Float32Array.of(-1e6, -80, 80, 1e6)) }),
+    linearTiled(gpu, shape, { ...p, bias: gpu.upload("bias", Float32Array.of(-1e6, -80, 80, 1e6)) }),
   );
   expect(values[0]).toBeLessThan(1e-30);
   expect(values[3]).toBe(1);
@@ -304,7 +305,7 @@ describe.each(weightFormats)("a matrix in %s too large to bind", (format) => {
 
   it("is bound in parts of whole rows, which begin where a device lets them", () => {
     const weight = { buffer: gpu.storage("w", 16), rows: 300, columns: k, format };
-    const parts = partsOf(bindingAtMost(gpu, 2.5 * limit), weight);
+    const parts = bindingsOf(bindingAtMost(gpu, 2.5 * limit), weight);
     expect(parts.map(({ first, rows }) => [first, rows])).toEqual([
       [0, 128],
       [128, 128],
@@ -315,7 +316,7 @@ describe.each(weightFormats)("a matrix in %s too large to bind", (format) => {
       expect((binding.offset ?? 0) % 256).toBe(0);
       expect(binding.size).toBe(matrixBytes(rows, k, format));
     }
-    expect(partsOf(bindingAtMost(gpu, 2.5 * limit), { ...weight, rows: 160 })).toHaveLength(1);
+    expect(bindingsOf(bindingAtMost(gpu, 2.5 * limit), { ...weight, rows: 160 })).toHaveLength(1);
   });
 
   it.each<[Epilogue, (readonly [number, number])?]>([
@@ -327,10 +328,10 @@ describe.each(weightFormats)("a matrix in %s too large to bind", (format) => {
     const c: Case = { ...base, k, n: 202, format, epilogue, bias: true };
     const host = bindingAtMost(gpu, limit);
     const more = part ? { rows: part } : {};
-    const whole = await run(c, (p, shape) => linear(gpu, shape, { ...p, ...more }));
+    const whole = await run(c, (p, shape) => linearTiled(gpu, shape, { ...p, ...more }));
     const dispatches: number[] = [];
     for (const make of [
-      (p: Product, shape: GPUBuffer) => linear(host, shape, { ...p, ...more }),
+      (p: Product, shape: GPUBuffer) => linearTiled(host, shape, { ...p, ...more }),
       (p: Product) => linearRow(host, { ...p, ...more }),
     ]) {
       const apart = await run(c, (p, shape) => {

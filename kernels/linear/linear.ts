@@ -12,43 +12,43 @@ import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { kernelPerFormat, type Matrix, partsOf, perFormat, type WeightFormat } from "../matrix.ts";
-import { productKernel, productKernels, productsThatFit } from "../products.ts";
+import { bindingsOf, kernelPerFormat, type Matrix, perFormat, type WeightFormat } from "../matrix.ts";
+import { productKernel, productKernels, rowsThatFit } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
-import manySource from "./linear.wgsl";
+import tiledSource from "./linear.wgsl";
 import tile16Source from "./linear-16.wgsl";
 import lanesSource from "./linear-lanes.wgsl";
-import fewSource from "./linear-row.wgsl";
+import rowSource from "./linear-row.wgsl";
 import loadX from "./load-x.wgsl";
 import tile from "./tile.wgsl";
 
-const parts = [run, product, activation, epilogue, loadX] as const;
-const many = kernelPerFormat("linear", ...parts, tile, manySource);
-/** Tiles through a workgroup's memory, by their rows: 64 for prompts, 16 and 32 for a batch's steps. */
+const sources = [run, product, activation, epilogue, loadX] as const;
+const tiled = kernelPerFormat("linear", ...sources, tile, tiledSource);
+/** Tiles that go through a workgroup's memory, by their rows: 64 for prefill, 16 and 32 for the decode steps of a batch. */
 const memoryTiles = {
-  64: { kernels: many, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
-  32: { kernels: many, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
-  16: { kernels: kernelPerFormat("linear-16", ...parts, tile, tile16Source), columns: 64, overrides: {} },
+  64: { kernels: tiled, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
+  32: { kernels: tiled, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
+  16: { kernels: kernelPerFormat("linear-16", ...sources, tile, tile16Source), columns: 64, overrides: {} },
 } as const;
 
 /** Rows of a tile that lanes keep in registers. */
 const LANE_ROWS = 8;
 
-function laneTile(pairs: 1 | 2, share: 4 | 8): Readonly<Record<WeightFormat, Kernel>> {
-  const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / share, SHARE: share, PAIRS: pairs };
+function laneTile(pairs: 1 | 2, lanes: 4 | 8): Readonly<Record<WeightFormat, Kernel>> {
+  const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / lanes, SHARED_LOAD_LANES: lanes, PAIRS: pairs };
   const constants = Object.entries(counts).map(([name, count]) => `const ${name} = ${count}u;`);
-  const text = [...constants, ...parts, unroll(lanesSource, counts)];
-  return perFormat(kernelPerFormat(`linear-lanes-${2 * pairs}-${share}`, ...text), withSubgroups);
+  const text = [...constants, ...sources, unroll(lanesSource, counts)];
+  return perFormat(kernelPerFormat(`linear-lanes-${2 * pairs}-${lanes}`, ...text), withSubgroups);
 }
 
-/** Such tiles, by lanes that share loads and pairs of columns. */
+/** Tiles in registers, by the lanes that share loads and the pairs of columns. */
 const laneTiles = {
   4: { 1: laneTile(1, 4), 2: laneTile(2, 4) },
   8: { 1: laneTile(1, 8), 2: laneTile(2, 8) },
 } as const;
 
-const fewRows = productKernels("linear-row", reduce, statistics, activation, epilogue, fewSource);
+const rowKernels = productKernels("linear-row", reduce, statistics, activation, epilogue, rowSource);
 
 /** In the order of their numbers in `epilogue.wgsl`. */
 const epilogues = [
@@ -91,7 +91,7 @@ export interface Product {
 }
 
 /** A product over the rows of W that a kernel binds at once. */
-interface ProductPart {
+interface BoundProduct {
   /** `Shape` of `epilogue.wgsl`. */
   readonly shape: GPUBuffer;
   readonly outputs: number;
@@ -100,18 +100,18 @@ interface ProductPart {
   readonly bias: GPUBufferBinding;
 }
 
-function productParts(host: KernelHost, p: Product): ProductPart[] {
+function boundProducts(host: KernelHost, p: Product): BoundProduct[] {
   const [first, count] = p.rows ?? [0, p.weight.rows];
   const { input, output, bias } = p;
   const halves = p.epilogue === "gated" || p.epilogue === "swiglu" ? 2 : 1;
-  return partsOf(host, p.weight).flatMap((part): ProductPart[] => {
-    const start = Math.max(first, part.first);
-    const outputs = Math.min(first + count, part.first + part.rows) - start;
+  return bindingsOf(host, p.weight).flatMap((bound): BoundProduct[] => {
+    const start = Math.max(first, bound.first);
+    const outputs = Math.min(first + count, bound.first + bound.rows) - start;
     if (outputs <= 0) return [];
     const shape = Uint32Array.of(
       p.columns ?? p.weight.columns,
       outputs,
-      start - part.first,
+      start - bound.first,
       input.stride,
       input.offset ?? 0,
       output.stride,
@@ -122,38 +122,46 @@ function productParts(host: KernelHost, p: Product): ProductPart[] {
       {
         shape: host.uniform("shape of a product", shape),
         outputs,
-        weight: part.binding,
-        bias: bias ? { buffer: bias, offset: 4 * part.first } : part.binding,
+        weight: bound.binding,
+        bias: bias ? { buffer: bias, offset: 4 * bound.first } : bound.binding,
       },
     ];
   });
 }
 
-/** How many rows a product is made for: a prompt's, or those of a step of so many streams at most. */
-export type Rows = "prompt" | 16 | 32;
+/** How a product is done: a row at a time ({@link linearRow}), or in tiles of rows ({@link linearTiled}). */
+export type ProductWay = "row" | "tiles";
 
-/** What a step of `count` streams is made for. */
-export const rowsFor = (count: number): Rows => (count <= 16 ? 16 : 32);
+/** What tiles are made for: prefill, or a decode step of up to 16 streams or of more. Any number of rows can be run. */
+export type TileBatch = "prefill" | 16 | 32;
 
-/** The tile for `rows` rows of `outputs` columns: its kernels, and its sizes. */
-function tileFor({ share }: KernelHost, rows: Rows, outputs: number) {
-  if (share === 0) {
-    const tileRows = rows === "prompt" ? 64 : rows;
-    return { ...memoryTiles[tileRows], rows: tileRows };
+/** The tiles for a decode step of `streams` streams. */
+export const tileBatchFor = (streams: number): TileBatch => (streams <= 16 ? 16 : 32);
+
+/** The kernels and the size of the tiles for a batch and a product of `outputs` columns. */
+function tileFor({ sharedLoadLanes }: KernelHost, batch: TileBatch, outputs: number) {
+  if (sharedLoadLanes === 0) {
+    const rows = batch === "prefill" ? 64 : batch;
+    return { ...memoryTiles[rows], rows };
   }
-  // Half as wide where there would be few tiles to keep all of a machine's cores busy.
-  const pairs = rows === "prompt" || outputs >= 2048 ? 2 : 1;
-  return { kernels: laneTiles[share][pairs], rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
+  // Half as wide where there would be too few tiles to keep all cores busy.
+  const pairs = batch === "prefill" || outputs >= 2048 ? 2 : 1;
+  return { kernels: laneTiles[sharedLoadLanes][pairs], rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
 }
 
 /**
- * `Y = epilogue(X Wᵀ + b)` for many rows, in tiles: a dispatch for each part of W that the device binds. Bit for bit what
- * {@link linearRow} gives.
- * @param rows what its tiles are made for; any number can be run
+ * `Y = epilogue(X Wᵀ + b)` in tiles of rows: one dispatch for each part of W that the device binds at once. Bit for bit the
+ * same as {@link linearRow}.
+ * @param batch what its tiles are made for
  */
-export function linear(host: KernelHost, run: GPUBuffer, p: Product, rows: Rows = "prompt"): Dispatch[] {
-  return productParts(host, p).map(({ shape, outputs, weight, bias }) => {
-    const tile = tileFor(host, rows, outputs);
+export function linearTiled(
+  host: KernelHost,
+  run: GPUBuffer,
+  p: Product,
+  batch: TileBatch = "prefill",
+): Dispatch[] {
+  return boundProducts(host, p).map(({ shape, outputs, weight, bias }) => {
+    const tile = tileFor(host, batch, outputs);
     return dispatch(
       host,
       tile.kernels[p.weight.format],
@@ -165,17 +173,20 @@ export function linear(host: KernelHost, run: GPUBuffer, p: Product, rows: Rows 
 }
 
 /**
- * The same for few rows, with an optional norm of the input. `products` a workgroup, even, at least 2: see
- * {@link productsThatFit}.
+ * The same product a row at a time, with an optional norm of the input.
+ * @param rowsPerWorkgroup rows of W that a workgroup takes: even, at least 2, at most {@link rowsThatFit}
  */
 export function linearRow(
   host: KernelHost,
   p: Product,
   norm?: GPUBuffer | Norm,
-  products = productsThatFit(host, p.columns ?? p.weight.columns),
+  rowsPerWorkgroup = rowsThatFit(host, p.columns ?? p.weight.columns),
 ): Dispatch[] {
   const columns = p.columns ?? p.weight.columns;
-  const { kernel, overrides } = productKernel(host, fewRows, p.weight.format, { columns, count: products });
+  const { kernel, overrides } = productKernel(host, rowKernels, p.weight.format, {
+    columns,
+    count: rowsPerWorkgroup,
+  });
   const all = {
     K: columns,
     NORM: norm !== undefined,
@@ -183,13 +194,13 @@ export function linearRow(
     ...overrides,
     ...(norm ? normOverrides(norm) : {}),
   };
-  return productParts(host, p).map(({ shape, outputs, weight, bias }) =>
+  return boundProducts(host, p).map(({ shape, outputs, weight, bias }) =>
     dispatch(
       host,
       kernel,
       all,
       [shape, p.input.buffer, norm ? normBuffer(norm) : weight, weight, bias, p.output.buffer],
-      ({ rows }) => [ceilDivide(outputs, products), rows],
+      ({ rows }) => [ceilDivide(outputs, rowsPerWorkgroup), rows],
     ),
   );
 }

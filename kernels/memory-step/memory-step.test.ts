@@ -7,7 +7,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
-  sharings,
+  sharedLoadHosts,
   testGpu,
   untouched,
   uploadBlock,
@@ -16,7 +16,7 @@ import {
   uploadSchedule,
 } from "../../test/gpu.ts";
 import type { KernelHost } from "../kernel.ts";
-import { linear } from "../linear/linear.ts";
+import { linearTiled } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
 import { decayTable, memoryScan } from "../memory-scan/memory-scan.ts";
 import { keptReference } from "../pack-weight/reference.ts";
@@ -95,7 +95,7 @@ async function apart({ layout, shape, buffers }: SetUp, c: Case) {
   const { size } = c;
   const out = outputs(c.streams * 2 * size);
   const from = { weight: buffers.weight, bias: buffers.bias };
-  const gate = linear(gpu, buffers.run, {
+  const gate = linearTiled(gpu, buffers.run, {
     ...from,
     rows: [0, c.plm ? 2 * size : size],
     ...(c.gated ? {} : { columns: 0 }),
@@ -104,7 +104,7 @@ async function apart({ layout, shape, buffers }: SetUp, c: Case) {
     epilogue: "sigmoid",
   });
   const lattice = c.plm
-    ? linear(gpu, buffers.run, {
+    ? linearTiled(gpu, buffers.run, {
         ...from,
         rows: [2 * size, size],
         input: { buffer: out.memory, stride: 2 * size, offset: size },
@@ -179,7 +179,7 @@ it("gives the same bits however many columns share a workgroup", async () => {
   const all = setUp(base);
   const values = await step(all, base);
   const others = [1, 3, 16].map((columns) => [columns, gpu] as const);
-  for (const [columns, host] of [...others, ...sharings(gpu).map((host) => [64, host] as const)]) {
+  for (const [columns, host] of [...others, ...sharedLoadHosts(gpu).map((host) => [64, host] as const)]) {
     const other = await step(all, base, columns, host);
     expect(firstDifference(other.gates, values.gates)).toBe(-1);
     expect(firstDifference(other.plm, values.plm)).toBe(-1);

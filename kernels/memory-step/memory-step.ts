@@ -59,7 +59,7 @@ export function memoryStep(
   state: StateShape,
   gated: boolean,
   buffers: MemoryStepBuffers,
-  columns = host.share ? 64 : host.products / 2,
+  columns = host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2,
 ): Dispatch {
   const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
     columns: size,

@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   multiply(group.x, invocation);
   workgroupBarrier();
 
-  for (var product = lane; product < PRODUCTS; product += WORKGROUP) {
+  for (var product = lane; product < ROWS_PER_WORKGROUP; product += WORKGROUP) {
     let kind = product / COLUMNS;
     let column = group.x * COLUMNS + product % COLUMNS;
     if (column < D) {

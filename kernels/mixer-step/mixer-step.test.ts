@@ -6,7 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
-  sharings,
+  sharedLoadHosts,
   testGpu,
   untouched,
   uploadBlock,
@@ -16,7 +16,7 @@ import {
 } from "../../test/gpu.ts";
 import type { KernelHost } from "../kernel.ts";
 import { layerNorm } from "../layer-norm/layer-norm.ts";
-import { linear } from "../linear/linear.ts";
+import { linearTiled } from "../linear/linear.ts";
 import type { WeightFormat } from "../matrix.ts";
 import { keptReference } from "../pack-weight/reference.ts";
 import { shortConv } from "../short-conv/short-conv.ts";
@@ -58,11 +58,15 @@ async function step(
   { layout, shape, buffers, words }: SetUp,
   size: number,
   taps: number,
-  products?: number,
+  rowsPerWorkgroup?: number,
   host: KernelHost = gpu,
 ) {
   const mixed = poisoned(gpu, "mixed", words + 64);
-  await runDispatches(gpu, [mixerStep(host, size, taps, layout, { ...buffers, mixed }, products)], shape);
+  await runDispatches(
+    gpu,
+    [mixerStep(host, size, taps, layout, { ...buffers, mixed }, rowsPerWorkgroup)],
+    shape,
+  );
   const values = await gpu.readFloats(mixed);
   expect(untouched(values, words)).toBe(true);
   return values.subarray(0, words);
@@ -83,7 +87,7 @@ async function apart({ layout, shape, buffers, words }: SetUp, size: number, tap
     [
       layerNorm(gpu, size, { h: buffers.h, norm: buffers.norm, out: mixed }, 2 * size),
       ...(taps > 0 ? [shortConv(gpu, size, taps, layout, { ...buffers, mixed, out })] : []),
-      ...linear(gpu, buffers.run, product),
+      ...linearTiled(gpu, buffers.run, product),
     ],
     shape,
   );
@@ -127,12 +131,12 @@ it.each(cases)(
   },
 );
 
-it("gives the same bits however many products share a workgroup", async () => {
+it("gives the same bits however many rows of W a workgroup takes", async () => {
   const all = setUp(65, 4, 3, "f32");
   const values = await step(all, 65, 4);
-  for (const products of [2, 6, 8, 32]) {
-    expect(firstDifference(await step(all, 65, 4, products), values)).toBe(-1);
+  for (const rowsPerWorkgroup of [2, 6, 8, 32]) {
+    expect(firstDifference(await step(all, 65, 4, rowsPerWorkgroup), values)).toBe(-1);
   }
-  for (const host of sharings(gpu))
+  for (const host of sharedLoadHosts(gpu))
     expect(firstDifference(await step(all, 65, 4, 64, host), values)).toBe(-1);
 });

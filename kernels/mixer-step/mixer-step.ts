@@ -43,11 +43,11 @@ export function mixerStep(
   taps: number,
   state: StateShape,
   buffers: MixerStepBuffers,
-  products = host.products,
+  rowsPerWorkgroup = host.rowsPerWorkgroup,
 ): Dispatch {
   const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
     columns: size,
-    count: products,
+    count: rowsPerWorkgroup,
   });
   return dispatch(
     host,
@@ -64,6 +64,6 @@ export function mixerStep(
       buffers.bias,
       buffers.mixed,
     ],
-    ({ rows }) => [ceilDivide(2 * size, products), rows],
+    ({ rows }) => [ceilDivide(2 * size, rowsPerWorkgroup), rows],
   );
 }

@@ -1,4 +1,4 @@
-// The mixer for one token a stream: x = LN1(h), c = x + conv(x), u = GLU(W c + b). A workgroup computes PRODUCTS / 2
+// The mixer for one token a stream: x = LN1(h), c = x + conv(x), u = GLU(W c + b). A workgroup computes ROWS_PER_WORKGROUP / 2
 // values of u for one row; all of a row's workgroups hold the same x and c, the first stores x.
 override D: u32;
 override TAPS: u32;
@@ -46,8 +46,8 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   multiply(group.x, invocation);
   workgroupBarrier();
 
-  for (var product = lane * 2u; product < PRODUCTS; product += 2u * WORKGROUP) {
-    let column = group.x * PRODUCTS + product;
+  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * WORKGROUP) {
+    let column = group.x * ROWS_PER_WORKGROUP + product;
     if (column < 2u * D) {
       let value = product_of(product) + bias[column];
       mixed[row * 2u * D + D + column / 2u] = value * sigmoid(product_of(product + 1u) + bias[column + 1u]);
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
 }
 
 fn weight_row(group: u32, product: u32) -> u32 {
-  return min(group * PRODUCTS + product, 2u * D - 1u);
+  return min(group * ROWS_PER_WORKGROUP + product, 2u * D - 1u);
 }
 
 fn input4(i: u32) -> vec4f {

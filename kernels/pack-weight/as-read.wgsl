@@ -1,7 +1,7 @@
 // A matrix as read, and where its rows lie among those that the products read: from `first_row`, padded to whole slices of
 // 32, and, for a gated unit, its halves' rows side by side (row 2j is j of the first half, 2j + 1 of the second).
 // A uniform, not overrides, so that one pipeline packs all matrices of a model.
-struct Rows {
+struct Layout {
   rows: u32, // N
   columns: u32, // K
   k4: u32, // vec4s in a padded row
@@ -9,7 +9,7 @@ struct Rows {
   first_row: u32,
 }
 
-@group(0) @binding(0) var<uniform> shape: Rows;
+@group(0) @binding(0) var<uniform> shape: Layout;
 @group(0) @binding(1) var<storage, read> matrix: array<f32>; // [N, K]
 
 // How many of the `count` values from column k on are a column's; the rest is padding.

@@ -33,7 +33,7 @@ export interface PackWeight {
   readonly gated?: boolean;
 }
 
-/** `Rows` of `as-read.wgsl`. */
+/** `Layout` of `as-read.wgsl`. */
 const shapeOf = (host: KernelHost, { rows, weight, gated = false, firstRow = 0 }: PackWeight): GPUBuffer =>
   host.uniform(
     "shape of a matrix",

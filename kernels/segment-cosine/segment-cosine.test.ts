@@ -9,7 +9,7 @@ import {
   uploadMatrix,
   uploadRun,
 } from "../../test/gpu.ts";
-import { linear } from "../linear/linear.ts";
+import { linearTiled } from "../linear/linear.ts";
 import { segmentCosineReference } from "./reference.ts";
 import { latticeRows, segmentCosine } from "./segment-cosine.ts";
 
@@ -39,13 +39,13 @@ it.each([
     await runDispatches(
       gpu,
       [
-        ...linear(gpu, runUniform, {
+        ...linearTiled(gpu, runUniform, {
           weight: uploadMatrix(gpu, pvm, [segments, size], "f32"),
           input: { buffer: input, stride: 2 * size },
           output: { buffer: products, stride: 3 * segments },
           epilogue: "store",
         }),
-        ...linear(gpu, runUniform, {
+        ...linearTiled(gpu, runUniform, {
           weight: uploadMatrix(gpu, plm, [2 * segments, size], "f32"),
           input: { buffer: input, stride: 2 * size, offset: size },
           output: { buffer: products, stride: 3 * segments, offset: segments },

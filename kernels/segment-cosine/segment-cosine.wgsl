@@ -3,12 +3,12 @@
 override SEGMENTS: u32;
 override RING: u32;
 
-struct Rows {
+struct RingRows {
   count: u32,
   first: u32, // the first row's place in the ring
 }
 
-@group(0) @binding(0) var<uniform> rows: Rows;
+@group(0) @binding(0) var<uniform> rows: RingRows;
 @group(0) @binding(1) var<storage, read> products: array<f32>; // [rows, 3 · SEGMENTS]: PVM's, then PLM's re and im in turn
 @group(0) @binding(2) var<storage, read> scales: array<vec2f>; // [rows]: one over the lengths of the windows
 @group(0) @binding(3) var<storage, read_write> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's

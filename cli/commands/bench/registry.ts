@@ -18,6 +18,7 @@ import { parseConfig } from "../../../engine/config.ts";
 import type { Gpu } from "../../../engine/device/gpu.ts";
 import { Model } from "../../../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../../../engine/platform/node/files.ts";
+import { storedTuning } from "../../../engine/platform/node/tuning-file.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { Progress, print, printJson, remark, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";
@@ -74,7 +75,7 @@ async function measure(patterns: readonly string[], flags: BenchFlags): Promise<
       node: process.version,
       version: packageJson.version,
       quick,
-      tuning: gpu.tuning,
+      tuning: storedTuning(gpu.tuning),
     };
     return { ...about, rows, failures };
   } finally {

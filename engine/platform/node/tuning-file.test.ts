@@ -8,7 +8,7 @@ import { openDevice } from "./index.ts";
 import { forgetTuning, rememberedTuning, rememberTuning } from "./tuning-file.ts";
 
 const adapter = await requestAdapter();
-const TUNING: Tuning = { share: 0, products: 32, manyRows: 16 };
+const TUNING: Tuning = { sharedLoadLanes: 0, rowsPerWorkgroup: 32, tiledDecodeFrom: 16 };
 
 let cache: string;
 let remarks: string[];
@@ -35,11 +35,24 @@ function otherAdapter(changes: Partial<Record<keyof GPUAdapterInfo, unknown>>) {
 describe("a remembered tuning", () => {
   it("is what was written, the last of an adapter, and leaves no other file", async () => {
     expect(await rememberedTuning(adapter, options())).toBeUndefined();
-    expect(await rememberTuning(adapter, { ...TUNING, products: 8 }, options())).toBe(file());
+    expect(await rememberTuning(adapter, { ...TUNING, rowsPerWorkgroup: 8 }, options())).toBe(file());
     await rememberTuning(adapter, TUNING, options());
     expect(await rememberedTuning(adapter, options())).toEqual(TUNING);
     expect(await readdir(cache)).toEqual(["tuning.json"]);
     expect(JSON.parse(await readFile(file(), "utf8")).tunings).toHaveLength(1);
+    expect(remarks).toEqual([]);
+  });
+
+  it("is read from a file of an earlier version, and written with the same keys", async () => {
+    const { vendor, architecture, device, description } = adapter.info;
+    const entry = { vendor, architecture, device, description, version: "0.1.0" };
+    const text = JSON.stringify({ tunings: [{ ...entry, tuning: { share: 0, products: 16, manyRows: 4 } }] });
+    await writeFile(file(), text);
+    const before = { ...options(), version: "0.1.0" };
+    const read = await rememberedTuning(adapter, before);
+    expect(read).toEqual({ sharedLoadLanes: 0, rowsPerWorkgroup: 16, tiledDecodeFrom: 4 });
+    await rememberTuning(adapter, read!, before);
+    expect(JSON.parse(await readFile(file(), "utf8"))).toEqual(JSON.parse(text));
     expect(remarks).toEqual([]);
   });
 
@@ -49,8 +62,8 @@ describe("a remembered tuning", () => {
       const other = otherAdapter({ [property]: "another" });
       await rememberTuning(adapter, TUNING, options());
       expect(await rememberedTuning(other, options())).toBeUndefined();
-      await rememberTuning(other, { ...TUNING, manyRows: 2 }, options());
-      expect(await rememberedTuning(other, options())).toEqual({ ...TUNING, manyRows: 2 });
+      await rememberTuning(other, { ...TUNING, tiledDecodeFrom: 2 }, options());
+      expect(await rememberedTuning(other, options())).toEqual({ ...TUNING, tiledDecodeFrom: 2 });
       expect(await rememberedTuning(adapter, options())).toEqual(TUNING);
     },
   );
@@ -62,7 +75,11 @@ describe("a remembered tuning", () => {
   });
 
   it("is not used where it asks for more lanes than subgroups have", async () => {
-    await rememberTuning(adapter, { share: 8, products: 64, manyRows: 2 }, options());
+    await rememberTuning(
+      adapter,
+      { sharedLoadLanes: 8, rowsPerWorkgroup: 64, tiledDecodeFrom: 2 },
+      options(),
+    );
     expect(await rememberedTuning(otherAdapter({ subgroupMinSize: 4 }), options())).toBeUndefined();
   });
 
@@ -70,12 +87,15 @@ describe("a remembered tuning", () => {
     const again = await requestAdapter(); // an adapter gives one device
     vi.stubEnv("RESONANT_CACHE", cache);
     const before = await openDevice(adapter, onRemark);
-    expect(before.tuning).toEqual(defaultTuning(before.kind, before.lanes));
+    expect(before.tuning).toEqual(defaultTuning(before.kind, before.mostSharedLoadLanes));
     before.destroy();
     await rememberTuning(adapter, TUNING);
     const after = await openDevice(again, onRemark);
     expect(after.tuning).toEqual(TUNING);
-    expect(after).toMatchObject({ share: TUNING.share, products: TUNING.products });
+    expect(after).toMatchObject({
+      sharedLoadLanes: TUNING.sharedLoadLanes,
+      rowsPerWorkgroup: TUNING.rowsPerWorkgroup,
+    });
     after.destroy();
     expect(remarks).toEqual([]);
   });

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import * as v from "valibot";
 import packageJson from "../../../package.json" with { type: "json" };
 import { writeFileAtomically } from "../../../weights/node-file.ts";
-import { manyRowCounts, mostLanes, productCounts, shareCounts, type Tuning } from "../../device/tuning.ts";
+import {
+  mostSharedLoadLanes,
+  rowsPerWorkgroupChoices,
+  sharedLoadLanesChoices,
+  type Tuning,
+  tiledDecodeFromChoices,
+} from "../../device/tuning.ts";
 import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
 
 /** How to find what is remembered. */
@@ -24,11 +30,20 @@ const entry = v.object({
   device: v.string(),
   description: v.string(),
   version: v.string(),
-  tuning: v.object({
-    share: v.picklist(shareCounts),
-    products: v.picklist(productCounts),
-    manyRows: v.picklist(manyRowCounts),
-  }),
+  tuning: v.pipe(
+    v.object({
+      share: v.picklist(sharedLoadLanesChoices),
+      products: v.picklist(rowsPerWorkgroupChoices),
+      manyRows: v.picklist(tiledDecodeFromChoices),
+    }),
+    v.transform(
+      ({ share, products, manyRows }): Tuning => ({
+        sharedLoadLanes: share,
+        rowsPerWorkgroup: products,
+        tiledDecodeFrom: manyRows,
+      }),
+    ),
+  ),
 });
 const tuningFile = v.object({ tunings: v.array(entry) });
 type Entry = v.InferOutput<typeof entry>;
@@ -44,7 +59,8 @@ export async function rememberedTuning(
   const isOf = isEntryOf(info, options);
   for (const folder of cacheFolders(options.env)) {
     const found = (await entriesIn(folder, options)).find(isOf);
-    if (found && found.tuning.share <= mostLanes(features, info.subgroupMinSize)) return found.tuning;
+    if (found && found.tuning.sharedLoadLanes <= mostSharedLoadLanes(features, info.subgroupMinSize))
+      return found.tuning;
   }
   return undefined;
 }
@@ -62,9 +78,7 @@ export async function rememberTuning(
   const folder = await writableCacheFolder(options.env);
   const isOf = isEntryOf(info, options);
   const others = (await entriesIn(folder, options)).filter((each) => !isOf(each));
-  const { share, products, manyRows } = tuning;
-  const added = { ...identityOf(info, options), tuning: { share, products, manyRows } };
-  await write(folder, [...others, added]);
+  await write(folder, [...others, { ...identityOf(info, options), tuning }]);
   return join(folder, FILE);
 }
 
@@ -88,6 +102,13 @@ export async function forgetTuning(
   }
   return forgot;
 }
+
+/** A tuning as files spell it: these keys stay, so that older files can still be read. */
+export const storedTuning = (tuning: Tuning) => ({
+  share: tuning.sharedLoadLanes,
+  products: tuning.rowsPerWorkgroup,
+  manyRows: tuning.tiledDecodeFrom,
+});
 
 /** An adapter and its driver, and the kernels that were measured on it. */
 const identityOf = (info: GPUAdapterInfo, { version = packageJson.version }: TuningFileOptions) => {
@@ -113,7 +134,8 @@ async function entriesIn(folder: string, { onRemark }: TuningFileOptions): Promi
 }
 
 async function write(folder: string, tunings: readonly Entry[]): Promise<void> {
-  const text = `${JSON.stringify({ tunings }, null, 2)}\n`;
+  const stored = tunings.map(({ tuning, ...of }) => ({ ...of, tuning: storedTuning(tuning) }));
+  const text = `${JSON.stringify({ tunings: stored }, null, 2)}\n`;
   await writeFileAtomically(join(folder, FILE), chunks(text));
 }
 

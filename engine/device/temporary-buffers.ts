@@ -1,8 +1,10 @@
 import type { KernelHost } from "../../kernels/kernel.ts";
 import type { Gpu } from "./gpu.ts";
 
-/** Buffers that are gone with what they were made for, and the host of kernels that make some of their own. */
-export class Scratch {
+/**
+ * Buffers for one task, destroyed together when it ends. Kernels made with {@link host} add their own uniforms to them.
+ */
+export class TemporaryBuffers {
   readonly host: KernelHost;
   readonly #gpu: Gpu;
   readonly #purpose: string;
@@ -14,8 +16,8 @@ export class Scratch {
     this.#purpose = purpose;
     this.host = {
       device: gpu.device,
-      products: gpu.products,
-      share: gpu.share,
+      rowsPerWorkgroup: gpu.rowsPerWorkgroup,
+      sharedLoadLanes: gpu.sharedLoadLanes,
       bindingBytes: gpu.bindingBytes,
       pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
       uniform: (label, data) => this.#keep(gpu.uniform(label, data)),
