@@ -1,22 +1,22 @@
-/** One WGSL entry point: its full text, made of `lib/` parts and the op's own file. Overrides are filled per model. */
+/** One WGSL entry point. Its text is made of `lib/` parts and the operation's own file; its overrides are set per model. */
 export interface Kernel {
   readonly name: string;
   readonly code: string;
 }
 
-/** A kernel whose text passes values round a subgroup. */
+/** The kernel with subgroup operations enabled. */
 export const withSubgroups = ({ name, code }: Kernel): Kernel => ({
   name,
   code: `enable subgroups;\n${code}`,
 });
 
-/** What a pass feeds: `length` tokens of each of rows / length streams; row = stream · length + t. */
+/** The shape of a pass: it feeds `length` tokens to each of rows / length streams; row = stream · length + t. */
 export interface RunShape {
   readonly rows: number;
   readonly length: number;
 }
 
-/** One ready kernel call; its grid depends only on the pass. Recording it is the caller's business. */
+/** One kernel call, ready to be recorded; the caller records it. Its grid depends only on the pass. */
 export interface Dispatch {
   readonly label: string;
   readonly pipeline: GPUComputePipeline;
@@ -25,7 +25,7 @@ export interface Dispatch {
   readonly grid: (run: RunShape) => readonly [number, number];
 }
 
-/** What kernels need of a device: pipelines made once for each kernel and set of overrides. */
+/** What kernels need from a device. Each kernel's pipeline is made once per set of overrides. */
 export interface KernelHost {
   readonly device: GPUDevice;
   /**
@@ -39,9 +39,9 @@ export interface KernelHost {
    * loads, and shared values go through the workgroup's memory.
    */
   readonly sharedLoadLanes: 0 | 4 | 8;
-  /** Most bytes of a storage buffer that a kernel is bound to. */
+  /** The most bytes of a storage buffer that one binding can cover. */
   readonly bindingBytes: number;
-  /** @throws ResonantError `shader`, later and naming the kernel, if the text does not compile. */
+  /** @throws ResonantError `shader` if the text does not compile; it comes later, and names the kernel */
   pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline;
   /** A uniform buffer holding `data`. */
   uniform(label: string, data: ArrayBufferView<ArrayBuffer>): GPUBuffer;
@@ -53,11 +53,11 @@ export interface PassBuffers {
   readonly schedule: GPUBuffer;
 }
 
-/** Where a block's part of a stream's state lies: `[slots, layers, tail + pvm + plm, D]`, all f32. */
+/** The layout of streams' states: `[slots, layers, tail + pvm + plm, D]`, all f32. */
 export interface StateShape {
   readonly slotStride: number;
   readonly layerStride: number;
-  /** Rows of conv tail, `max(0, k − 1)`. */
+  /** Rows of the conv tail, `max(0, k − 1)`. */
   readonly tail: number;
   readonly pvm: boolean;
   readonly plm: boolean;
@@ -75,7 +75,7 @@ export const memoryOverrides = (state: StateShape) => ({
   PLM: state.plm,
 });
 
-/** Binds `buffers`, or parts of them, in the order of the kernel's `@binding` numbers. */
+/** A dispatch that binds `buffers`, or parts of them, in the order of the kernel's `@binding` numbers. */
 export function dispatch(
   host: KernelHost,
   kernel: Kernel,

@@ -9,8 +9,8 @@ import weightQ8 from "./lib/weight-q8.wgsl";
 export const weightFormats = ["f32", "f16", "q8", "q4"] as const;
 
 /**
- * How a matrix's elements are kept on the GPU; sums are always f32. `q8` and `q4` keep slices of 32 columns as whole
- * numbers of 8 and 4 bits with a scale, and for `q4` a minimum, of their own: 9 and 5 bits a weight in all.
+ * How the elements of a matrix are kept on the GPU; sums are always f32. `q8` and `q4` keep whole numbers of 8 and 4 bits.
+ * Each slice of 32 columns has a scale of its own, and in `q4` a minimum too: 9 and 5 bits per weight in all.
  */
 export type WeightFormat = (typeof weightFormats)[number];
 
@@ -31,9 +31,9 @@ const sliceBytes: Readonly<Record<WeightFormat, number>> = { f32: 128, f16: 64, 
 export const matrixBytes = (rows: number, columns: number, format: WeightFormat): number =>
   rows * slicesOf(columns) * sliceBytes[format];
 
-/** Rows of a matrix that a kernel binds at once. */
+/** The rows of a matrix that one binding covers. */
 export interface MatrixBinding {
-  /** The first of them; a multiple of 64. */
+  /** The first row; a multiple of 64. */
   readonly first: number;
   readonly rows: number;
   readonly binding: GPUBufferBinding;
@@ -43,7 +43,7 @@ export interface MatrixBinding {
 export function bindingsOf({ bindingBytes }: KernelHost, matrix: Matrix): MatrixBinding[] {
   const { buffer, rows, columns, format } = matrix;
   if (matrixBytes(rows, columns, format) <= bindingBytes) return [{ first: 0, rows, binding: { buffer } }];
-  // A row is whole words, and offsets are multiples of 256 bytes.
+  // Rows are whole words, and binding offsets are multiples of 256 bytes; 64 rows satisfy both.
   const most = Math.max(1, Math.floor(bindingBytes / matrixBytes(64, columns, format))) * 64;
   return Array.from({ length: ceilDivide(rows, most) }, (_, i) => {
     const first = i * most;
@@ -61,8 +61,8 @@ const preludes: Readonly<Record<WeightFormat, string>> = {
 };
 
 /**
- * The kernel's text for each weight format: the format's `WeightWord` and the functions that read the kernel's binding
- * `weight`, an `array<WeightWord>`; then `parts`, some of them one for each format.
+ * A kernel for each weight format. Its text is the format's `WeightWord` and the functions that read the kernel's binding
+ * `weight`, an `array<WeightWord>`; then `parts`, where a part may differ from format to format.
  */
 export function kernelPerFormat(
   name: string,
@@ -76,7 +76,7 @@ export function kernelPerFormat(
   }));
 }
 
-/** Something of each format. */
+/** A value for each format, made from another one. */
 export const perFormat = <A, B>(
   of: Readonly<Record<WeightFormat, A>>,
   make: (each: A, format: WeightFormat) => B,

@@ -7,13 +7,13 @@ import inLanes from "./lib/products-in-lanes.wgsl";
 import inSlices from "./lib/products-in-slices.wgsl";
 import { kernelPerFormat, perFormat, slicesOf, type WeightFormat } from "./matrix.ts";
 
-/** A kernel whose workgroups multiply by ROWS_PER_WORKGROUP rows of W, in its two ways. */
+/** A kernel whose workgroups multiply by ROWS_PER_WORKGROUP rows of W, in its two forms. */
 export interface ProductKernels {
   readonly inSlices: Readonly<Record<WeightFormat, Kernel>>;
   readonly inLanes: Readonly<Record<WeightFormat, Kernel>>;
 }
 
-/** `parts` after those of `lib/products*.wgsl`. */
+/** Kernels made of `lib/products*.wgsl` and then `parts`. */
 export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({
   inSlices: kernelPerFormat(name, invocation, product, products, inSlices, ...parts),
   inLanes: perFormat(
@@ -22,13 +22,18 @@ export const productKernels = (name: string, ...parts: string[]): ProductKernels
   ),
 });
 
-/** Whether lanes take whole products, of which `together` are taken at once: those of a workgroup have one input. */
+/**
+ * Whether each lane takes whole products. 64 products that are taken at once must have the same input, so `together` must
+ * be a multiple of 64.
+ */
 const takesLanes = ({ sharedLoadLanes }: KernelHost, together: number): boolean =>
   sharedLoadLanes > 0 && together % 64 === 0;
 
 /**
- * The kernel for a host and its overrides: `count` products of a workgroup, of `columns` each, of which `together` lie side
- * by side in W.
+ * The kernel for a host, and its overrides.
+ * @param columns columns of W
+ * @param count products of a workgroup
+ * @param together how many of them are with neighbouring rows of W and the same input
  */
 export function productKernel(
   host: KernelHost,
@@ -45,10 +50,13 @@ export function productKernel(
     : { kernel: kernels.inSlices[format], overrides };
 }
 
-/** Bytes of workgroup storage beside the input and the products: what a norm adds up in. */
+/** Bytes of workgroup storage besides the input and the products: a norm's partial sums. */
 const SUMS = 4 * (64 + 8);
 
-/** Products of `columns` that a workgroup has room for beside their input: even, at most the host's own, 0 if none. */
+/**
+ * Rows of W, of `columns` each, for which a workgroup has room besides their input: even, at most the host's own number, 0
+ * if none.
+ */
 export function rowsThatFit(host: KernelHost, columns: number): number {
   const slices = slicesOf(columns);
   const room = host.device.limits.maxComputeWorkgroupStorageSize - SUMS - slices * 128;

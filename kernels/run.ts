@@ -1,21 +1,24 @@
 import type { KernelHost, RunShape } from "./kernel.ts";
 
-/** Most streams of a pass: those that `Run` of `lib/run.wgsl` has room for. */
+/** The most streams in a pass: as many as `Run` of `lib/run.wgsl` has room for. */
 export const MOST_STREAMS = 1024;
 
-/** Where a stream of a pass stands. */
+/** Slot and position of one stream of a pass. */
 export interface StreamPlace {
-  /** Of the state, the counts and attention's cache. */
+  /** The stream's slot in the states, the token counts and the attention cache. */
   readonly slot: number;
-  /** Of the first token that the pass feeds. */
+  /** Position of the first token that the pass feeds. */
   readonly position: number;
 }
 
-/** `Run` of `lib/run.wgsl`: no rows yet, and every stream in slot 0 at position 0 until {@link encodeRun} says otherwise. */
+/**
+ * A buffer for `Run` of `lib/run.wgsl`. Until {@link encodeRun} is written to it, it has no rows, and every stream is in
+ * slot 0 at position 0.
+ */
 export const runUniform = (host: KernelHost, label: string): GPUBuffer =>
   host.uniform(label, new Uint32Array(4 + 4 * MOST_STREAMS));
 
-/** The beginning of a `Run`, as far as `streams` go. */
+/** The first words of a `Run`, up to the last of `streams`. */
 export function encodeRun(
   { rows, length }: RunShape,
   streams: readonly StreamPlace[] = [],

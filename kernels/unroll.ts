@@ -1,8 +1,8 @@
 /**
- * WGSL with its `// for x < N` … `// end` blocks repeated, `$x` in them being 0 to N − 1; blocks may hold others. For values
- * that must lie in registers: where compilers do not unroll loops, an array indexed by a variable lies in memory.
+ * WGSL with its `// for x < N` … `// end` blocks repeated; `$x` in a block becomes 0 to N − 1; blocks may be nested. For
+ * values that must be in registers: compilers that do not unroll loops keep an array with a variable index in memory.
  * @param counts the N that the text names
- * @throws Error naming the line, for a block of an unknown count or without its end: the text itself is wrong
+ * @throws Error naming the line, for a block with an unknown count or without its end: then the text itself is wrong
  */
 export function unroll(text: string, counts: Readonly<Record<string, number>>): string {
   const lines = text.split("\n");
@@ -11,7 +11,7 @@ export function unroll(text: string, counts: Readonly<Record<string, number>>): 
   return out.join("\n");
 }
 
-/** The lines from `from` to the block's end, unrolled, and the end's number. */
+/** The lines from `from` to the end of the block, unrolled, and the number of the end's line. */
 function block(
   lines: readonly string[],
   from: number,

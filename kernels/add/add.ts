@@ -4,9 +4,9 @@ import code from "./add.wgsl";
 const kernel = { name: "add", code };
 
 export interface AddBuffers {
-  /** `[rows, stride]`, of which the first `size` of each row are taken. */
+  /** `[rows, stride]`; the first `size` values of each row are used. */
   readonly x: GPUBuffer;
-  /** `[rows, size]`, added to. */
+  /** `[rows, size]`, updated. */
   readonly h: GPUBuffer;
 }
 

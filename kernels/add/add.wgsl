@@ -1,8 +1,8 @@
-// h[row] += x[row], over the D values of one row. One workgroup a row.
+// h[row] += x[row], over the D values of one row. One workgroup per row.
 override D: u32;
 override STRIDE: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, STRIDE], the first D of each
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, STRIDE], only the first D of each row are used
 @group(0) @binding(1) var<storage, read_write> h: array<f32>; // [rows, D]
 
 @compute @workgroup_size(64)

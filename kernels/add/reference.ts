@@ -1,4 +1,6 @@
-/** `h + x`: `h` and the result `[rows, size]`, `x [rows, stride]`, of which the first `size` of each row are taken. */
+/**
+ * `h + x`: `h` and the result `[rows, size]`; `x [rows, stride]`, where only the first `size` values of each row are used.
+ */
 export function addReference(
   h: ArrayLike<number>,
   x: ArrayLike<number>,

@@ -15,18 +15,21 @@ const kernel = keyKernels("attention-step", source);
 const merge = { name: "attention-merge", code: [run, softmax, mergeSource].join("\n") };
 
 export interface AttentionStepBuffers extends AttentionBuffers {
-  /** Scratch, {@link partialsBytes}: `[rows, H, splits, 2 + headSize]`, each split's maximum, sum and values. */
+  /**
+   * Working buffer of {@link partialsBytes} bytes, `[rows, H, splits, 2 + headSize]`: maximum, sum and values of each
+   * split.
+   */
   readonly partials: GPUBuffer;
 }
 
-/** Bytes of the scratch that `rows` rows take. */
+/** Bytes of {@link AttentionStepBuffers.partials} for `rows` rows. */
 export const partialsBytes = (shape: AttentionShape, rows: number): number =>
   rows * shape.heads * splitsOf(shape).count * (2 + shape.headSize) * 4;
 
 /**
- * The same as `attention` for few rows, bit for bit: the keys are split between workgroups (Flash-Decoding, Dao et al.
- * 2023), at most 32 for each head and row as P sets them, and what they come to is merged in order. Two dispatches.
- * Works for streams of any length, but reads the cache once for every row.
+ * Attention for decode, bit for bit the same as `attention`. The keys of each head and row are split between at most 32
+ * workgroups (Flash-Decoding, Dao et al. 2023), P setting the size of a split; their results are merged in order. Two
+ * dispatches. Works for streams of any length, but reads the cache once for every row.
  */
 export function attentionStep(
   host: KernelHost,

@@ -1,5 +1,6 @@
-// Attention of one query a workgroup over one split of its keys, in chunks of 64: a thread has one key's score, then a
-// few of a head's values, summed over the chunk's keys. Splits beyond the row's position have nothing to do.
+// Attention for one query and one split of its keys per workgroup, in chunks of 64 keys. A thread first computes one key's
+// score, then a few of the head's values, summed over the keys of the chunk. Splits beyond the row's position have nothing
+// to do.
 override SPLITS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
@@ -64,12 +65,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let by = rescale(before, peak);
     value *= by;
     var chunk_sum = 0.0;
-    // Four keys at a time, in order: the loop's own cost is what a software adapter notices.
+    // Four keys at a time, in order: on a software adapter the cost of the loop itself counts.
     for (var k = first; k < min(first + KEYS, end); k += 4u) {
       let at = k - first;
       let weight = vec4f(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u]);
       chunk_sum = (((chunk_sum + weight.x) + weight.y) + weight.z) + weight.w;
-      // Keys beyond the last weigh nothing, but what lies there may be anything.
+      // Keys beyond the last have weight 0, but their values may be anything, even NaN.
       let keys4 = min(vec4u(k, k + 1u, k + 2u, k + 3u), vec4u(end - 1u));
       let base = ((slot_row + keys4) * KV_HEADS + kv_head) * SIZE;
       value.x = add_values(value.x, weight, base + min(lane, SIZE - 1u));

@@ -1,4 +1,4 @@
-// Merges what the splits up to a row's position came to, in order. One thread a value of a head.
+// Merges the results of the splits up to a row's position, in order. One thread per value of a head.
 override SPLITS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;

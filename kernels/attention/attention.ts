@@ -18,19 +18,22 @@ import keysVector from "./keys-vec4.wgsl";
 import query from "./query.wgsl";
 import softmax from "./softmax.wgsl";
 
-/** A layer's attention over a cache of keys and values: what rotates, writes and reads it must agree on. */
+/**
+ * The shape of a layer's attention over a cache of keys and values. The kernels that rotate, write and read the cache must
+ * agree on it.
+ */
 export interface AttentionShape {
   /** Query heads H, a multiple of `kvHeads`. */
   readonly heads: number;
-  /** Heads of the keys and values, KV: head h reads head ⌊h / (H / KV)⌋ of them (GQA, Ainslie et al. 2023). */
+  /** KV, heads of the keys and values: query head h reads head ⌊h / (H / KV)⌋ (GQA, Ainslie et al. 2023). */
   readonly kvHeads: number;
   /** Floats of a head, 1 to 256. */
   readonly headSize: number;
-  /** R, the first floats of a head that rotate: even, at most `headSize`; 0 is none. */
+  /** R: the first R floats of a head are rotated. Even, at most `headSize`; 0 rotates none. */
   readonly rotary: number;
-  /** P, the positions a slot of the cache has. */
+  /** P, positions in one slot of the cache. */
   readonly positions: number;
-  /** What q · k is multiplied by; 1 / √headSize by default. */
+  /** Factor of q · k; 1 / √headSize by default. */
   readonly scale?: number;
 }
 
@@ -45,22 +48,25 @@ export interface AttentionBuffers extends PassBuffers {
   readonly out: GPUBuffer;
 }
 
-/** Keys in a chunk, the unit in which both kernels sum. */
+/** Keys in a chunk. Both kernels sum chunk by chunk. */
 export const KEYS = 64;
 /** Queries that share a workgroup's reads of the cache. */
 const QUERIES = 8;
 const SPLITS = 32;
 
 /**
- * How a slot's positions are cut for steps: into at most 32 splits, each of whole chunks. A prompt sums in the same
- * order, so that it gives a step's bits.
+ * How the positions of a slot are divided for decode: into at most 32 splits, each of whole chunks. Prefill sums in the
+ * same order, so that it gives the same bits as decode.
  */
 export function splitsOf(shape: AttentionShape): { keys: number; count: number } {
   const keys = ceilDivide(ceilDivide(shape.positions, KEYS), SPLITS) * KEYS;
   return { keys, count: ceilDivide(shape.positions, keys) };
 }
 
-/** A kernel's text after what both kernels share; keys are read as whole vectors where a head is made of them. */
+/**
+ * The kernel for a shape: the text that both attention kernels share, then `parts`. Keys are read as vec4s where the head
+ * size allows it.
+ */
 export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
   const vector = { name: `${name}-vec4`, code: [run, softmax, query, keysVector, ...parts].join("\n") };
   const scalar = { name: `${name}-f32`, code: [run, softmax, query, keysScalar, ...parts].join("\n") };
@@ -80,13 +86,13 @@ const kernel = keyKernels("attention", invocation, each, source);
 const lanesKernel = keyKernels("attention-lanes", invocationLanes, eachLanes, source);
 
 /**
- * Causal attention of many rows of each stream over its slot's cache, which `rope` has filled up to the last of them:
- * `out[row, h] = Σ_j softmax_j(scale · q · k_j) v_j` over positions j from 0 to the row's own. Fused and tiled, with an
- * online softmax (FlashAttention, Dao et al. 2022; Milakov and Gimelshein 2018). Bit for bit what `attentionStep` gives,
- * whatever shares the pass and wherever a prompt is cut.
+ * Causal attention for prefill: many rows of each stream over its slot's cache, which `rope` has filled up to the last of
+ * them. `out[row, h] = Σ_j softmax_j(scale · q · k_j) v_j` over positions j from 0 to the row's own. Fused and tiled, with
+ * an online softmax (FlashAttention, Dao et al. 2022; Milakov and Gimelshein 2018). Bit for bit the same as
+ * `attentionStep`, whatever other streams are in the pass and wherever a prompt is cut.
  *
- * Positions are below `P`. Takes 32 · headSize + 2304 bytes of workgroup storage (6.25 KiB for heads of 128, 10.25 KiB for 256).
- * Indices are 32-bit counts of floats: all of them are within the buffers, so these may hold up to 2^32.
+ * Positions are below `P`. Takes 32 · headSize + 2304 bytes of workgroup storage (6.25 KiB for heads of 128, 10.25 KiB for
+ * 256). Indices are 32-bit counts of floats. All of them lie within the buffers, so a buffer may hold up to 2^32 floats.
  */
 export function attention(host: KernelHost, shape: AttentionShape, buffers: AttentionBuffers): Dispatch {
   const { run, schedule, qkv, keys, values, out } = buffers;

@@ -1,5 +1,6 @@
-// Attention of many rows. A workgroup takes 8 neighbouring queries of one head of one stream over chunks of 64 keys:
-// first a thread has one key's scores for all 8, then a few of a head's values, summed over the chunk's keys for all 8.
+// Attention for prefill. A workgroup takes 8 neighbouring queries of one head of one stream, over chunks of 64 keys. A
+// thread first computes one key's scores for all 8 queries, then a few of the head's values, summed over the keys of the
+// chunk, for all 8.
 override Q4 = SIZE4 * 8u;
 
 @group(0) @binding(0) var<uniform> run: Run;
@@ -21,8 +22,8 @@ struct Eight {
   high: vec4f,
 }
 
-// A thread's weighted values, at `lane`, `lane` + 64, …. Named, not an array: one indexed by a variable lives in memory
-// on software adapters. Those that no head of this size has are not computed.
+// A thread's weighted values, at `lane`, `lane` + 64, …. Named fields, not an array: software adapters keep an array with a
+// variable index in memory. Fields beyond the head's size are not computed.
 struct Values {
   at0: Eight,
   at64: Eight,
@@ -30,7 +31,7 @@ struct Values {
   at192: Eight,
 }
 
-// What the keys so far come to for each query: their maximum, the sum of their weights under it, and their values.
+// The result of the keys so far for each query: their maximum, the sum of their weights relative to it, and their values.
 struct State {
   peak: Eight,
   sum: Eight,
@@ -67,12 +68,12 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   let head = group.x;
   let tiles = (run.length + QUERIES - 1u) / QUERIES;
   let stream = group.y / tiles;
-  // The last tiles see the most keys: they go first, so that none is left over when the others are done.
+  // The last tiles see the most keys. They go first, so that none is still running when the others are done.
   let t = (tiles - 1u - group.y % tiles) * QUERIES;
   let row = stream * run.length + t;
   let queries = min(QUERIES, run.length - t);
   let position = run.streams[stream].position + schedule.step + t;
-  let end = min(position + queries, POSITIONS); // of the keys that some query sees
+  let end = min(position + queries, POSITIONS); // of the keys that at least one query sees
   for (var i = lane; i < Q4; i += 64u) {
     q_tile[i] = query4(row + min(i % QUERIES, queries - 1u), head, i / QUERIES);
   }
@@ -125,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
     let common_end = min(chunk_end, position + 1u); // of the keys that all queries see
     let value_row = (slot_row + first) * KV_HEADS + kv_head;
     var k = 0u;
-    // Four keys at a time: the loop's own cost is what a software adapter notices.
+    // Four keys at a time: on a software adapter the cost of the loop itself counts.
     for (; first + k + 4u <= common_end; k += 4u) {
       let four = weights_at(k, invocation);
       sum = add_eights(add_eights(add_eights(add_eights(sum, four.k0), four.k1), four.k2), four.k3);
@@ -138,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
     for (; first + k < chunk_end; k++) {
       let weight = weight_of(k);
       sum = add_eights(sum, weight);
-      // Zero times a later row's value need not be zero.
+      // Zero times the value of a later row need not be zero: the value may be NaN.
       let next = add_values(now.values, weight, value_row + k * KV_HEADS, lane);
       now.values = select_values(now.values, next, vec4u(first + k) <= own_low, vec4u(first + k) <= own_high);
     }

@@ -1,4 +1,4 @@
-// The lanes of a subgroup, SHARED_LOAD_LANES at least, read a query and a key's weights each and pass them round.
+// At least SHARED_LOAD_LANES lanes of a subgroup each read a query and the weights of a key, and pass them to the others.
 fn queries_at(i: u32, invocation: Invocation) -> Queries {
   let at = i * QUERIES + invocation.place % SHARED_LOAD_LANES;
   let own = q_tile[at];

@@ -1,4 +1,4 @@
-// Four scaled values of a row's head of q, zeros beyond its end.
+// Four values of one head of a row's q, scaled; zeros beyond its end.
 fn query4(row: u32, head: u32, i: u32) -> vec4f {
   let base = (row * (HEADS + 2u * KV_HEADS) + head) * SIZE + i * 4u;
   var values = vec4f();

@@ -12,7 +12,7 @@ import type { Dispatch, RunShape } from "../kernel.ts";
 import type { AttentionBuffers, AttentionShape } from "./attention.ts";
 import { attentionReference } from "./reference.ts";
 
-/** What a test's pass feeds: `length` rows of each stream from position `start`, states in slots from `slot`. */
+/** The pass of a test: `length` rows of each stream from position `start`, with states in slots from `slot` on. */
 export interface TestPass {
   readonly slot: number;
   readonly streams: number;
@@ -20,7 +20,7 @@ export interface TestPass {
   readonly start: number;
 }
 
-/** What the kernels read; the cache is NaN wherever no row of the pass may look. */
+/** The input of the kernels. The cache is NaN wherever no row of the pass may look. */
 export interface TestData {
   readonly qkv: Float32Array<ArrayBuffer>;
   readonly keys: Float32Array<ArrayBuffer>;
@@ -71,7 +71,7 @@ export function expectedOf(shape: AttentionShape, pass: TestPass, data: TestData
   }).flat();
 }
 
-/** `[rows, H · headSize]`, from poisoned memory, of which nothing beyond may have changed. */
+/** `[rows, H · headSize]`, written into poisoned memory; checks that nothing beyond it has changed. */
 export async function attend(
   gpu: Gpu,
   shape: AttentionShape,
@@ -83,7 +83,7 @@ export async function attend(
   const count = run.rows * shape.heads * shape.headSize;
   const buffers = {
     run: uploadRun(gpu, run, pass.slot, Math.max(0, pass.start - 2)),
-    // Two steps into a schedule, where there is room for them.
+    // The third step of a schedule, where the position allows it.
     schedule: uploadSchedule(gpu, Math.min(2, pass.start)),
     qkv: gpu.upload("qkv", data.qkv),
     keys: gpu.upload("keys", data.keys),
@@ -97,7 +97,7 @@ export async function attend(
   return values.subarray(0, count);
 }
 
-/** The part of a pass that is `length` rows of one stream from its row `first`, and its rows of `data`. */
+/** The part of a pass with `length` rows of one stream from its row `first` on, and its rows of `data`. */
 export function partOf(
   shape: AttentionShape,
   pass: TestPass,

@@ -33,7 +33,7 @@ export interface CombineBuffers extends PassBuffers {
   readonly h: GPUBuffer;
 }
 
-/** `h += LN2(u + g_v ⊙ PVM + g_l ⊙ PLM + γ·ramp·p)` (SPEC §1), and the streams' states committed. */
+/** `h += LN2(u + g_v ⊙ PVM + g_l ⊙ PLM + γ·ramp·p)` (SPEC §1). It also stores the new states of the streams. */
 export function combine(
   host: KernelHost,
   size: number,

@@ -1,5 +1,6 @@
 // The end of a resonant block: y = u + g_v ⊙ Rot(θ) m + g_l ⊙ PLM, p = (1 − α) x + α e, h += LN2(y + γ·ramp·p), with the
-// drive e = W_ph [cos ψ, sin ψ] + b_ph. One workgroup a row; a stream's last row also commits its state: conv tail, m, z.
+// drive e = W_ph [cos ψ, sin ψ] + b_ph. One workgroup per row; the one with a stream's last row also stores the stream's
+// new state: conv tail, m, z.
 override D: u32;
 override LAYERS: u32;
 
@@ -54,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
 fn commit(slot: u32, row: u32, d: u32) {
   for (var i = 0u; i < TAIL; i++) {
-    // Row i of the new tail is TAIL − 1 − i tokens back: in this pass, or further on in the old tail.
+    // Row i of the new tail is the input of TAIL − 1 − i tokens ago: in this pass, or further on in the old tail.
     let back = TAIL - 1u - i;
     if (back < run.length) {
       state[slot + i * D + d] = mixed[(row - back) * 2u * D + d];

@@ -1,6 +1,6 @@
 import { layerNormReference } from "../layer-norm/reference.ts";
 
-/** What one row of `combine` reads, each vector `[D]`; an absent memory is left out. */
+/** The input of `combine` for one row, each vector `[D]`; a memory that the block does not have is left out. */
 export interface CombineRow {
   readonly h: ArrayLike<number>;
   readonly x: ArrayLike<number>;

@@ -1,4 +1,4 @@
-// loss[row] = ln Σ_v e^{logits[row, v]} − logits[row, target], in nats. One workgroup a row.
+// loss[row] = ln Σ_v e^{logits[row, v]} − logits[row, target], in nats. One workgroup per row.
 override VOCAB: u32;
 
 @group(0) @binding(0) var<storage, read> source: array<f32>; // logits [rows, VOCAB]

@@ -8,13 +8,15 @@ const kernels = kernelPerFormat("embed", run, source);
 export interface EmbedBuffers extends PassBuffers {
   /** `[rows]` u32, each below the table's rows. */
   readonly tokens: GPUBuffer;
-  /** `[slots, vocabulary]` u32: how often each stream was fed each token. */
+  /** `[slots, vocabulary]` u32: how often each token has been fed to each stream. */
   readonly counts: GPUBuffer;
   /** `[rows, D]`, written. */
   readonly h: GPUBuffer;
 }
 
-/** `h = E[tokens]`; counts the tokens and moves the schedule's step on by one (the host sets it to −1 before a run). */
+/**
+ * `h = E[tokens]`. Also counts the tokens, and advances the schedule's step by one (the host sets it to −1 before a run).
+ */
 export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): Dispatch[] {
   return bindingsOf(host, table).map(({ first, rows, binding }) =>
     dispatch(

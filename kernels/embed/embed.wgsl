@@ -1,10 +1,12 @@
-// h[row] = E[tokens[row]], and counts[slot, token] += 1: a token counts for the repetition penalty once it is fed.
-// One workgroup a row. The first also moves the pass's step on: it runs first, and nothing here reads the step.
-// A table too large to bind comes in parts: each looks up its own rows, and the first does the rest.
+// h[row] = E[tokens[row]], and counts[slot, token] += 1: a token counts for the repetition penalty once it is fed. One
+// workgroup per row. The first workgroup also advances the step of the pass; this kernel runs first and does not read the
+// step.
+// A table too large for one binding is bound in parts, one dispatch each: each looks up its own rows, and the first does
+// the rest.
 override D: u32;
 override K4: u32; // vec4s in a padded row of the table
 override VOCAB: u32;
-override FIRST: u32; // of the part's rows
+override FIRST: u32; // first row of the part
 override ROWS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;

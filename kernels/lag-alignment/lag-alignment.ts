@@ -3,30 +3,42 @@ import source from "./lag-alignment.wgsl";
 
 const kernel = { name: "lag-alignment", code: source };
 
-/** Most tokens by which a segment of any cue may lie from where it stands in it. */
+/** The most tokens by which a segment of any cue may be shifted from its place in the cue. */
 export const LAGS = 8;
 
-/** Most of a cue of so many tokens: a quarter of them, at most {@link LAGS}. A longer lag would make another text of it. */
+/**
+ * The most lag for a cue of `length` tokens: a quarter of them, at most {@link LAGS}. A larger lag would make a different
+ * text of it.
+ */
 export const mostLag = (length: number): number => Math.min(LAGS, Math.floor(length / 4));
 
-/** What a cosine loses for every token by which a segment's lag differs from that of the one before. */
+/** Penalty on a cosine for every token by which a segment's lag differs from the lag of the segment before. */
 export const LAG_PENALTY = 0.1;
 
-/** Similarities are rounded to this: below it f32 decides, and equal windows shall be equal and score 1. */
+/**
+ * Similarities are rounded to multiples of this. Differences below it are f32 rounding, and equal windows must get equal
+ * scores, namely 1.
+ */
 export const SIMILARITY_STEP = 2 ** -19;
 
 export interface LagAlignmentBuffers {
-  /** Uniform: positions; the first one's place in the ring; rows before it (at most 2³¹); scores from column to column. */
+  /**
+   * Uniform: number of positions; place of the first one in the ring; rows before it (at most 2³¹); scores from column to
+   * column.
+   */
   readonly positions: GPUBuffer;
-  /** `[ring, segments, 2]`: PVM's, PLM's. It must hold the rows up to {@link LAGS} after a cue's end at each position. */
+  /**
+   * `[ring, segments, 2]`: PVM's, PLM's. The ring must hold the rows up to {@link LAGS} after the end of a cue at each
+   * position.
+   */
   readonly cosines: GPUBuffer;
-  /** `[cues, 4]`, u32: first segment, segments (at least 1), most lag (see {@link mostLag}), nothing. */
+  /** `[cues, 4]`, u32: first segment, number of segments (at least 1), most lag (see {@link mostLag}), unused. */
   readonly cues: GPUBuffer;
-  /** `[segments]`, u32: a segment's last token within its cue. */
+  /** `[segments]`, u32: the last token of each segment within its cue. */
   readonly ends: GPUBuffer;
-  /** `[modes, 2]`: what PVM and PLM weigh. */
+  /** `[modes, 2]`: weights of PVM and PLM. */
   readonly modes: GPUBuffer;
-  /** `[cues, modes, stride]`, u32, as many of each column written as there are positions: see {@link readScore}. */
+  /** `[cues, modes, stride]`, u32, written: one score per position in each column, see {@link readScore}. */
   readonly scores: GPUBuffer;
 }
 
@@ -39,8 +51,8 @@ export interface LagAlignmentShape {
 
 /**
  * Similarity of each position with each cue in each mode: `max_δ (1/n) Σ_i [c_i(p + e_i + δ_i) − μ |δ_i − δ_{i−1}|]` over
- * lags `|δ_i| ≤` {@link mostLag}, `δ_0 = 0`, where c_i is the weighed cosine with segment i of n, e_i its last token within the
- * cue, and μ {@link LAG_PENALTY}. Equal tokens have 1, without a lag.
+ * lags `|δ_i| ≤` {@link mostLag}, `δ_0 = 0`. Here c_i is the weighted cosine with segment i of n, e_i the segment's last
+ * token within the cue, and μ {@link LAG_PENALTY}. Equal tokens score 1, with lag 0.
  */
 export function lagAlignment(
   host: KernelHost,

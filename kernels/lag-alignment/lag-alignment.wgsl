@@ -1,7 +1,8 @@
-// How well each position of the context agrees with each cue: the cue's segments in order, the first at the position
-// itself, each later one at a lag of its own, within the cue's bound, from where it stands in the cue; the mean of their cosines less
-// PENALTY for every token by which a lag differs from the one before, over the best lags (dynamic programming, as of a
-// banded alignment). One thread a position and column; a column is a cue and a way to weigh the two memories.
+// How well each position of the context agrees with each cue. The cue's segments come in order: the first at the position
+// itself, each later one shifted from its place in the cue by a lag of its own, within the cue's bound. The score is the
+// mean of their cosines, less PENALTY for every token by which a lag differs from the one before, for the best lags
+// (dynamic programming, as in a banded alignment). One thread per position and column; a column is a cue and a mode, which
+// weighs the two memories.
 override SEGMENTS: u32;
 override RING: u32;
 override PENALTY: f32;
@@ -12,15 +13,15 @@ const NEVER = -1e30;
 
 struct Positions {
   count: u32,
-  first: u32, // the first position's place in the ring
+  first: u32, // place of the first position in the ring
   before: u32, // rows of the context before the first position
   stride: u32, // scores from column to column
 }
 
 @group(0) @binding(0) var<uniform> positions: Positions;
 @group(0) @binding(1) var<storage, read> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's
-@group(0) @binding(2) var<storage, read> cues: array<vec4u>; // [cues]: the first segment, how many, most lag
-@group(0) @binding(3) var<storage, read> ends: array<u32>; // [SEGMENTS]: each one's last token within its cue
+@group(0) @binding(2) var<storage, read> cues: array<vec4u>; // [cues]: first segment, number of segments, most lag
+@group(0) @binding(3) var<storage, read> ends: array<u32>; // [SEGMENTS]: last token of each segment within its cue
 @group(0) @binding(4) var<storage, read> modes: array<vec2f>; // [MODES]: weights of PVM and PLM
 @group(0) @binding(5) var<storage, read_write> scores: array<u32>; // [cues, MODES, stride]: similarity and lag, see below
 
@@ -54,7 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       }
     }
   }
-  // Of equals the lag nearest to none, then the shorter.
+  // Among equals: the lag nearest to 0, then the smaller one.
   var lag = LAGS;
   for (var away = 1u; away <= cue.z; away++) {
     if (best[LAGS - away] > best[lag]) {

@@ -1,9 +1,9 @@
 import { LAG_PENALTY } from "./lag-alignment.ts";
 
 /**
- * The similarity of `lag-alignment.ts` at one position, and the lag of the cue's last segment: by trying every lag of each
- * segment after every lag of the one before, each at most `most`. `cosine(i, δ)` is segment i's, at lag δ from its place, and
- * 0 before the context. Of equals the lag nearest to 0, then the negative one.
+ * The similarity of `lag-alignment.ts` at one position, and the lag of the cue's last segment, found by trying every
+ * combination of lags, each at most `most`. `cosine(i, δ)` is the cosine of segment i at lag δ from its place, and 0
+ * before the context. Among equals: the lag nearest to 0, then the negative one.
  */
 export function lagAlignmentReference(
   segments: number,

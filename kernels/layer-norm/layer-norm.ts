@@ -5,13 +5,13 @@ import source from "./layer-norm.wgsl";
 
 const kernel = { name: "layer-norm", code: [reduce, statistics, source].join("\n") };
 
-/** A norm's weights and kind; a buffer alone is a LayerNorm's with eps 1e-5. */
+/** A norm's weights and kind; a plain buffer stands for a LayerNorm with eps 1e-5. */
 export interface Norm {
-  /** `[2, size]`: weight, bias; zeros for the bias of an RMSNorm. */
+  /** `[2, size]`: weight, bias; an RMSNorm has zeros as bias. */
   readonly buffer: GPUBuffer;
   /** Added to the variance; 1e-5 by default. */
   readonly eps?: number;
-  /** RMSNorm (Zhang and Sennrich 2019): the mean taken as zero. */
+  /** RMSNorm (Zhang and Sennrich 2019): the mean counts as zero. */
   readonly rms?: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface LayerNormBuffers {
   readonly h: GPUBuffer;
   /** `[2, size]`: weight, bias. */
   readonly norm: GPUBuffer | Norm;
-  /** `[rows, outStride]`, the first `size` of each row written. */
+  /** `[rows, outStride]`; the first `size` values of each row are written. */
   readonly out: GPUBuffer;
 }
 

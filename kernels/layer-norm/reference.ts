@@ -1,4 +1,4 @@
-/** `eps` is added to the variance; an RMSNorm's mean is taken as zero. */
+/** `eps` is added to the variance; an RMSNorm takes the mean as zero. */
 export interface NormKind {
   readonly eps?: number;
   readonly rms?: boolean;

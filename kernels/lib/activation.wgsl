@@ -3,8 +3,8 @@ fn sigmoid(x: f32) -> f32 {
   return 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)));
 }
 
-// The error function to 1e-7, and 1 − |erf| without what a difference would lose: x + x A(x²) below 0.92, where
-// 1 − exp(−|x| − |x| B(|x|)) takes over. Both polynomials are those of Arm's Optimized Routines (math/erff.c).
+// The error function to 1e-7, and 1 − |erf| without the loss of a difference: x + x A(x²) below 0.92, and 1 − exp(−|x| −
+// |x| B(|x|)) from there on. Both polynomials are those of Arm's Optimized Routines (math/erff.c).
 const ERF_SMALL = 0.921875;
 fn erf_small(x: f32) -> f32 {
   let s = x * x;
@@ -17,7 +17,7 @@ fn erf_small(x: f32) -> f32 {
 }
 
 fn erfc_large(x: f32) -> f32 {
-  let a = min(abs(x), 4.0); // 1.5e-8, less than half of f32's last place of 1
+  let a = min(abs(x), 4.0); // erfc(4) = 1.5e-8 is less than half of the last place of an f32 near 1
   var p = fma(a, 0x1.2229p-16, -0x1.91d2ccp-12);
   p = fma(a, p, 0x1.fd1336p-9);
   p = fma(a, p, -0x1.8d63p-6);
@@ -38,7 +38,8 @@ fn gelu(x: f32) -> f32 {
   return 0.5 * x * select(select(2.0 - tail, tail, x < 0.0), 1.0 + erf_small(t), abs(t) < ERF_SMALL);
 }
 
-// x/2 (1 + tanh t) = x σ(2t), t = √(2/π) (x + 0.044715 x³): WGSL promises little of tanh. At ±10 σ has long been 0 or 1.
+// x/2 (1 + tanh t) = x σ(2t), t = √(2/π) (x + 0.044715 x³), since WGSL promises little about tanh. At ±10 σ has long
+// reached 0 or 1.
 fn gelu_tanh(x: f32) -> f32 {
   let c = clamp(x, -10.0, 10.0);
   return x * sigmoid(1.5957691216057308 * c * fma(0.044715, c * c, 1.0));

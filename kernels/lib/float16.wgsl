@@ -1,4 +1,4 @@
-// IEEE binary16 of an f32, rounded to nearest even: pack2x16float may round either way. Overflow goes to infinity.
+// IEEE binary16 of an f32, rounded to nearest even; pack2x16float may round either way. Overflow gives infinity.
 fn to_float16(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   let sign = (bits >> 16u) & 0x8000u;

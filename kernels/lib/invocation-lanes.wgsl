@@ -1,4 +1,4 @@
-// A thread of a workgroup, and its place in a subgroup, of which SHARED_LOAD_LANES lanes at least share loads.
+// A thread of a workgroup, and its place in its subgroup. At least SHARED_LOAD_LANES lanes of a subgroup share loads.
 override SHARED_LOAD_LANES: u32; // 4 or 8
 
 struct Invocation {

@@ -1,5 +1,5 @@
-// One step of both memories for one pair: PVM m = β m + α u, and PLM z = λe^{iω} z + (1 − λ) u (SPEC §1).
-// `memory` and `Decay` as in memory-scan: (m re, m im, z re, z im); u is the pair (u[j], u[j + ⌊D/2⌋]).
+// One step of both memories for one pair: PVM m = β m + α u, and PLM z = λe^{iω} z + (1 − λ) u (SPEC §1). `memory` and
+// `Decay` are those of memory-scan: (m re, m im, z re, z im). u is the pair (u[j], u[j + ⌊D/2⌋]).
 struct Decay {
   step: vec4f, // β, α, Re λe^{iω}, Im λe^{iω}
   chunk: vec4f, // 1 − λ, β^CHUNK, Re (λe^{iω})^CHUNK, Im (λe^{iω})^CHUNK
@@ -17,7 +17,7 @@ fn advance(memory: vec4f, u: vec2f, decay: Decay) -> vec4f {
   return vec4f(m, rotate_and_add(memory.zw, decay.step.zw, decay.chunk.x * u));
 }
 
-// The memory after a whole chunk that started from `memory`, given where the chunk ends when started from zero.
+// The memory after a whole chunk that started from `memory`; `end` is the memory after the same chunk started from zero.
 fn carry(memory: vec4f, end: vec4f, decay: Decay) -> vec4f {
   let m = fma(vec2f(decay.chunk.y), memory.xy, end.xy);
   return vec4f(m, rotate_and_add(memory.zw, decay.chunk.zw, end.zw));

@@ -4,7 +4,7 @@ fn sort_key(x: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
 
-// By its bits: a compiler may assume that no float is infinite or NaN.
+// Tested by the bits: a compiler may assume that no float is infinite or NaN.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7F800000u) != 0x7F800000u;
 }

@@ -1,5 +1,5 @@
-// The one order in which every matrix product of this engine sums over K: slices of 32 consecutive k, each from
-// zero and in order, then the slices in order. Kernels differ only in who computes which slice.
+// The one order in which every matrix product of this engine sums over K: slices of 32 consecutive k, each summed from zero
+// and in order, then the slices in order. Kernels differ only in which thread computes which slice.
 const SLICE4 = 8u; // vec4s in a slice
 
 fn multiply_add(w: vec4f, x: vec4f, sum: f32) -> f32 {

@@ -1,5 +1,6 @@
-// Each thread computes whole products, 64 of them at a time; the lanes of a subgroup, SHARED_LOAD_LANES at least, share out the loads of
-// their common input and pass it round. Where a load costs more than arithmetic, as on software adapters.
+// Each thread computes whole products, 64 of them at a time. At least SHARED_LOAD_LANES lanes of a subgroup share the loads
+// of their common input: each loads a part and passes it to the others. For devices where a load costs more than
+// arithmetic, such as software adapters.
 var<workgroup> whole: array<f32, ROWS_PER_WORKGROUP>;
 
 fn multiply(group: u32, invocation: Invocation) {

@@ -1,4 +1,4 @@
-// Each thread computes whole slices; they are added in order when they are asked for.
+// Each thread computes whole slices; product_of adds them in order.
 override PARTIALS = ROWS_PER_WORKGROUP * SLICES;
 
 var<workgroup> partial: array<f32, PARTIALS>; // [ROWS_PER_WORKGROUP, SLICES]

@@ -1,4 +1,4 @@
-// What changes from pass to pass. A pass feeds `length` tokens of each of rows / length streams; row = stream · length + t.
+// What changes from pass to pass. A pass feeds `length` tokens to each of rows / length streams; row = stream · length + t.
 // A decode step is a pass of length 1. Streams share nothing but the pass: each has its own slot and position.
 struct Run {
   rows: u32,
@@ -11,8 +11,8 @@ struct Stream {
   position: u32, // of the first token it feeds, in the first step
 }
 
-// What the host prepares ahead for several steps: their angles, and the step to read. One vec4 a row and block:
-// cos ψ, sin ψ of the drive, cos θ, sin θ of the PVM's read-out.
+// What the host prepares ahead for several steps: their angles, and the current step. One vec4 per row and block: cos ψ,
+// sin ψ of the drive, cos θ, sin θ of the PVM's read-out.
 struct Schedule {
   step: u32,
   angles: array<vec4f>, // [steps, rows, layers]

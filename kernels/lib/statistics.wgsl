@@ -1,5 +1,5 @@
-// A norm's mean and 1 / sqrt(var + EPS) of `size` values of the kernel's `source` from `base`: two passes, one order.
-// RMSNorm takes the mean as zero.
+// The mean and 1 / sqrt(var + EPS) of `size` values of the kernel's `source` from `base` on, for a norm: two passes, always
+// in the same order. RMSNorm takes the mean as zero.
 override EPS: f32 = 1e-5;
 override RMS: bool = false;
 

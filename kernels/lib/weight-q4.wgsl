@@ -1,14 +1,14 @@
-// Weights of the kernel's `weight`, as stored for q4. A slice of 32 takes 5 words: its scale and its minimum, each the
-// upper half of an f32, then 4 bits a weight, minimum + code · scale. The product is exact.
+// Reads the kernel's `weight` in q4. A slice of 32 takes 5 words: its scale and its minimum, each the upper half of an f32,
+// then 4 bits per weight: minimum + code · scale. The product is exact.
 alias WeightWord = u32;
 const GROUP_WORDS = 5u;
 
-// The i-th four consecutive ones.
+// The i-th four consecutive weights.
 fn load_weights(i: u32) -> vec4f {
   return four_codes(weight[(i / 8u) * GROUP_WORDS + 1u + (i % 8u) / 2u] >> (i % 2u * 16u), load_scale(i / 8u));
 }
 
-// The i-th eight of a slice, and what all of the slice share.
+// The i-th eight weights of a slice of 32; `scale` is what the whole slice shares.
 fn load_eight(slice: u32, i: u32, shared_scale: vec2f) -> Eight {
   let codes = weight[slice * GROUP_WORDS + 1u + i];
   return Eight(four_codes(codes, shared_scale), four_codes(codes >> 16u, shared_scale));

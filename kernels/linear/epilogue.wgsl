@@ -1,4 +1,5 @@
-// A product's shape: a uniform, not overrides, so that one pipeline serves all products of a model that end alike.
+// The shape of a product. A uniform, not overrides, so that one pipeline serves all products of a model with the same
+// epilogue.
 struct Shape {
   columns: u32, // K
   outputs: u32, // N
@@ -10,8 +11,8 @@ struct Shape {
   has_bias: u32,
 }
 
-// What becomes of two neighbouring sums of a row (column even; a gated unit's two halves lie side by side).
-override EPILOGUE: u32; // a switch of a uniform, inlined at every store, takes compilers seconds
+// What happens to two neighbouring sums of a row (`column` is even; the two halves of a gated unit lie side by side).
+override EPILOGUE: u32; // an override: a switch on a uniform, inlined at every store, takes compilers seconds
 const STORE = 0u; // out = sum + b
 const GATED = 1u; // out[column / 2] = (sum + b) σ(next sum + b)
 const SIGMOID = 2u; // out = σ(sum + b)
@@ -51,7 +52,8 @@ fn finish(index: u32, value: f32) {
       out[index] = sigmoid(value);
     }
     case ADD: {
-      // What adds nothing leaves even a zero's sign: a row's bits must not tell whether another row had votes.
+      // Adding zero must leave even the sign of a zero alone: the bits of a row must not depend on whether another row had
+      // votes.
       if (value != 0.0) {
         out[index] += value;
       }

@@ -1,5 +1,5 @@
-// The same for a batch's few rows: 16 × 64 tiles of Y, 4 × 4 a thread. Rows that a tile has but the batch has not are
-// wasted, and W is read once for all 16.
+// The same for the decode step of a small batch: 16 × 64 tiles of Y, 4 × 4 per thread. If the batch has fewer than 16 rows,
+// the rest of the tile is wasted; W is read once for all 16.
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;

@@ -1,7 +1,7 @@
-// Y = X Wᵀ + b for many rows, where a load costs more than arithmetic, as on software adapters: a thread keeps the sums of
-// eight rows and PAIRS pairs of neighbouring columns in registers; the lanes of a subgroup, SHARED_LOAD_LANES at least, share
-// out the loads of X and pass it round. No memory of the workgroup, no barrier.
-// Text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARED_LOAD_LANES.
+// Y = X Wᵀ + b in tiles, where a load costs more than arithmetic, as on software adapters. A thread keeps the sums of eight
+// rows and PAIRS pairs of neighbouring columns in registers. At least SHARED_LOAD_LANES lanes of a subgroup share the loads
+// of X: each loads a part and passes it to the others. No workgroup memory, no barrier.
+// This is text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARED_LOAD_LANES.
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
@@ -74,7 +74,7 @@ fn main(
     // end
     // end
   }
-  // In a loop, for an epilogue is much to compile.
+  // In a loop, because an epilogue takes long to compile.
   var totals = array<vec2f, ROWS * PAIRS>(
     // for g < GROUPS
     // for s < SHARED_LOAD_LANES
@@ -93,7 +93,7 @@ fn main(
   }
 }
 
-// The first slice of a row of W, the last row's beyond it.
+// The first slice of a row of W; beyond the last row, of the last row.
 fn weight_slice(column: u32) -> u32 {
   return (shape.first_row + min(column, shape.outputs - 1u)) * ((shape.columns + 31u) / 32u);
 }

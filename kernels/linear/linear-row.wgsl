@@ -1,5 +1,5 @@
-// Y = f(X) Wᵀ + b for few rows, f the identity or a norm. A workgroup computes ROWS_PER_WORKGROUP columns of one row.
-// K is an override as it is in layer-norm: a compiler may divide by a constant in its own way, and both must agree.
+// Y = f(X) Wᵀ + b, a row at a time; f is the identity or a norm. A workgroup computes ROWS_PER_WORKGROUP columns of one
+// row. K is an override, as in layer-norm: a compiler may divide by a constant in its own way, and both must agree.
 override K: u32;
 override NORM: bool;
 

@@ -64,8 +64,8 @@ const epilogues = [
 ] as const;
 
 /**
- * What becomes of a sum: stored, added to the output, or stored as a function of it. `gated`, first · σ(second), and
- * `swiglu`, silu(first) · second, take neighbouring rows of W as a unit's two halves and give half as many outputs.
+ * What happens to a sum: it is stored, added to the output, or stored as a function of it. `gated`, first · σ(second), and
+ * `swiglu`, silu(first) · second, take neighbouring rows of W as the two halves of a unit and give half as many outputs.
  */
 export type Epilogue = (typeof epilogues)[number];
 
@@ -79,24 +79,24 @@ export interface Columns {
 
 export interface Product {
   readonly weight: Matrix;
-  /** `[weight.rows]`; none: nothing is added. */
+  /** `[weight.rows]`; without it nothing is added. */
   readonly bias?: GPUBuffer;
   /** Part of W's rows, `[first, count]`; all by default. */
   readonly rows?: readonly [number, number];
-  /** Columns of W that are used: all, or 0 for a product that is its bias alone. */
+  /** Columns of W that are used: all of them, or 0 for a product that is only its bias. */
   readonly columns?: number;
   readonly input: Columns;
   readonly output: Columns;
   readonly epilogue: Epilogue;
 }
 
-/** A product over the rows of W that a kernel binds at once. */
+/** The part of a product over the rows of W that one binding covers. */
 interface BoundProduct {
   /** `Shape` of `epilogue.wgsl`. */
   readonly shape: GPUBuffer;
   readonly outputs: number;
   readonly weight: GPUBufferBinding;
-  /** Of the same rows; W itself where there is none. */
+  /** The bias of the same rows; W itself if there is no bias. */
   readonly bias: GPUBufferBinding;
 }
 

@@ -1,4 +1,4 @@
-// Y = X Wᵀ + b for many rows: tiles of Y, 8 × 4 a thread, one slice of K at a time through shared memory.
+// Y = X Wᵀ + b in tiles of Y, 8 × 4 per thread; one slice of K at a time goes through shared memory.
 
 override COLUMN_GROUPS: u32; // of 4 columns: 8 for tiles of 64 × 32, 16 for 32 × 64
 override ROW_GROUPS = 64u / COLUMN_GROUPS; // of 8 rows
@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let tile_row = (lane / COLUMN_GROUPS) * 8u;
   let tile_column = (lane % COLUMN_GROUPS) * 4u;
   let slices = (shape.columns + 31u) / 32u; // the last padded with zeros
-  // Named, not arrays: an array indexed by a variable lives in memory on software adapters.
+  // Named variables, not arrays: software adapters keep an array with a variable index in memory.
   var total0 = vec4f();
   var total1 = vec4f();
   var total2 = vec4f();

@@ -1,4 +1,4 @@
-// Four values of a row of X, the last row's beyond it; zeros beyond its end.
+// Four values of a row of X, zeros beyond the end of the row; beyond the last row, the last row's.
 fn load_x(row: u32, k: u32) -> vec4f {
   let start = min(row, run.rows - 1u) * shape.in_stride + shape.in_offset;
   let ks = vec4u(k, k + 1u, k + 2u, k + 3u);

@@ -1,7 +1,10 @@
 /** σ(x) = 1 / (1 + e^{−x}). */
 export const sigmoidReference = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** erf(x) = 2/√π · e^{−x²} Σ 2ⁿ x^{2n+1} / (1·3·…·(2n + 1)): no term cancels another. 1 to f64's last place from 6 on. */
+/**
+ * erf(x) = 2/√π · e^{−x²} Σ 2ⁿ x^{2n+1} / (1·3·…·(2n + 1)); all terms have the same sign. From 6 on it is 1 to f64's last
+ * place.
+ */
 export function erfReference(x: number): number {
   if (Math.abs(x) >= 6) return Math.sign(x);
   let term = x;

@@ -1,6 +1,7 @@
-// What tiles of any size share: how a thread adds to four columns and puts them down.
+// What tiles of all sizes share: how a thread adds to four columns and stores them.
 
-// Four columns' sums over the next four k: in order, as `multiply_add` of lib/product.wgsl does for one.
+// Adds the next four k to the sums of four columns, in the order in which `multiply_add` of lib/product.wgsl does it for
+// one.
 fn add_products(w: mat4x4f, x: vec4f, sum: vec4f) -> vec4f {
   return fma(w[3], vec4f(x.w), fma(w[2], vec4f(x.z), fma(w[1], vec4f(x.y), fma(w[0], vec4f(x.x), sum))));
 }

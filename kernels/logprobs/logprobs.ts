@@ -6,10 +6,10 @@ import source from "./logprobs.wgsl";
 
 const kernel = { name: "logprobs", code: [run, reduce, order, source].join("\n") };
 
-/** Most likely tokens that are told of each row. */
+/** The number of most likely tokens given for each row. */
 export const TOP_LOGPROBS = 5;
 
-/** Stands for a token where there is none. */
+/** Marks an entry without a token. */
 const NO_TOKEN = 0xffffffff;
 
 /** Bytes of one row's result. */
@@ -22,15 +22,15 @@ export interface TokenLogprob {
   readonly logprob: number;
 }
 
-/** Of the token that came. */
+/** Of the token that was chosen. */
 export interface Logprobs extends TokenLogprob {
-  /** The most likely tokens, most likely first, of equals the lower token first. */
+  /** The most likely tokens, most likely first; among equals the lower id first. */
   readonly top: readonly TokenLogprob[];
 }
 
 /**
- * A row's result, {@link LOGPROBS_BYTES} from `offset`, with `top` of its most likely tokens; undefined where its logits
- * are not all finite.
+ * A row's result, {@link LOGPROBS_BYTES} from `offset` on, with the `top` most likely tokens; undefined if its logits are
+ * not all finite.
  */
 export function decodeLogprobs(bytes: ArrayBuffer, offset: number, top: number): Logprobs | undefined {
   const view = new DataView(bytes, offset, LOGPROBS_BYTES);
@@ -50,8 +50,8 @@ export interface LogprobsBuffers extends PassBuffers {
   /** `[steps, rows]` u32: the token of each row. */
   readonly results: GPUBuffer;
   /**
-   * `[steps, rows, 1 + TOP_LOGPROBS]` of (token u32, ln p f32), written: the row's own token, then the most likely. Token
-   * 0xFFFFFFFF with 0 where there are no more, or the logits are not all finite.
+   * `[steps, rows, 1 + TOP_LOGPROBS]` of (token u32, ln p f32), written: the row's own token, then the most likely ones.
+   * Entries are token 0xFFFFFFFF with 0 where there are no more tokens, or where the logits are not all finite.
    */
   readonly logprobs: GPUBuffer;
 }

@@ -1,5 +1,5 @@
-// ln softmax(logits)[v] of the row's own token, then of the TOP most likely tokens by falling logit, of equals the lower
-// token first. One workgroup a row.
+// ln softmax(logits)[v] of the row's own token, then of the TOP most likely tokens, largest logit first, among equals the
+// lower token first. One workgroup per row.
 override VOCAB: u32;
 override TOP: u32;
 
@@ -65,7 +65,7 @@ fn before(a: Logprob, b: Logprob) -> bool {
   return a.value > b.value || (a.value == b.value && a.token < b.token);
 }
 
-// The most likely token, with its logit, of those after `last`; of all, where that is none.
+// The most likely token among those that come after `last`, with its logit; among all if `last` is none.
 fn best_after(last: Logprob, base: u32, lane: u32) -> Logprob {
   var best = Logprob(NO_TOKEN, 0.0);
   for (var v = lane; v < VOCAB; v += WORKGROUP) {

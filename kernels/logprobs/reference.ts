@@ -1,8 +1,8 @@
 import type { Logprobs } from "./logprobs.ts";
 
 /**
- * `ln softmax(logits)` of `token` and of the `top` most likely tokens, by falling logit, of equals the lower token first:
- * `logits [vocabulary]` of one row.
+ * `ln softmax(logits)` of `token` and of the `top` most likely tokens, largest logit first, among equals the lower token
+ * first: `logits [vocabulary]` of one row.
  */
 export function logprobsReference(logits: ArrayLike<number>, token: number, top: number): Logprobs {
   const all = Array.from(logits);

@@ -1,5 +1,5 @@
-// Where each whole chunk of each stream leaves the memories when it starts from zero: the scan's first half.
-// One thread a pair and chunk; a stream's last chunk is never carried from, so it is skipped.
+// The first half of the scan: the memories at the end of each whole chunk of each stream, started from zero. One thread per
+// pair and chunk. Nothing continues from a stream's last chunk, so it is skipped.
 override D: u32;
 override PAIRS: u32; // ⌈D / 2⌉
 override CHUNK: u32;

@@ -22,7 +22,7 @@ const scan = {
   code: [run, block, stateLayout, memory, pairs, loadPair, scanSource].join("\n"),
 };
 
-/** Tokens in a chunk of the scan: a prompt cut at a multiple of it gives the same numbers, bit for bit. */
+/** Tokens in a chunk of the scan. A prompt cut at a multiple of it gives the same numbers, bit for bit. */
 export const CHUNK = 64;
 
 export interface MemoryScanBuffers extends PassBuffers {
@@ -32,7 +32,7 @@ export interface MemoryScanBuffers extends PassBuffers {
   /** `[⌈D/2⌉, 8]`: see {@link decayTable}. */
   readonly decay: GPUBuffer;
   readonly state: GPUBuffer;
-  /** Scratch, `[streams, chunks, ⌈D/2⌉, 4]`. */
+  /** Working buffer, `[streams, chunks, ⌈D/2⌉, 4]`. */
   readonly ends: GPUBuffer;
   /** `[rows, 2, D]`, written: m, z. */
   readonly memory: GPUBuffer;
@@ -40,7 +40,8 @@ export interface MemoryScanBuffers extends PassBuffers {
 
 /**
  * PVM and PLM after every token of a pass, as a chunked parallel scan (Blelloch 1990) over diagonal linear recurrences
- * with constant decay: each chunk's end from zero, then each chunk from its carried-in state. Two dispatches.
+ * with constant decay: first the end of each chunk started from zero, then each chunk from the state carried into it. Two
+ * dispatches.
  */
 export function memoryScan(
   host: KernelHost,
@@ -66,7 +67,7 @@ export function memoryScan(
   ];
 }
 
-/** What the recurrences of one pair are made of. */
+/** The constants of one pair's recurrences. */
 export interface PairDecay {
   /** PVM: m ← β m + α u. */
   readonly beta: number;
@@ -76,7 +77,7 @@ export interface PairDecay {
   readonly omega: number;
 }
 
-/** `Decay` of `lib/memory.wgsl` for each pair, with powers over a chunk taken in f64: `[pairs, 8]`. */
+/** `Decay` of `lib/memory.wgsl` for each pair, with the powers over a chunk computed in f64: `[pairs, 8]`. */
 export function decayTable(pairs: readonly PairDecay[]): Float32Array {
   return Float32Array.from(
     pairs.flatMap(({ beta, alpha, lambda, omega }) => {

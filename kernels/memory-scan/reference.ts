@@ -7,10 +7,10 @@ export interface Memories {
 }
 
 /**
- * The recurrences of SPEC §1 for one stream, token by token:
- * `m_t = β ⊙ m_{t−1} + α ⊙ u_t` and `z_t = λ e^{iω} ⊙ z_{t−1} + (1 − λ) ⊙ u_t`, u read as pairs (u[j], u[j + ⌊D/2⌋]).
- * `u [length, D]`, `decay` one a pair, `start` m and z before the first token, `[D]` each. In an odd D the last element
- * is a pair of its own whose second half is zero; the lattice has none.
+ * The recurrences of SPEC §1 for one stream, token by token: `m_t = β ⊙ m_{t−1} + α ⊙ u_t` and `z_t = λ e^{iω} ⊙ z_{t−1} +
+ * (1 − λ) ⊙ u_t`, u read as pairs (u[j], u[j + ⌊D/2⌋]). `u [length, D]`, one entry of `decay` per pair, `start`: m and z
+ * before the first token, `[D]` each. With an odd D the last element is a pair whose second half is zero; the lattice has
+ * no such pair.
  */
 export function memoryReference(
   u: ArrayLike<number>,

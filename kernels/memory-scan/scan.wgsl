@@ -1,6 +1,6 @@
-// Both memories after every token of a pass: the scan's second half. One thread a pair and chunk carries the state to
-// its chunk over the ends of those before, then steps through it. A whole chunk's last memory is its carry, so that a
-// prompt cut there continues with the very same numbers.
+// The second half of the scan: both memories after every token of a pass. One thread per pair and chunk carries the state
+// over the ends of the chunks before it, then steps through its own chunk. The last memory of a whole chunk is its carry,
+// so that a prompt cut there continues with exactly the same numbers.
 override D: u32;
 override PAIRS: u32; // ⌈D / 2⌉
 override CHUNK: u32;
@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let start = now;
   let first = chunk * CHUNK;
   let length = min(CHUNK, run.length - first);
-  var end = vec4f(); // this chunk's own end from zero, the term its carry takes
+  var end = vec4f(); // end of this chunk started from zero, for its carry
   for (var t = 0u; t < length; t++) {
     let row = stream * run.length + first + t;
     let u = load_pair(row * 2u * D + D, p);

@@ -35,11 +35,11 @@ export interface MemoryStepBuffers extends PassBuffers {
   readonly mixed: GPUBuffer;
   /** `[⌈D/2⌉, 8]`: `decayTable` of memory-scan. */
   readonly decay: GPUBuffer;
-  /** Read; `combine` commits the step. */
+  /** Read only; `combine` stores the new state. */
   readonly state: GPUBuffer;
-  /** `[3D, D]`: PVM gate, PLM gate, PLM out; its first `D` rows alone without a PLM. */
+  /** `[3D, D]`: PVM gate, PLM gate, PLM out; only the first `D` rows without a PLM. */
   readonly weight: Matrix;
-  /** `[3D]`, likewise. */
+  /** `[3D]`, in the same order. */
   readonly bias: GPUBuffer;
   /** `[rows, 2, D]`, written: the PVM's and the PLM's gate. */
   readonly gates: GPUBuffer;
@@ -50,8 +50,9 @@ export interface MemoryStepBuffers extends PassBuffers {
 }
 
 /**
- * Both memories one step on with the products that read them: `memoryScan` and two `linear`s in one dispatch.
- * `gated`: the gates have a matrix; otherwise they are the logistic of their bias.
+ * One decode step of both memories and of the products that read them: `memoryScan` and two calls of `linearTiled` in one
+ * dispatch.
+ * @param gated whether the gates have a matrix; otherwise they are the logistic of their bias
  */
 export function memoryStep(
   host: KernelHost,

@@ -1,6 +1,6 @@
-// Both memories for one token a stream, and the products they need: m and z one step on, the gates σ(W_g u + b_g), and
-// PLM = W_out z + b_out. A workgroup computes COLUMNS of each product for one row; the first stores m and z.
-// Gates without a matrix (GATE_SLICES 0) are σ(b_g); without a PLM there is one product, the PVM's gate.
+// Both memories for one token of each stream, and the products that need them: m and z one step on, the gates σ(W_g u +
+// b_g), and PLM = W_out z + b_out. A workgroup computes COLUMNS of each product for one row; the first one stores m and z.
+// Gates without a matrix (GATE_SLICES 0) are σ(b_g). Without a PLM there is one product, the PVM's gate.
 override D: u32;
 override PAIRS: u32; // ⌈D / 2⌉
 override COLUMNS: u32;
@@ -19,7 +19,7 @@ override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
 
 override K = SLICES * 32u;
 override INPUTS = 2u * K;
-// Scalars, not vectors: threads write single elements, and a write to a vector's component may touch its neighbours.
+// Scalars, not vectors: threads write single elements, and writing one component of a vector may touch the others.
 var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 
 @compute @workgroup_size(64)

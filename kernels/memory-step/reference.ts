@@ -11,8 +11,8 @@ export interface MemoryStep extends Memories {
 }
 
 /**
- * Both memories one token on, their gates and the lattice's read-out (SPEC §1). `u [D]`; `weight [3D, D]` and
- * `bias [3D]`: the PVM's gate, the PLM's, and PLM out. Without `gated` a gate is σ(b_g).
+ * Both memories after one more token, their gates and the lattice's read-out (SPEC §1). `u [D]`; `weight [3D, D]` and
+ * `bias [3D]`: PVM gate, PLM gate, PLM out. Without `gated` a gate is σ(b_g).
  */
 export function memoryStepReference(
   u: ArrayLike<number>,

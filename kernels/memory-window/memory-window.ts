@@ -4,7 +4,10 @@ import source from "./memory-window.wgsl";
 
 const kernel = { name: "memory-window", code: [reduce, source].join("\n") };
 
-/** How one pair fades from token to token, β and λe^{iω}, and what drives it, α and 1 − λ; 0 where a model has none. */
+/**
+ * How one pair fades from token to token (β and λe^{iω}) and how strongly it is driven (α and 1 − λ); 0 where a model lacks
+ * that memory.
+ */
 export interface PairFade {
   readonly beta: number;
   readonly alpha: number;
@@ -14,22 +17,22 @@ export interface PairFade {
 }
 
 export interface MemoryWindowBuffers {
-  /** `[slots, W]`, W = {@link planarWidth}: features u, as {@link toPlanar} lays them. */
+  /** `[slots, W]`, W = {@link planarWidth}: features u, in the layout of {@link toPlanar}. */
   readonly features: GPUBuffer;
-  /** `[span − 1 + rows]`, u32: the slot of each token, those before the first row's first. */
+  /** `[span − 1 + rows]`, u32: the slot of each token; the `span − 1` tokens before the first row come first. */
   readonly slots: GPUBuffer;
   /** `[W/8, 5, 4]`: see {@link fadeTable}. */
   readonly fades: GPUBuffer;
-  /** `[rows, 2, W]`, written: the vector memory's, the lattice's. */
+  /** `[rows, 2, W]`, written: the window of the vector memory, then of the lattice. */
   readonly windows: GPUBuffer;
-  /** `[rows, 2]`, written: one over the length of each, 0 where it is zero. */
+  /** `[rows, 2]`, written: 1 / length of each window, 0 for a window of zeros. */
   readonly scales: GPUBuffer;
 }
 
 /**
- * The windowed states of SPEC §5, `w_t = m_t − f^k ⊙ m_{t−k}`, k = `span`, in their closed form `Σ_{i<k} f^i ⊙ u_{t−i}`:
- * nothing is subtracted and nothing carried from before, so that equal tokens give equal bits wherever they stand.
- * Elements are weighed by {@link gainOf}.
+ * The windowed states of SPEC §5, `w_t = m_t − f^k ⊙ m_{t−k}`, k = `span`, in closed form: `Σ_{i<k} f^i ⊙ u_{t−i}`.
+ * Nothing is subtracted and nothing is carried over, so that equal tokens give equal bits wherever they stand. Elements
+ * are weighted by {@link gainOf}.
  * @param size D
  */
 export function memoryWindow(
@@ -47,10 +50,16 @@ export function memoryWindow(
   );
 }
 
-/** Numbers of a D-vector as the kernel reads it: the pairs' first elements and their second ones, each filled up to vec4s. */
+/**
+ * Length of a D-vector in the kernel's layout: the first elements of the pairs, then their second elements, each padded to
+ * whole vec4s.
+ */
 export const planarWidth = (size: number): number => 8 * Math.ceil(size / 8);
 
-/** A D-vector of pairs (SPEC §0) so laid: `[W]`, zeros where it has nothing. An odd D's last element is a first one. */
+/**
+ * A D-vector of pairs (SPEC §0) in that layout: `[W]`, padded with zeros. With an odd D the last element counts as a first
+ * element.
+ */
 export function toPlanar(vector: ArrayLike<number>): Float32Array<ArrayBuffer> {
   const half = Math.floor(vector.length / 2);
   const out = new Float32Array(planarWidth(vector.length));
@@ -63,9 +72,9 @@ export function toPlanar(vector: ArrayLike<number>): Float32Array<ArrayBuffer> {
 }
 
 /**
- * What makes a pair's share of a window the same whatever its time scale: `1 / √(Σ_{i<span} |f|^{2i})`, the length that
- * tokens of length 1 without correlation leave. By the memory's own drive the slow pairs would weigh next to nothing.
- * A pair that nothing drives remembers nothing: 0.
+ * The gain that makes a pair's share of a window independent of its time scale: `1 / √(Σ_{i<span} |f|^{2i})`, one over the
+ * length that uncorrelated tokens of length 1 leave. With the memory's own drive the slow pairs would count for almost
+ * nothing. A pair without a drive remembers nothing: 0.
  * @param modulus |f|
  * @param drive α or 1 − λ
  */
@@ -78,7 +87,7 @@ export function gainOf(modulus: number, drive: number, span: number): number {
 
 /**
  * `Fade` of the kernel for four pairs at a time, `[W/8, 5, 4]`.
- * @param pairs `[⌈D/2⌉]`; the lattice has none of an odd D's last element
+ * @param pairs `[⌈D/2⌉]`; with an odd D the lattice has nothing for the last element
  */
 export function fadeTable(pairs: readonly PairFade[], size: number, span: number): Float32Array<ArrayBuffer> {
   const table = new Float32Array((planarWidth(size) / 8) * 20);

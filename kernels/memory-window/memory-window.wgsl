@@ -1,6 +1,6 @@
-// What the last SPAN tokens alone leave in both memories, w = gain ⊙ Σ_{i < SPAN} f^i ⊙ u_{t−i}, and one over its length,
-// 0 for one that is zero. f is β, and λe^{iω} for the lattice. It depends on those tokens only, bit for bit.
-// Vectors lie as QUADS vec4s of the pairs' first elements, then of their second ones. One workgroup a row.
+// What the last SPAN tokens alone leave in both memories: w = gain ⊙ Σ_{i < SPAN} f^i ⊙ u_{t−i}, and 1 / its length, or 0
+// if it is zero. f is β for the PVM and λe^{iω} for the lattice. The result depends only on those tokens, bit for bit. A
+// vector is QUADS vec4s of the pairs' first elements, then QUADS of their second elements. One workgroup per row.
 override QUADS: u32;
 override SPAN: u32;
 

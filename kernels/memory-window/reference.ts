@@ -1,10 +1,10 @@
 import { gainOf, type PairFade } from "./memory-window.ts";
 
 /**
- * The windowed states `w_t = m_t − f^k ⊙ m_{t−k}` of both memories (SPEC §5), by that very difference of what the
- * recurrences `m_t = f ⊙ m_{t−1} + u_t` leave, each element weighed by `gainOf` and each memory's state scaled to length
- * 1; one that is zero stays zero. `u [T, D]`, k = `span`, `fades` one a pair; in an odd D the last is a single element,
- * of which the lattice has none. The result is `[T, 2, D]`.
+ * The windowed states `w_t = m_t − f^k ⊙ m_{t−k}` of both memories (SPEC §5), computed as this difference of the
+ * recurrences `m_t = f ⊙ m_{t−1} + u_t`. Each element is weighted by `gainOf`, and each memory's state is scaled to length
+ * 1; a state of zeros stays zero. `u [T, D]`, k = `span`, one entry of `fades` per pair; with an odd D the last is a
+ * single element, which the lattice does not have. The result is `[T, 2, D]`.
  */
 export function memoryWindowReference(
   u: ArrayLike<number>,
@@ -44,7 +44,7 @@ export function memoryWindowReference(
   for (let base = 0; base < out.length; base += size) {
     const row = out.subarray(base, base + size);
     const length = Math.hypot(...row);
-    // The difference leaves rounding where the window is zero.
+    // Where the window is zero, the difference leaves rounding errors.
     row.set(row.map((value) => (length > 1e-12 ? value / length : 0)));
   }
   return out;

@@ -23,7 +23,7 @@ export interface Lattice {
   readonly components: number;
 }
 
-/** SPEC §4's measures of one block after each row's token. Without a lattice, or a PVM, theirs are 0. */
+/** SPEC §4's metrics of one block after each row's token. Those of a lattice or a PVM are 0 where the block has none. */
 export function metrics(
   host: KernelHost,
   size: number,

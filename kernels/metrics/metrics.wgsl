@@ -1,6 +1,6 @@
-// What SPEC §4 measures of one block after each token: the PVM's order parameter R = |Σ m_j| / Σ |m_j| over its pairs,
-// the lattice's coherence |Σ cells| / Σ |cells| averaged over components, the PVM gate's mean, and the mean |m[d]|.
-// One workgroup a row. Cells are a component's modes through the inverse 2-D DFT, whose factors the host tabulates.
+// SPEC §4's metrics of one block after each token: the PVM's order parameter R = |Σ m_j| / Σ |m_j| over its pairs, the
+// lattice's coherence |Σ cells| / Σ |cells| averaged over components, the mean of the PVM gate, and the mean |m[d]|. One
+// workgroup per row. The cells of a component are the inverse 2-D DFT of its modes; the host supplies the table of factors.
 override D: u32;
 override LAYERS: u32;
 override CELLS: u32; // G = Gx · Gy

@@ -30,13 +30,13 @@ export interface MixerStepBuffers extends PassBuffers {
   readonly conv: GPUBuffer;
   /** `[2D, D]`, a unit's two halves side by side. */
   readonly weight: Matrix;
-  /** `[2D]`, likewise. */
+  /** `[2D]`, in the same order. */
   readonly bias: GPUBuffer;
   /** `[rows, 2, D]`, written: x, u. */
   readonly mixed: GPUBuffer;
 }
 
-/** LN1, short conv and gated mixer for one token a stream: `layerNorm`, `shortConv` and `linear` in one dispatch. */
+/** One decode step of LN1, short conv and gated mixer: `layerNorm`, `shortConv` and `linearTiled` in one dispatch. */
 export function mixerStep(
   host: KernelHost,
   size: number,

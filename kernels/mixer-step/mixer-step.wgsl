@@ -1,5 +1,5 @@
-// The mixer for one token a stream: x = LN1(h), c = x + conv(x), u = GLU(W c + b). A workgroup computes ROWS_PER_WORKGROUP / 2
-// values of u for one row; all of a row's workgroups hold the same x and c, the first stores x.
+// The mixer for one token of each stream: x = LN1(h), c = x + conv(x), u = GLU(W c + b). A workgroup computes
+// ROWS_PER_WORKGROUP / 2 values of u for one row. All workgroups of a row compute the same x and c; the first one stores x.
 override D: u32;
 override TAPS: u32;
 

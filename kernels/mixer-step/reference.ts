@@ -11,7 +11,7 @@ export interface MixerWeights {
 }
 
 /**
- * One token of one stream (SPEC §1): `x = LN1(h)`, `c = x + conv_k(x)`, `u = GLU(W c + b)`, the halves of W as in the
+ * One token of one stream (SPEC §1): `x = LN1(h)`, `c = x + conv_k(x)`, `u = GLU(W c + b)`, with the halves of W as in the
  * model's file. `h [D]`, `tail [k − 1, D]`; the result `[2, D]`: x, u.
  */
 export function mixerStepReference(

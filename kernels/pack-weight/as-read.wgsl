@@ -1,6 +1,6 @@
-// A matrix as read, and where its rows lie among those that the products read: from `first_row`, padded to whole slices of
-// 32, and, for a gated unit, its halves' rows side by side (row 2j is j of the first half, 2j + 1 of the second).
-// A uniform, not overrides, so that one pipeline packs all matrices of a model.
+// A matrix as read from a file, and the layout that products read: rows from `first_row` on, padded to whole slices of 32;
+// for a gated unit the rows of its two halves alternate (row 2j is row j of the first half, row 2j + 1 is row j of the
+// second). A uniform, not overrides, so that one pipeline packs all matrices of a model.
 struct Layout {
   rows: u32, // N
   columns: u32, // K
@@ -12,12 +12,12 @@ struct Layout {
 @group(0) @binding(0) var<uniform> shape: Layout;
 @group(0) @binding(1) var<storage, read> matrix: array<f32>; // [N, K]
 
-// How many of the `count` values from column k on are a column's; the rest is padding.
+// How many of the `count` values from column k on are real columns; the rest is padding.
 fn real_columns(k: u32, count: u32) -> u32 {
   return min(count, shape.columns - min(shape.columns, k));
 }
 
-// The i-th four values of the padded rows, zeros where there is no column.
+// The i-th four values of the padded rows; padding is zero.
 fn as_read(i: u32) -> vec4f {
   let row = i / shape.k4;
   var origin = row;

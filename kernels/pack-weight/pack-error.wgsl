@@ -1,4 +1,4 @@
-// What packing changed: each workgroup's share of Σ (w − packed w)² and Σ w².
+// The error of packing: each workgroup's share of Σ (w − packed w)² and of Σ w².
 @group(0) @binding(2) var<storage, read> weight: array<WeightWord>; // [≥ first_row + N, k4]
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>; // [workgroups]
 

@@ -1,4 +1,5 @@
-// Each weight to the nearest of 16 levels from the slice's minimum, rounded down, in steps of its scale; ties upwards.
+// Rounds each weight to the nearest of 16 levels: from the slice's minimum, itself rounded down, in steps of its scale.
+// Ties go up.
 fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
   var low = BOUND;
   var high = -BOUND;
@@ -20,7 +21,7 @@ fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
   }
 }
 
-// To the upper half of an f32's bits, towards −∞.
+// Rounds towards −∞ to the upper half of an f32's bits.
 fn round_down(x: f32) -> f32 {
   return bitcast<f32>((bitcast<u32>(x) + select(0u, 0xFFFFu, x < 0.0)) & 0xFFFF0000u);
 }

@@ -1,4 +1,4 @@
-// Each weight to the nearest multiple of the slice's scale, ties away from zero.
+// Rounds each weight to the nearest multiple of the slice's scale, ties away from zero.
 fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
   var largest = vec4f();
   for (var i = 0u; i < UNIT; i++) {

@@ -27,9 +27,9 @@ export interface PackWeight {
   readonly matrix: GPUBuffer;
   readonly rows: number;
   readonly weight: Matrix;
-  /** First of the rows written. */
+  /** The first row that is written. */
   readonly firstRow?: number;
-  /** Lays row `j` of the first half and of the second side by side. */
+  /** Puts row `j` of the first half and row `j` of the second side by side. */
   readonly gated?: boolean;
 }
 
@@ -41,8 +41,7 @@ const shapeOf = (host: KernelHost, { rows, weight, gated = false, firstRow = 0 }
   );
 
 /**
- * Converts a matrix into the padded rows and the format that the products read, on the GPU. The values of a quantized
- * one are finite.
+ * Converts a matrix on the GPU into the padded rows and the format that products read. What is quantized must be finite.
  */
 export function packWeight(host: KernelHost, p: PackWeight): Dispatch {
   const { weight, rows, matrix } = p;
@@ -55,18 +54,21 @@ export function packWeight(host: KernelHost, p: PackWeight): Dispatch {
 
 const ERROR_WORKGROUPS = 256;
 
-/** Bytes of the sums of {@link packError}. */
+/** Size in bytes of the sums of {@link packError}. */
 export const PACK_ERROR_BYTES = ERROR_WORKGROUPS * 8;
 
-/** After {@link packWeight} with the same `p`: sums for {@link relativePackError} into `sums`, {@link PACK_ERROR_BYTES} long. */
+/**
+ * Call it after {@link packWeight} with the same `p`: it writes the sums for {@link relativePackError} into `sums`, {@link
+ * PACK_ERROR_BYTES} long.
+ */
 export function packError(host: KernelHost, p: PackWeight, sums: GPUBuffer): Dispatch {
   const buffers = [shapeOf(host, p), p.matrix, p.weight.buffer, sums];
   return dispatch(host, errors[p.weight.format], {}, buffers, () => [ERROR_WORKGROUPS, 1]);
 }
 
 /**
- * ‖W − Q(W)‖ / ‖W‖, Frobenius norms, from what {@link packError} summed; of several parts of a matrix, from all of their
- * sums. 0 for a matrix of zeros.
+ * ‖W − Q(W)‖ / ‖W‖ (Frobenius norms) from the sums of {@link packError}; for a matrix in several parts, from the sums of
+ * all parts. 0 for a matrix of zeros.
  */
 export function relativePackError(sums: ArrayLike<number>): number {
   let error = 0;

@@ -1,5 +1,5 @@
-// A matrix into the rows and the format that the products read. A thread packs UNIT vec4s, a whole slice where the format
-// takes slices together.
+// Converts a matrix into the rows and the format that products read. A thread packs UNIT vec4s: a whole slice where the
+// format packs a slice together.
 @group(0) @binding(2) var<storage, read_write> weight: array<WeightWord>; // [≥ first_row + N, k4]
 
 @compute @workgroup_size(64)

@@ -1,7 +1,8 @@
-// What q8 and q4 share. Whatever decides a bit is exact in f32, since WGSL's division is not: the same everywhere.
+// What q8 and q4 share. WGSL's division is not exact, so every value that decides a bit is computed by exact f32
+// operations: the bits are the same on every device.
 const UNIT = 8u; // vec4s in a slice
 
-// What is smaller counts as zero and what is larger as the bound, so that nothing here leaves f32's normal numbers.
+// Smaller values count as zero and larger ones as the bound, so that everything here stays within f32's normal numbers.
 const TINY = 0x1p-80;
 const BOUND = 0x1p100;
 
@@ -9,7 +10,7 @@ fn tame(values: vec4f) -> vec4f {
   return select(clamp(values, vec4f(-BOUND), vec4f(BOUND)), vec4f(), abs(values) < vec4f(TINY));
 }
 
-// The smallest scale whose `levels`-fold is no less than `range`, of f32s whose bits are a multiple of `step`.
+// The smallest scale with `levels` · scale ≥ `range`, among the f32s whose bits are a multiple of `step`.
 fn covering_scale(range: f32, levels: f32, step: u32) -> f32 {
   if (range == 0.0) {
     return 0.0;

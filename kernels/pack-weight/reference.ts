@@ -27,8 +27,8 @@ export function fromFloat16Bits(bits: number): number {
 }
 
 /**
- * `[rows, columns]` as the products read it, `[rows, padded]`, the padding zero; `gated` lays row j of the first half
- * at 2j and row j of the second at 2j + 1.
+ * `[rows, columns]` in the layout that products read, `[rows, padded]`, with zeros as padding; `gated` puts row j of the
+ * first half at 2j and row j of the second at 2j + 1.
  */
 export function packReference(
   matrix: ArrayLike<number>,
@@ -44,28 +44,28 @@ export function packReference(
   return out;
 }
 
-/** A slice of a row as it is kept: its words, and what they stand for. */
+/** A slice of a row in a format: its words, and the values that they stand for. */
 export interface Slice {
   readonly words: Uint32Array;
   readonly values: Float64Array;
 }
 
-/** The nearest number to `x` in steps of the last of `bits` significant bits, towards +∞ or −∞. */
+/** `x` rounded towards +∞ or −∞ to `bits` significant bits. */
 function roundTo(x: number, bits: number, towards: typeof Math.ceil): number {
   if (x === 0) return 0;
   const step = 2 ** (Math.floor(Math.log2(Math.abs(x))) + 1 - bits);
   return towards(x / step) * step;
 }
 
-/** Numbers below 2⁻⁸⁰ count as zero, those above 2¹⁰⁰ as that. */
+/** Numbers below 2⁻⁸⁰ count as zero, numbers above 2¹⁰⁰ as 2¹⁰⁰. */
 const tame = (x: number): number =>
   Math.abs(x) < 2 ** -80 ? 0 : Math.max(-(2 ** 100), Math.min(2 ** 100, x));
 
 const floatBits = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0]!;
 
 /**
- * Up to 32 consecutive weights as q8: the scale is the smallest number of 16 significant bits of which no weight is more
- * than 127-fold, each weight the nearest multiple, ties away from zero.
+ * Up to 32 consecutive weights as q8. The scale is the smallest number of 16 significant bits such that no weight exceeds
+ * 127 times it; each weight becomes the nearest multiple, ties away from zero.
  */
 export function quantize8Reference(weights: ArrayLike<number>): Slice {
   const tamed = Array.from(weights, tame);
@@ -80,9 +80,9 @@ export function quantize8Reference(weights: ArrayLike<number>): Slice {
 }
 
 /**
- * Up to 32 consecutive weights as q4: the minimum is rounded down to 8 significant bits, the scale is the smallest number
- * of 8 that makes 15 steps from there reach the maximum; each weight the nearest of the 16 levels, ties upwards. What
- * lies between levels is f32.
+ * Up to 32 consecutive weights as q4. The minimum is rounded down to 8 significant bits; the scale is the smallest number
+ * of 8 significant bits such that 15 steps from the minimum reach the maximum. Each weight becomes the nearest of the 16
+ * levels, ties upwards. The midpoints between levels are f32.
  */
 export function quantize4Reference(weights: ArrayLike<number>): Slice {
   const tamed = Array.from(weights, tame);
@@ -98,7 +98,7 @@ export function quantize4Reference(weights: ArrayLike<number>): Slice {
   return { words, values: Float64Array.from(codes, (code) => Math.fround(minimum + code * scale)) };
 }
 
-/** A matrix of `columns` with what each format makes of its weights. */
+/** A matrix of `columns` with the values that a format makes of its weights. */
 export function keptReference(
   matrix: Float32Array<ArrayBuffer>,
   columns: number,

@@ -1,8 +1,8 @@
 import type { AttentionShape } from "../attention/attention.ts";
 
 /**
- * Rotary position embedding (Su et al. 2021) of one row `[(H + 2 KV) · size]`: in each head of q and k, each pair
- * (x_i, x_{i + R/2}) of the first R values is turned by the angle of frequency i, `angles` `[R/2, 2]` (cos, sin) of the
+ * Rotary position embedding (Su et al. 2021) of one row `[(H + 2 KV) · size]`: in each head of q and k, each pair (x_i,
+ * x_{i + R/2}) of the first R values is rotated by the angle of frequency i; `angles` `[R/2, 2]` are (cos, sin) for the
  * row's position. The result has the row's shape.
  */
 export function ropeReference(

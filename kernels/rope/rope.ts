@@ -6,20 +6,20 @@ import source from "./rope.wgsl";
 const kernel = { name: "rope", code: [run, source].join("\n") };
 
 export interface RopeBuffers extends PassBuffers {
-  /** `[P, R/2, 2]`: cosine and sine of each position and frequency, from f64; 8 bytes of anything where R is 0. */
+  /** `[P, R/2, 2]`: cosine and sine of each position and frequency, computed in f64; any 8 bytes where R is 0. */
   readonly angles: GPUBuffer;
   /** `[rows, (H + 2 KV) · headSize]`: heads of q, of k, of v. q is written. */
   readonly qkv: GPUBuffer;
   /** `[slots, P, KV, headSize]`, written at each row's slot and position. */
   readonly keys: GPUBuffer;
-  /** `[slots, P, KV, headSize]`, likewise. */
+  /** `[slots, P, KV, headSize]`, written in the same way. */
   readonly values: GPUBuffer;
 }
 
 /**
- * Rotary position embedding (Su et al. 2021, RoFormer) of the first R values of each head, in pairs (i, i + R/2) as
- * GPT-NeoX and Llama have them: q in place, k on its way into the cache, where v goes as it is. k and v of `qkv` stay.
- * A row whose position is P or more is left out.
+ * Rotary position embedding (Su et al. 2021, RoFormer) of the first R values of each head, in pairs (i, i + R/2) as in
+ * GPT-NeoX and Llama. q is rotated in place; k is rotated and written to the cache; v is copied to the cache. k and v in
+ * `qkv` stay unchanged. A row whose position is P or more is skipped.
  */
 export function rope(host: KernelHost, shape: AttentionShape, buffers: RopeBuffers): Dispatch {
   const { heads, kvHeads, headSize, rotary, positions } = shape;

@@ -1,5 +1,5 @@
-// Rotates the first 2 HALF values of each head of q and k by the angles of the row's position, pairs (i, i + HALF):
-// q in place, k into the cache, and v as it is. One thread a pair, or a value that stays.
+// Rotates the first 2 HALF values of each head of q and k by the angles of the row's position, in pairs (i, i + HALF): q in
+// place, k into the cache; v is copied as it is. One thread per pair, or per value that is not rotated.
 override HEADS: u32;
 override KV_HEADS: u32;
 override SIZE: u32;
@@ -20,7 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.x / ITEMS;
   let item = id.x % ITEMS;
   let position = run.streams[row / run.length].position + schedule.step + row % run.length;
-  // A position beyond the cache would be the next slot's.
+  // A position beyond the cache would lie in the next slot.
   if (head >= HEADS + 2u * KV_HEADS || position >= POSITIONS) {
     return;
   }

@@ -7,8 +7,8 @@ export interface DistributionSettings {
 }
 
 /**
- * The probability of each token (SPEC §4): repetition penalty → temperature → top-k → top-p, tokens tied with the last
- * one kept being kept too. `logits` and `counts [V]`; temperature 0 puts all on the first of the largest.
+ * The probability of each token (SPEC §4): repetition penalty → temperature → top-k → top-p. Tokens that tie with the last
+ * one kept are kept too. `logits` and `counts [V]`; with temperature 0 all probability is on the first of the largest.
  */
 export function distributionReference(
   logits: ArrayLike<number>,
@@ -40,7 +40,7 @@ export function distributionReference(
   return kept.map((value) => value / keptTotal);
 }
 
-/** The token at quantile `q` of [0, 1) of a distribution, tokens in order of their index. */
+/** The token at quantile `q` in [0, 1) of a distribution, with tokens in the order of their index. */
 export function quantileReference(distribution: ArrayLike<number>, q: number): number {
   let below = 0;
   for (let v = 0; v < distribution.length; v++) {

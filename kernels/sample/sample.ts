@@ -13,15 +13,15 @@ export interface Sampling {
   readonly temperature: number;
   /** 0 is off. */
   readonly topK: number;
-  /** Smallest set of tokens whose probabilities reach it; 1 is off. */
+  /** Only the smallest set of tokens whose probabilities reach this sum is kept; 1 is off. */
   readonly topP: number;
-  /** 1 is off; of a token fed before, a positive logit is divided by it, a negative one multiplied. */
+  /** Divides the positive logits of tokens that have been fed, and multiplies the negative ones; 1 is off. */
   readonly repetitionPenalty: number;
   /** λ: the temperature is scaled by 1 + λ(1 − R); 0 is off. */
   readonly phaseTemperature: number;
   /** A whole number from 0 to 2⁵³ − 1. */
   readonly seed: number;
-  /** Which of several continuations of one prompt. */
+  /** The number of this continuation among several of one prompt. */
   readonly choice: number;
 }
 
@@ -51,19 +51,19 @@ export interface SampleBuffers extends PassBuffers {
   readonly sampling: GPUBuffer;
   /** `[rows, vocabulary]`. */
   readonly logits: GPUBuffer;
-  /** `[slots, vocabulary]` u32: how often each stream was fed each token. */
+  /** `[slots, vocabulary]` u32: how often each token has been fed to each stream. */
   readonly counts: GPUBuffer;
-  /** `[steps, rows, layers, 4]`, read where a phase temperature is set. */
+  /** `[steps, rows, layers, 4]`; read only if a phase temperature is set. */
   readonly metrics: GPUBuffer;
-  /** `[rows]` u32, written: what the next step feeds. */
+  /** `[rows]` u32, written: the token that the next step feeds. */
   readonly tokens: GPUBuffer;
   /** `[steps, rows]` u32, written; {@link NOT_FINITE} where the logits are not. */
   readonly results: GPUBuffer;
 }
 
 /**
- * Draws each row's next token (SPEC §4), from Threefry-2x32 keyed by the seed and counted by (absolute position,
- * choice): the same whatever else the batch holds.
+ * Draws each row's next token (SPEC §4). The random number is Threefry-2x32 with the seed as key and (absolute position,
+ * choice) as counter, so that it does not depend on the rest of the batch.
  */
 export function sample(
   host: KernelHost,

@@ -1,6 +1,6 @@
-// The next token of each stream: repetition penalty → temperature → top-k → top-p → one draw (SPEC §4). One workgroup a
-// row. Probabilities are whole numbers of 2⁻³¹, so their sums, and with them the thresholds and the draw, do not depend
-// on the order of addition. Tokens tied with the last one kept by top-k or top-p are kept too.
+// The next token of each stream: repetition penalty → temperature → top-k → top-p → one draw (SPEC §4). One workgroup per
+// row. Probabilities are whole multiples of 2⁻³¹, so that their sums, and therefore the thresholds and the draw, do not
+// depend on the order of addition. Tokens that tie with the last one kept by top-k or top-p are kept too.
 override VOCAB: u32;
 override LAYERS: u32;
 
@@ -32,7 +32,7 @@ var<workgroup> broken: atomic<u32>;
 var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> masses: array<u32, 64>;
 
-// What `mass` and `key` of a token depend on; the same in every thread.
+// Values that `mass` and `key` of a token depend on; the same in every thread.
 struct Scale {
   row: u32,
   penalty: f32,
@@ -124,7 +124,7 @@ fn publish(row: u32, step: u32, token: u32) {
   tokens[row] = select(token, 0u, token == NOT_FINITE);
 }
 
-// A logit after the penalty.
+// A logit after the repetition penalty.
 fn score(v: u32, scale: Scale) -> f32 {
   let logit = logits[scale.row * VOCAB + v];
   if (scale.penalty == 1.0 || counts[run.streams[scale.row].slot * VOCAB + v] == 0u) {
@@ -141,8 +141,8 @@ fn mass(v: u32, scale: Scale) -> u32 {
   return u32(weight_of(v, scale) * scale.inverse_sum * UNIT + 0.5);
 }
 
-// The mass of the tokens at or above `threshold`: x before this thread's span of the vocabulary, y in all. Leaves each
-// span's mass in `masses`.
+// The mass of the tokens at or above `threshold`: x is the mass before this thread's span of the vocabulary, y the total.
+// Leaves the mass of each span in `masses`.
 fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
   let span = (VOCAB + 63u) / 64u;
   var own = 0u;
@@ -161,11 +161,11 @@ fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
   return sums;
 }
 
-// The largest key such that the tokens with keys from it up (of those from `threshold` up) number, or weigh, at least
-// `wanted`: a radix search, four bits a round.
+// The largest key such that the tokens with this key or a larger one (among those at or above `threshold`) have a count, or
+// a mass, of at least `wanted`. A radix search, four bits per round.
 fn select_key(threshold: u32, wanted: u32, by_mass: bool, scale: Scale, lane: u32) -> u32 {
   var prefix = 0u;
-  var above = 0u; // number or mass of the keys beyond those that share the prefix
+  var above = 0u; // count or mass of the keys above those with the current prefix
   for (var round = 0u; round < 8u; round++) {
     let shift = 28u - 4u * round;
     if (lane < 16u) {

@@ -1,6 +1,6 @@
 /**
- * Each row times its own factor: `x [rows, stride]`, of which the first `size` of each row are taken, `scales [rows]`; the
- * result `[rows, size]`.
+ * Each row times its own factor: `x [rows, stride]`, where only the first `size` values of each row are used; `scales
+ * [rows]`; the result `[rows, size]`.
  */
 export function scaleRowsReference(
   x: ArrayLike<number>,

@@ -4,7 +4,7 @@ import code from "./scale-rows.wgsl";
 const kernel = { name: "scale-rows", code };
 
 export interface ScaleRowsBuffers {
-  /** `[rows, stride]`, of which the first `size` of each row are taken. */
+  /** `[rows, stride]`; the first `size` values of each row are used. */
   readonly x: GPUBuffer;
   /** `[rows]`. */
   readonly scales: GPUBuffer;

@@ -1,8 +1,8 @@
-// out[row] = scales[row] · x[row], over the D values of one row. One workgroup a row.
+// out[row] = scales[row] · x[row], over the D values of one row. One workgroup per row.
 override D: u32;
 override STRIDE: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, STRIDE], the first D of each
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, STRIDE], only the first D of each row are used
 @group(0) @binding(1) var<storage, read> scales: array<f32>; // [rows]
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [rows, D]
 

@@ -1,6 +1,6 @@
 /**
- * The cosines of `window` with `segment`, both `[2, D]`, PVM's and PLM's of length 1 each: the first's inner product, and
- * of the second, read as pairs, the modulus of the complex one.
+ * The cosines of `window` with `segment`, both `[2, D]` (PVM's, PLM's, each of length 1): the inner product of the first,
+ * and the modulus of the complex inner product of the second, read as pairs.
  */
 export function segmentCosineReference(
   window: ArrayLike<number>,

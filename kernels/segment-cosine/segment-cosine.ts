@@ -4,17 +4,22 @@ import source from "./segment-cosine.wgsl";
 const kernel = { name: "segment-cosine", code: source };
 
 export interface SegmentCosineBuffers {
-  /** Uniform: rows, and the place in the ring of the first. */
+  /** Uniform: number of rows, and the place of the first one in the ring. */
   readonly rows: GPUBuffer;
-  /** `[rows, 3 · segments]`: products with the vector memory's segments, then with each of the lattice's two rows. */
+  /**
+   * `[rows, 3 · segments]`: products with the segments of the vector memory, then with each of the two rows per segment of
+   * the lattice.
+   */
   readonly products: GPUBuffer;
-  /** `[rows, 2]`: one over the length of each window, PVM's and PLM's. */
+  /** `[rows, 2]`: 1 / length of each window, PVM's and PLM's. */
   readonly scales: GPUBuffer;
-  /** `[ring, segments, 2]`, as many rows of it written: PVM's, PLM's. */
+  /** `[ring, segments, 2]`, written for each row: PVM's, PLM's. */
   readonly cosines: GPUBuffer;
 }
 
-/** Cosines of windows with segments of length 1 from their products; of the lattice the complex one's modulus. */
+/**
+ * Cosines of windows with segments of length 1, from their products. For the lattice: the modulus of the complex cosine.
+ */
 export function segmentCosine(
   host: KernelHost,
   segments: number,
@@ -31,8 +36,8 @@ export function segmentCosine(
 }
 
 /**
- * The two rows whose products with a window z are the real and the imaginary part of `Σ z_j · conj(s_j)`, s a segment's
- * windowed state read as pairs: `[s_re; s_im]` and `[−s_im; s_re]`. `segment [D]`, D even; the result `[2, D]`.
+ * The two rows whose products with a window z are the real and the imaginary part of `Σ z_j · conj(s_j)`, where s is a
+ * segment's windowed state read as pairs: `[s_re; s_im]` and `[−s_im; s_re]`. `segment [D]`, D even; the result `[2, D]`.
  */
 export function latticeRows(segment: Float32Array): Float32Array {
   const half = segment.length / 2;

@@ -1,16 +1,17 @@
-// The cosine of each window with each segment of the cues, from products with segments of length 1: the vector memory's as
-// it is, the lattice's as the modulus of the complex one. One thread a row and segment; rows go round a ring.
+// The cosine of each window with each segment of the cues, from products with segments of length 1: for the vector memory
+// the product itself, for the lattice the modulus of the complex product. One thread per row and segment; rows go round a
+// ring.
 override SEGMENTS: u32;
 override RING: u32;
 
 struct RingRows {
   count: u32,
-  first: u32, // the first row's place in the ring
+  first: u32, // place of the first row in the ring
 }
 
 @group(0) @binding(0) var<uniform> rows: RingRows;
 @group(0) @binding(1) var<storage, read> products: array<f32>; // [rows, 3 · SEGMENTS]: PVM's, then PLM's re and im in turn
-@group(0) @binding(2) var<storage, read> scales: array<vec2f>; // [rows]: one over the lengths of the windows
+@group(0) @binding(2) var<storage, read> scales: array<vec2f>; // [rows]: 1 / length of each window
 @group(0) @binding(3) var<storage, read_write> cosines: array<vec2f>; // [RING, SEGMENTS]: PVM's, PLM's
 
 @compute @workgroup_size(64)

@@ -1,6 +1,6 @@
 /**
- * `c[t] = x[t] + b + Σ_i w[i] ⊙ x[t − (k − 1) + i]` for one stream (SPEC §1): `x [length, D]`, `weight [k, D]` with the
- * oldest tap first, `tail [k − 1, D]` what came before, oldest first. k = 0 adds the bias alone.
+ * `c[t] = x[t] + b + Σ_i w[i] ⊙ x[t − (k − 1) + i]` for one stream (SPEC §1): `x [length, D]`; `weight [k, D]`, oldest tap
+ * first; `tail [k − 1, D]`, the inputs before the pass, oldest first. k = 0 only adds the bias.
  */
 export function shortConvReference(
   x: ArrayLike<number>,

@@ -18,7 +18,7 @@ export interface ShortConvBuffers extends PassBuffers {
   readonly block: GPUBuffer;
   /** `[rows, 2, D]`: x first. */
   readonly mixed: GPUBuffer;
-  /** Read for the tail, `[slots, layers, k − 1 …, D]`, oldest first. */
+  /** Its tails are read: `[slots, layers, k − 1 …, D]`, oldest first. */
   readonly state: GPUBuffer;
   /** `[k + 1, D]`: taps oldest first, then bias. */
   readonly conv: GPUBuffer;
@@ -26,7 +26,7 @@ export interface ShortConvBuffers extends PassBuffers {
   readonly out: GPUBuffer;
 }
 
-/** Causal depthwise convolution with residual (SPEC §1), `taps` ≥ 0; the tail is committed later, by `combine`. */
+/** Causal depthwise convolution with residual (SPEC §1), `taps` ≥ 0. The new tail is stored later, by `combine`. */
 export function shortConv(
   host: KernelHost,
   size: number,

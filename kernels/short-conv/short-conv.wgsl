@@ -1,4 +1,5 @@
-// c[t] = x[t] + b + Σ_i w[i] ⊙ x[t − (TAPS − 1) + i]: causal, depthwise; what came before the pass is the stream's tail.
+// c[t] = x[t] + b + Σ_i w[i] ⊙ x[t − (TAPS − 1) + i]: causal, depthwise. Inputs from before the pass are in the stream's
+// tail.
 override D: u32;
 override TAPS: u32;
 
