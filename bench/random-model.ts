@@ -5,7 +5,7 @@ import { gptNeox } from "../engine/families/gpt-neox.ts";
 import { llama } from "../engine/families/llama.ts";
 import { decoderTensors } from "../engine/families/load-decoder.ts";
 import { elementCount, float32ToFloat16 } from "../weights/dtype.ts";
-import { writeFileAtomically } from "../weights/node-file.ts";
+import { writeFileAtomically } from "../weights/node/file.ts";
 import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 
 /** A base model's sizes, as its `config.json` says them. */

@@ -12,7 +12,7 @@ import {
   requestAdapter,
 } from "../engine/platform/node/index.ts";
 import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
-import { isFolder } from "../weights/node-file.ts";
+import { isFolder } from "../weights/node/file.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
 
 /** A number within bounds, for `argParser`. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ResonantError } from "../common/errors.ts";
 import { readAdapters } from "./adapters.ts";
-import { convertToSafetensors } from "./convert.ts";
+import { convertToSafetensors } from "./node/convert.ts";
 import type { TensorFile, TensorInfo } from "./tensor-file.ts";
 import { tensorFile } from "./tensor-file.ts";
 import { fixturePath, openBytes, openFixture } from "./testing/fixtures.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { allocate, type ByteSource, blobSource, bytesSource } from "./byte-source.ts";
-import { openFile } from "./node-file.ts";
+import { openFile } from "./node/file.ts";
 import { refusal } from "./testing/fixtures.ts";
 
 const CONTENT = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);

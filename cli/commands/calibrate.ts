@@ -1,7 +1,7 @@
 import { type Command, Option, Command as Subcommand } from "commander";
 import { encodeAlignment } from "../../engine/alignment/alignment-file.ts";
 import { calibrate, LEAST_TOKENS } from "../../engine/alignment/calibrate.ts";
-import { checkOutput, writeFileAtomically } from "../../weights/node-file.ts";
+import { checkOutput, writeFileAtomically } from "../../weights/node/file.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
 import { readText } from "../read-text.ts";
 import { Progress, print, printJson } from "../terminal.ts";

@@ -1,5 +1,5 @@
 import { type Command, Command as Subcommand } from "commander";
-import { convertToSafetensors } from "../../weights/convert.ts";
+import { convertToSafetensors } from "../../weights/node/convert.ts";
 import { jsonOption } from "../options.ts";
 import { Progress, print, printJson } from "../terminal.ts";
 

@@ -4,7 +4,7 @@ import { type Command, Option, Command as Subcommand } from "commander";
 import { generateResponse } from "../../api/responses.ts";
 import { ResonantError } from "../../common/errors.ts";
 import { collect, type Piece } from "../../engine/generate.ts";
-import { writeFileAtomically } from "../../weights/node-file.ts";
+import { writeFileAtomically } from "../../weights/node/file.ts";
 import {
   checkReadout,
   jsonOption,

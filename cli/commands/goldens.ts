@@ -4,7 +4,7 @@ import { type Command, Command as Subcommand } from "commander";
 import { ResonantError } from "../../common/errors.ts";
 import type { Gpu } from "../../engine/device/gpu.ts";
 import { checkGolden, type GoldenResult } from "../../engine/goldens.ts";
-import { openFile } from "../../weights/node-file.ts";
+import { openFile } from "../../weights/node/file.ts";
 import { openTensorFile } from "../../weights/open.ts";
 import { type DeviceFlags, deviceOption, jsonOption, openGpu } from "../options.ts";
 import { print, printJson } from "../terminal.ts";

@@ -1,7 +1,14 @@
 import { expect, it } from "vitest";
 import { firstDifference, poisoned, relativeError, testGpu } from "../../test/gpu.ts";
 import { type AttentionShape, attention } from "../attention/attention.ts";
-import { attend, dataOf, expectedOf, partOf, type TestData, type TestPass } from "../attention/testing.ts";
+import {
+  attend,
+  dataOf,
+  expectedOf,
+  partOf,
+  type TestData,
+  type TestPass,
+} from "../attention/testing/passes.ts";
 import { attentionStep, partialsBytes } from "./attention-step.ts";
 
 const gpu = await testGpu();

@@ -10,7 +10,7 @@ import {
   slotSize,
   type TestData,
   type TestPass,
-} from "./testing.ts";
+} from "./testing/passes.ts";
 
 const gpu = await testGpu();
 

@@ -10,7 +10,7 @@ import {
   uploadSchedule,
 } from "../../test/gpu.ts";
 import type { AttentionShape } from "../attention/attention.ts";
-import { rowWidth, runShapeOf, slotSize, type TestPass } from "../attention/testing.ts";
+import { rowWidth, runShapeOf, slotSize, type TestPass } from "../attention/testing/passes.ts";
 import { ropeReference } from "./reference.ts";
 import { rope } from "./rope.ts";
 

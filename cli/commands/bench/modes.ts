@@ -13,7 +13,7 @@ import { servingBench } from "../../../bench/serving.ts";
 import type { Model } from "../../../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../../../engine/platform/node/files.ts";
 import type { WeightFormat } from "../../../kernels/matrix.ts";
-import { resolveModel } from "../../../weights/hub/model.ts";
+import { resolveModel } from "../../../weights/node/hub/model.ts";
 import { openModel } from "../../options.ts";
 import { Progress, print, printJson, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ResonantError } from "../../../common/errors.ts";
-import { type FileSource, isFolder, openFile } from "../../../weights/node-file.ts";
+import { type FileSource, isFolder, openFile } from "../../../weights/node/file.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
 import type { ModelFiles } from "../../model.ts";

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { ResonantError } from "../../../common/errors.ts";
-import type { HubOptions } from "../../../weights/hub/fetch.ts";
-import { resolveModel } from "../../../weights/hub/model.ts";
+import type { HubOptions } from "../../../weights/node/hub/fetch.ts";
+import { resolveModel } from "../../../weights/node/hub/model.ts";
 import { Gpu } from "../../device/gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
 import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import packageJson from "../../../package.json" with { type: "json" };
-import { writeFileAtomically } from "../../../weights/node-file.ts";
+import { writeFileAtomically } from "../../../weights/node/file.ts";
 import {
   mostSharedLoadLanes,
   rowsPerWorkgroupChoices,

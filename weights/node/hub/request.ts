@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { ResonantError } from "../../common/errors.ts";
-import { invalidFile } from "../refuse.ts";
+import { ResonantError } from "../../../common/errors.ts";
+import { invalidFile } from "../../refuse.ts";
 
 /** How long to bear with a hub that fails. */
 export interface Patience {

@@ -1,5 +1,5 @@
-import { ResonantError } from "../../common/errors.ts";
-import { printable } from "../refuse.ts";
+import { ResonantError } from "../../../common/errors.ts";
+import { printable } from "../../refuse.ts";
 
 /** A commit's name: what a revision comes down to, and a folder in `snapshots/`. */
 export const COMMIT = /^[0-9a-f]{40}$/;

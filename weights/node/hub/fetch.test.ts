@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { startHub } from "../../test/hub.ts";
+import { startHub } from "../../../test/hub.ts";
 import { fetchFromHub } from "./fetch.ts";
 import { bench, failure } from "./testing/bench.ts";
 

@@ -1,5 +1,5 @@
-import { ResonantError } from "../../common/errors.ts";
-import { invalidFile } from "../refuse.ts";
+import { ResonantError } from "../../../common/errors.ts";
+import { invalidFile } from "../../refuse.ts";
 import { RepoCache } from "./cache.ts";
 import { describe, placeOf, type RemoteFile } from "./describe.ts";
 import { downloadBlob } from "./download.ts";

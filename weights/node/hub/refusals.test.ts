@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type HubRequest, type Intercept, sendBytes } from "../../test/hub.ts";
+import { type HubRequest, type Intercept, sendBytes } from "../../../test/hub.ts";
 import { fetchFromHub } from "./fetch.ts";
 import { bench, failure } from "./testing/bench.ts";
 

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { sendBytes } from "../../test/hub.ts";
+import { sendBytes } from "../../../test/hub.ts";
 import { fetchFromHub } from "./fetch.ts";
 import { bench } from "./testing/bench.ts";
 

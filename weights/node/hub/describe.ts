@@ -1,5 +1,5 @@
-import { ResonantError } from "../../common/errors.ts";
-import { invalidFile, printable } from "../refuse.ts";
+import { ResonantError } from "../../../common/errors.ts";
+import { invalidFile, printable } from "../../refuse.ts";
 import { COMMIT } from "./names.ts";
 import { type Answer, ask, type Hub, patiently, retryAfter, stallGuard, Transient } from "./request.ts";
 

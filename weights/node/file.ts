@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, realpath, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { ResonantError } from "../common/errors.ts";
-import { allocate, type ByteSource, checkRange } from "./byte-source.ts";
-import { invalidFile } from "./refuse.ts";
+import { ResonantError } from "../../common/errors.ts";
+import { allocate, type ByteSource, checkRange } from "../byte-source.ts";
+import { invalidFile } from "../refuse.ts";
 
 /** A `ByteSource` on disk; closing it frees the file handle. */
 export type FileSource = ByteSource & { close(): Promise<void> };

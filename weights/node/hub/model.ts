@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { ResonantError } from "../../common/errors.ts";
-import { isFolder } from "../node-file.ts";
-import { invalidFile, printable } from "../refuse.ts";
-import { shardsOf } from "../sharded.ts";
+import { ResonantError } from "../../../common/errors.ts";
+import { invalidFile, printable } from "../../refuse.ts";
+import { shardsOf } from "../../sharded.ts";
+import { isFolder } from "../file.ts";
 import { type HubOptions, Snapshot } from "./fetch.ts";
 import { isRepo } from "./names.ts";
 import { fileSize } from "./partial.ts";

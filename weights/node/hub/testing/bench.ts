@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import { ResonantError } from "../../../common/errors.ts";
-import { startHub, type TestHub } from "../../../test/hub.ts";
+import { ResonantError } from "../../../../common/errors.ts";
+import { startHub, type TestHub } from "../../../../test/hub.ts";
 import type { HubOptions } from "../fetch.ts";
 
 /** What a test of this folder works with: a hub, and an empty cache. */

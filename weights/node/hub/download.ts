@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
-import type { ResonantError } from "../../common/errors.ts";
-import { invalidFile } from "../refuse.ts";
+import type { ResonantError } from "../../../common/errors.ts";
+import { invalidFile } from "../../refuse.ts";
 import { placeOf, type RemoteFile, refuseStatus, resolveUrl } from "./describe.ts";
 import { claimPartial, type Partial } from "./partial.ts";
 import { type Answer, ask, type Hub, patiently, stallGuard, Transient } from "./request.ts";

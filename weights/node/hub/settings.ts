@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { ResonantError } from "../../common/errors.ts";
+import { ResonantError } from "../../../common/errors.ts";
 
 /** Where a hub is, who asks, and where its files are kept. */
 export interface HubSettings {

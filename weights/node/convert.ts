@@ -1,9 +1,9 @@
-import { type Dtype, dtypeSize, elementCount } from "./dtype.ts";
-import { checkOutput, openFile, writeFileAtomically } from "./node-file.ts";
-import { openTensorFile } from "./open.ts";
-import { unsupported } from "./refuse.ts";
-import { writeSafetensors } from "./safetensors.ts";
-import type { TensorFile, TensorInfo } from "./tensor-file.ts";
+import { type Dtype, dtypeSize, elementCount } from "../dtype.ts";
+import { openTensorFile } from "../open.ts";
+import { unsupported } from "../refuse.ts";
+import { writeSafetensors } from "../safetensors.ts";
+import type { TensorFile, TensorInfo } from "../tensor-file.ts";
+import { checkOutput, openFile, writeFileAtomically } from "./file.ts";
 
 /** Where a conversion stands, told as each tensor begins and once at the end, when `tensor` is undefined. */
 export interface ConvertProgress {

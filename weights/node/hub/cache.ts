@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { writeFileAtomically } from "../node-file.ts";
+import { writeFileAtomically } from "../file.ts";
 import { COMMIT } from "./names.ts";
 import { fileSize } from "./partial.ts";
 

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Gpu } from "../../engine/device/gpu.ts";
+import type { Gpu } from "../../../engine/device/gpu.ts";
 import {
   poisoned,
   randomFloats,
@@ -7,10 +7,10 @@ import {
   untouched,
   uploadRun,
   uploadSchedule,
-} from "../../test/gpu.ts";
-import type { Dispatch, RunShape } from "../kernel.ts";
-import type { AttentionBuffers, AttentionShape } from "./attention.ts";
-import { attentionReference } from "./reference.ts";
+} from "../../../test/gpu.ts";
+import type { Dispatch, RunShape } from "../../kernel.ts";
+import type { AttentionBuffers, AttentionShape } from "../attention.ts";
+import { attentionReference } from "../reference.ts";
 
 /** The pass of a test: `length` rows of each stream from position `start`, with states in slots from `slot` on. */
 export interface TestPass {

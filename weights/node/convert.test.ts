@@ -13,9 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { FIXTURES, fixturePath, openBytes, openFixture, refusal } from "../testing/fixtures.ts";
 import { type ConvertProgress, convertToSafetensors } from "./convert.ts";
-import { writeFileAtomically } from "./node-file.ts";
-import { FIXTURES, fixturePath, openBytes, openFixture, refusal } from "./testing/fixtures.ts";
+import { writeFileAtomically } from "./file.ts";
 
 let folder: string;
 let output: string;
