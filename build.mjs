@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -64,13 +65,14 @@ copyDocs();
 await buildDemo();
 chmodSync("dist/cli.js", 0o755);
 if (process.argv.includes("--types")) {
-  execFileSync(
-    "npx",
-    ["tsc", "--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types"],
-    {
-      stdio: "inherit",
-    },
-  );
+  execFileSync("npx", ["tsc", "-b", "engine/platform/node", "engine/platform/browser"], { stdio: "inherit" });
+  // Of the rooms that the library is made of; a check of all rooms may have left others beside them.
+  for (const room of ["common", "kernels", "weights", "engine"]) {
+    cpSync(`.types/${room}`, `dist/types/${room}`, {
+      recursive: true,
+      filter: (file) => !file.endsWith(".tsbuildinfo"),
+    });
+  }
 }
 
 // --dev FLAGS…: builds again at every change, under a server that starts again then.

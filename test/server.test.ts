@@ -9,6 +9,7 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { Hono } from "hono";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Env } from "../api/context.ts";
+import type { Settings } from "../api/settings.ts";
 import { eventStream } from "../api/sse.ts";
 import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";
@@ -110,7 +111,7 @@ describe("a client that leaves", () => {
   });
 
   it("and leaves its stream unread is cut off after the idle time-out", async () => {
-    const settings = settingsOf(["--idle-timeout", "0.2"]);
+    const settings: Settings = settingsOf(["--idle-timeout", "0.2"]);
     let ended = false;
     const app = new Hono<Env>();
     app.get("/", (c) => {

@@ -4,7 +4,7 @@ import { createLogger } from "../api/log.ts";
 import { type Listening, listen } from "../api/server.ts";
 import { Service } from "../api/service.ts";
 import { openSessionStore } from "../api/sessions/open-store.ts";
-import { type Settings, withSettings } from "../api/settings.ts";
+import { type ServeFlags, withServeOptions } from "../cli/serve-options.ts";
 import type { Model } from "../engine/model.ts";
 
 /** A server in this process, over a model that the test owns. */
@@ -18,11 +18,11 @@ export interface TestServer extends Listening {
 }
 
 /** What `resonant serve` does with these flags, whatever the environment says. */
-export function settingsOf(flags: readonly string[] = []): Settings {
+export function settingsOf(flags: readonly string[] = []): ServeFlags {
   const environment = process.env;
   process.env = {};
   try {
-    return withSettings(new Command().exitOverride()).parse(flags, { from: "user" }).opts();
+    return withServeOptions(new Command().exitOverride()).parse(flags, { from: "user" }).opts();
   } finally {
     process.env = environment;
   }

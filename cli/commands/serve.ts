@@ -5,22 +5,22 @@ import { createLogger, type Logger } from "../../api/log.ts";
 import { listen } from "../../api/server.ts";
 import { Service } from "../../api/service.ts";
 import { openSessionStore } from "../../api/sessions/open-store.ts";
-import { type Settings, withSettings } from "../../api/settings.ts";
 import { ResonantError } from "../../common/errors.ts";
 import { collect } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import { openModel } from "../options.ts";
+import { type ServeFlags, withServeOptions } from "../serve-options.ts";
 
 /** `resonant serve`. */
 export function serveCommand(): Command {
-  return withSettings(new Command("serve").description("Serve a model over HTTP."))
+  return withServeOptions(new Command("serve").description("Serve a model over HTTP."))
     .option("--reload", "for development: start again whenever the program changes")
-    .action(async ({ reload, ...settings }: Settings & { readonly reload?: boolean }) =>
+    .action(async ({ reload, ...settings }: ServeFlags & { readonly reload?: boolean }) =>
       reload ? superviseReloads() : run(settings),
     );
 }
 
-async function run(settings: Settings): Promise<void> {
+async function run(settings: ServeFlags): Promise<void> {
   const log = createLogger(settings);
   const service = new Service(settings, log, await openSessionStore(settings, log));
   const server = await listen(service).catch((cause: Error) => {
@@ -39,7 +39,7 @@ async function run(settings: Settings): Promise<void> {
 }
 
 /** Loads the model and makes its pipelines, so that the first request does not wait for them. */
-async function load(settings: Settings, service: Service, log: Logger): Promise<void> {
+async function load(settings: ServeFlags, service: Service, log: Logger): Promise<void> {
   const start = performance.now();
   const model = await openModel(settings, {
     slots: settings.maxBatchSize,

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { proxy, type Remote, wrap } from "comlink";
-import type { WeightFormat } from "../../kernels/matrix.ts";
+import type { WeightFormat } from "../../engine/platform/browser/index.ts";
 import { type Failure, failureOf, sendErrors } from "./errors.ts";
 import type {
   LoadProgress,

@@ -1,5 +1,5 @@
+import type { WeightFormat } from "../../engine/platform/browser/index.ts";
 import type { Match, RetrievalMode } from "../../engine/retrieval/retrieval.ts";
-import type { WeightFormat } from "../../kernels/matrix.ts";
 import type { TokenTrace, TraceShape } from "../trace.ts";
 
 /** Where a model comes from. */

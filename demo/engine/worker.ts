@@ -5,9 +5,9 @@ import {
   type Model,
   ResonantError,
   requestAdapter,
+  type WeightFormat,
 } from "../../engine/platform/browser/index.ts";
 import { stateShape } from "../../engine/state/state-pool.ts";
-import type { WeightFormat } from "../../kernels/matrix.ts";
 import { search } from "../search/search.ts";
 import { sendErrors } from "./errors.ts";
 import type {

@@ -1,8 +1,8 @@
 import { useSignal } from "@preact/signals";
 import { fromEvent } from "file-selector";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
+import type { WeightFormat } from "../../engine/platform/browser/index.ts";
 import { forgetModel, keptBytes } from "../../engine/platform/browser/kept-files.ts";
-import type { WeightFormat } from "../../kernels/matrix.ts";
 import type { Choice } from "../engine/client.ts";
 import type { ModelInfo, ModelSource } from "../engine/protocol.ts";
 

@@ -19,7 +19,7 @@ export interface Tuning {
 /** Most lanes that can share loads on an adapter whose subgroups have at least `subgroupMinSize` lanes; 0 without subgroups. */
 export function mostSharedLoadLanes(
   features: ReadonlySet<string>,
-  subgroupMinSize: number,
+  subgroupMinSize = 0,
 ): KernelHost["sharedLoadLanes"] {
   if (!features.has("subgroups") || subgroupMinSize < 4) return 0;
   return subgroupMinSize < 8 ? 4 : 8;

@@ -3,7 +3,6 @@ import { Command as Subcommand } from "commander";
 import { createLogger } from "../../../api/log.ts";
 import { listen } from "../../../api/server.ts";
 import { Service } from "../../../api/service.ts";
-import { type Settings, withSettings } from "../../../api/settings.ts";
 import { batchBench } from "../../../bench/batch.ts";
 import type { Row } from "../../../bench/harness/row.ts";
 import { readable } from "../../../bench/harness/tables.ts";
@@ -15,6 +14,7 @@ import { defaultModelFolder, openModelFolder } from "../../../engine/platform/no
 import type { WeightFormat } from "../../../kernels/matrix.ts";
 import { resolveModel } from "../../../weights/node/hub/model.ts";
 import { openModel } from "../../options.ts";
+import { type ServeFlags, withServeOptions } from "../../serve-options.ts";
 import { Progress, print, printJson, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";
 import type { BenchFlags } from "./flags.ts";
@@ -61,7 +61,7 @@ async function benchServing(
   const most = Math.max(...(streams ?? []));
   const flags = ["--host=127.0.0.1", "--port=0", "--log-level=silent", "--max-tokens-limit=1000000"];
   const limits = [`--max-batch-size=${most}`, `--max-prompt-chars=${longPrompt + sharedPrefix}`];
-  const settings: Settings = withSettings(new Subcommand())
+  const settings: ServeFlags = withServeOptions(new Subcommand())
     .parse([...flags, ...limits], { from: "user" })
     .opts();
   const service = new Service(settings, createLogger(settings));

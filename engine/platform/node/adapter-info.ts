@@ -14,6 +14,7 @@ export interface AdapterDescription {
   features: string[];
   /** The limits that decide which models and kernels fit; bytes or counts. */
   limits: Record<(typeof LIMITS)[number], number>;
+  /** Lanes of a subgroup; 0 where the adapter does not say. */
   subgroups: { min: number; max: number };
 }
 
@@ -44,6 +45,6 @@ export function describe(
     limits: Object.fromEntries(
       LIMITS.map((name) => [name, adapter.limits[name]]),
     ) as AdapterDescription["limits"],
-    subgroups: { min: info.subgroupMinSize, max: info.subgroupMaxSize },
+    subgroups: { min: info.subgroupMinSize ?? 0, max: info.subgroupMaxSize ?? 0 },
   };
 }
