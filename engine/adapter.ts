@@ -21,7 +21,7 @@ import {
 
 const number = (fallback: number) => v.optional(v.pipe(v.number(), v.finite()), fallback);
 
-/** What of a reference checkpoint's `model_config` one adapter depends on (SPEC §1). */
+/** The part of a reference checkpoint's `model_config` that an adapter depends on (SPEC §1). */
 const adapterConfig = v.object({
   adapter_placement: v.optional(v.picklist(["embedding", "layers"]), "embedding"),
   attention: v.optional(v.picklist(["on", "bypass"]), "on"),
@@ -36,7 +36,7 @@ const adapterConfig = v.object({
   phase_delta: number(0),
 });
 
-/** What training needed; what became of it stands in the tensors. */
+/** Keys that only training needs; their effect is in the tensors. */
 const TRAINING = new Set(["alpha_base", "gamma_base", "use_glu", "learnable_omega", "use_pvm", "use_plm"]);
 
 /** The drive's ω is trained within these bounds, and clamped to them. */
@@ -44,9 +44,9 @@ const LEARNABLE_OMEGA = [5.6, 6.4] as const;
 
 /**
  * Reads one reference adapter (a PyTorch `AFRB` module) as a model of one block.
- * @param index which adapter of its chain, from 1; warm-up depends on it
- * @param tensors the module's state dict, names local to it
- * @param layer where its state lies among those of its chain
+ * @param index number of the adapter in its chain, from 1; warm-up depends on it
+ * @param tensors the module's state dict, with names local to it
+ * @param layer index of its state among the states of the chain
  * @throws ResonantError `unsupported` for a Conv1d mixer or lattice tensors, `invalid_file` naming the tensor or field
  */
 export async function loadAdapter(
@@ -110,7 +110,7 @@ export async function loadAdapter(
       decayTable(Array.from({ length: pairs }, () => decay)) as Float32Array<ArrayBuffer>,
     ),
     memory: {
-      // No product is taken of it: the gates have no matrix, and there is no lattice.
+      // A placeholder that no product reads: the gates have no matrix, and there is no lattice.
       weight: { buffer: gpu.storage("no memory weight", 16), rows: size, columns: size, format },
       bias: from.upload("pvm.gate", new Float32Array(size).fill(own.gate)),
     },
@@ -129,7 +129,7 @@ export async function loadAdapter(
   return { shape, blocks: [block], lattice: latticeBuffer(gpu, shape) };
 }
 
-/** What a checkpoint's `model_config` says of the whole chain, and which of its keys say nothing here. */
+/** What a checkpoint's `model_config` says about the whole chain, and which of its keys are not used. */
 export interface AdapterSettings {
   readonly placement: "embedding" | "layers";
   readonly attention: "on" | "bypass";
@@ -156,8 +156,8 @@ export interface Adapters {
 }
 
 /**
- * Reads all adapters of a checkpoint, for a base model of width `size` and so many layers; none without a file.
- * @throws ResonantError `invalid_file` naming the adapter that does not fit, else what {@link loadAdapter} throws
+ * Reads all adapters of a checkpoint, for a base model of width `size` with so many layers; no blocks without a file.
+ * @throws ResonantError `invalid_file` naming the adapter that does not fit; errors of {@link loadAdapter}
  */
 export async function loadAdapters(
   gpu: Gpu,
@@ -209,7 +209,7 @@ export async function loadAdapters(
   };
 }
 
-/** A request starts from an empty memory and has no use for training's buffers (T2, PCM). */
+/** Buffers of training (T2, PCM). They are not used, because a request starts from an empty memory. */
 const UNUSED = /^(pvm\.(mem_state|phase_buffer\.|t2)|t2|pcm)/;
 
 function refuseUnsupported(tensors: Tensors): void {
@@ -248,9 +248,9 @@ function adapterConstants(
     phiBase: number;
     omega: number;
     step: number;
-    /** The memory's `input_scale`; undefined: there is no memory. */
+    /** `input_scale` of the memory; undefined if there is no memory. */
     gain: number | undefined;
-    /** The memory's, before σ. */
+    /** The gate of the memory, before σ. */
     gate: number;
   },
 ): BlockConstants {

@@ -8,7 +8,7 @@ export interface BlockShape {
   readonly taps: number;
   readonly pvm: boolean;
   readonly lattice: { readonly grid: readonly [number, number]; readonly components: number } | undefined;
-  /** Gates have a matrix (native models); otherwise they are the logistic of a bias (reference adapters). */
+  /** Whether the gates have a matrix (native models); otherwise they are the logistic of a bias (reference adapters). */
   readonly gated: boolean;
   /** Inner size M of the block's MLP; 0: none. */
   readonly inner: number;
@@ -26,9 +26,11 @@ export interface BlockConstants {
   readonly drivePhi: number;
   readonly pvmOmega: number;
   readonly pvmPhi: number;
-  /** The vector memory's α and β, means over its pairs, and its gate where that depends on nothing; null: it has none. */
+  /**
+   * α and β of the vector memory, averaged over its pairs, and its gate if that is constant; null without a vector memory.
+   */
   readonly pvm: { readonly alpha: number; readonly beta: number; readonly gate: number | null } | null;
-  /** `global_step`: shifts the PVM's log-time. */
+  /** `global_step`; it shifts the PVM's log-time. */
   readonly step: number;
 }
 

@@ -13,23 +13,26 @@ import type { VoteBuffers } from "./alignment/vote-buffers.ts";
 import type { Activations } from "./runner/activations.ts";
 import type { Blocks, BlockWeights, Weights } from "./weights.ts";
 
-/** What a forward pass reads and writes besides weights. */
+/** What a forward pass reads and writes besides the weights. */
 export interface Workspace {
   readonly host: KernelHost;
   readonly a: Activations;
-  /** Of the pool's slots. */
+  /** The shape of the pool's slots. */
   readonly shape: StateShape;
   readonly state: GPUBuffer;
   readonly counts: GPUBuffer;
   /** What the tiles of products are made for; by default prefill. */
   readonly tileBatch?: TileBatch | undefined;
-  /** Whether to measure SPEC §4's metrics of every row. */
+  /** Whether to measure SPEC §4's metrics for every row. */
   readonly measure: boolean;
-  /** Where the first block's memory votes on the logits. */
+  /** Buffers for the votes of the first block's memory on the logits; undefined: it does not vote. */
   readonly votes?: VoteBuffers | undefined;
 }
 
-/** Decode: one token of each stream, from tokens to logits. In few dispatches, since recording them limits small models. */
+/**
+ * Decode: one token of each stream, from tokens to logits. In few dispatches, since recording them is what limits small
+ * models.
+ */
 export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   return [
@@ -172,7 +175,7 @@ function measured(w: Blocks, b: BlockWeights, { host, a, measure }: Workspace): 
   return [metrics(host, size, a.layers, pvm, lattice, { ...a, block: b.block, lattice: w.lattice })];
 }
 
-/** λ m of the first block, before the next one's memory takes its place. */
+/** λ m of the first block, before the next block's memory overwrites m. */
 function readOut(w: Blocks, b: BlockWeights, { host, a, votes }: Workspace): Dispatch[] {
   if (!votes || b !== w.blocks[0]) return [];
   const { size } = w.shape;
@@ -180,7 +183,7 @@ function readOut(w: Blocks, b: BlockWeights, { host, a, votes }: Workspace): Dis
   return [scaleRows(host, size, buffers, 2 * size)];
 }
 
-/** logits += λ m W Eᵀ, in the room of a norm that has been used. */
+/** logits += λ m W Eᵀ, through the buffer of a norm that is no longer needed. */
 function voted(w: Weights, { a, votes }: Workspace, product: (p: Product) => Dispatch[]): Dispatch[] {
   if (!votes) return [];
   const { size } = w.shape;

@@ -5,24 +5,24 @@ import type { Gpu } from "./device/gpu.ts";
 import { decodeHead, decodeStep, prefillHead, prefillPass, type Workspace } from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
-/** What the engine asks of a model's configuration, whatever its family. */
+/** The part of a model's configuration that the engine uses, for every family. */
 export interface ModelConfig {
   /** `model_type`. */
   readonly family: string;
   /** Rows of the embedding. */
   readonly vocabulary: number;
-  /** Most tokens of a stream; null: no limit. */
+  /** The most tokens of a stream; null: no limit. */
   readonly positions: number | null;
   readonly bosId: number | null;
   /** Tokens that end a text. */
   readonly eosIds: readonly number[];
-  /** Whether the drives' ω were trained. */
+  /** Whether ω of the drives was trained. */
   readonly adaptiveOmega: boolean;
-  /** What the adapters stand on; null: a native model. */
+  /** The base model under the adapters; null: a native model. */
   readonly base: BaseModel | null;
 }
 
-/** A base model under adapters. */
+/** A base model with adapters. */
 export interface BaseModel {
   readonly layers: number;
   readonly heads: number;
@@ -50,7 +50,7 @@ export interface Network {
   readonly weights: Weights;
   /** Inner size of the widest MLP. */
   readonly inner: number;
-  /** Bytes of attention cache that a token of a stream takes. */
+  /** Bytes of attention cache per token of a stream. */
   readonly cacheBytes: number;
   /** @param slots streams that may be open at once */
   passes(gpu: Gpu, slots: number): Passes;

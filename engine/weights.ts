@@ -19,7 +19,7 @@ export interface Affine {
   readonly bias: GPUBuffer;
 }
 
-/** One resonant block on the GPU. Shapes as the kernels read them; `D` = `BlockShape.size`, `k` = `taps`, `M` = `inner`. */
+/** One resonant block on the GPU, in the shapes that kernels read; `D` = `BlockShape.size`, `k` = `taps`, `M` = `inner`. */
 export interface BlockWeights {
   readonly constants: BlockConstants;
   /** `Block` of `kernels/lib/block.wgsl`. */
@@ -32,14 +32,14 @@ export interface BlockWeights {
   readonly mixer: Affine;
   /** `[⌈D/2⌉, 8]`. */
   readonly decay: GPUBuffer;
-  /** PVM gate, PLM gate, PLM out: `[3D, D]`, or the first `D` rows alone. */
+  /** PVM gate, PLM gate, PLM out: `[3D, D]`, or only the first `D` rows. */
   readonly memory: Affine;
   /** LN2 weight, bias; the drive's cosine, sine, bias: `[5, D]`. */
   readonly combine: GPUBuffer;
   readonly mlp: { readonly norm: GPUBuffer; readonly up: Affine; readonly down: Affine } | undefined;
 }
 
-/** Blocks that follow one another, all of one shape. */
+/** A sequence of blocks, all of one shape. */
 export interface Blocks {
   readonly shape: BlockShape;
   readonly blocks: readonly BlockWeights[];
@@ -47,7 +47,7 @@ export interface Blocks {
   readonly lattice: GPUBuffer;
 }
 
-/** A model on the GPU: its resonant blocks, or the adapters of a base model, and what is before and after them. */
+/** A model on the GPU: its resonant blocks (of a base model: its adapters), and what comes before and after them. */
 export interface Weights extends Blocks {
   /** `[V, D]`. */
   readonly embed: Matrix;
@@ -58,23 +58,26 @@ export interface Weights extends Blocks {
   readonly parameters: number;
 }
 
-/** Told of each tensor that has been read, and how many there are. */
+/** Called for each tensor that has been read, with the number read and the number of all. */
 export type LoadProgress = (done: number, total: number, name: string) => void;
 
-/** A tensor's rows as rows of a matrix, or a vector's elements as those of a larger one. */
+/** A tensor whose rows become rows of a larger matrix, or whose elements become elements of a larger vector. */
 export interface TensorRows {
   readonly name: string;
   readonly rows: number;
-  /** The halves' rows side by side. */
+  /** Whether the rows of its two halves alternate. */
   readonly gated?: boolean;
-  /** Where row r comes to lie; by default after the parts before it. */
+  /** The place of row r in the whole; by default after the tensors before it. */
   readonly place?: (row: number) => number;
 }
 
 /** Called while a model is loaded. */
 export interface LoadCallbacks {
   readonly onProgress?: LoadProgress;
-  /** Of each matrix that is not kept as f32: ‖W − Q(W)‖ / ‖W‖, Frobenius norms. Measuring takes a wait a chunk. */
+  /**
+   * Called for each matrix that is not kept as f32, with ‖W − Q(W)‖ / ‖W‖ (Frobenius norms). Measuring needs a wait per
+   * chunk.
+   */
   readonly onPacked?: ((name: string, error: number) => void) | undefined;
 }
 
@@ -82,10 +85,10 @@ interface UploadCallbacks extends Pick<LoadCallbacks, "onPacked"> {
   readonly onRead?: (name: string) => void;
 }
 
-/** Bytes on their way to the GPU that are waited for: what is queued is held in memory more than once. */
+/** Bytes that may be on their way to the GPU before it is waited for: queued bytes are held in memory more than once. */
 const QUEUED_BYTES = 16 * 2 ** 20;
 
-/** Reads tensors to the GPU one after another, large ones in chunks, so that host memory holds little of them. */
+/** Reads tensors to the GPU one after another, large ones in chunks, so that little of them is in host memory. */
 export class Uploader {
   readonly gpu: Gpu;
   readonly format: WeightFormat;
@@ -125,7 +128,7 @@ export class Uploader {
     return (await this.read(name))[0] ?? 0;
   }
 
-  /** `[names, D]`: vectors stacked. */
+  /** Several vectors stacked: `[names, D]`. */
   async vectors(...names: string[]): Promise<GPUBuffer> {
     const rows = [];
     for (const name of names) rows.push(await this.read(name));
@@ -136,7 +139,7 @@ export class Uploader {
     return this.gpu.upload(this.#prefix + label, values);
   }
 
-  /** The parts' elements as one vector. */
+  /** The elements of several tensors as one vector. */
   async vector(parts: readonly TensorRows[]): Promise<GPUBuffer> {
     const values = new Float32Array(rowsOf(parts));
     for (const { name, place } of placed(parts)) {
@@ -146,8 +149,8 @@ export class Uploader {
   }
 
   /**
-   * The parts' rows as one matrix, in the weight format.
-   * @param bound how kernels bind it: those of products and embeddings take parts
+   * The rows of several tensors as one matrix, in the weight format.
+   * @param bound how kernels bind it: products and embeddings can take it in parts
    */
   async matrix(
     columns: number,
@@ -170,8 +173,8 @@ export class Uploader {
   }
 
   /**
-   * Packs `values`, whole rows, and copies each to its place: a matrix may be larger than a kernel can bind. Resolves to
-   * the sums of `packError`, where someone is told.
+   * Packs `values`, which are whole rows, and copies each row to its place: the matrix may be larger than a kernel can
+   * bind. Resolves to the sums of `packError` if `onPacked` is set.
    */
   async #pack(
     weight: Matrix,
@@ -214,7 +217,7 @@ const rowsOf = (parts: readonly TensorRows[]): number => parts.reduce((sum, { ro
 
 const labelOf = (parts: readonly TensorRows[]): string => parts.map(({ name }) => name).join(", ");
 
-/** The parts, each with the place of its rows in the whole. */
+/** The tensors, each with the place of its rows in the whole. */
 function placed(parts: readonly TensorRows[]): Required<Pick<TensorRows, "name" | "place">>[] {
   let first = 0;
   return parts.map(({ name, rows, gated, place }) => {
@@ -227,7 +230,7 @@ function placed(parts: readonly TensorRows[]): Required<Pick<TensorRows, "name" 
   });
 }
 
-/** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: a gated unit's halves side by side, as its matrix's rows are packed. */
+/** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: the two halves of gated units alternate, as in the packed rows of their matrix. */
 export function interleaveHalves(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   const half = values.length / 2;
   return values.map((_, i) => values[(i >> 1) + (i % 2) * half] ?? 0);
@@ -261,7 +264,7 @@ export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: Bl
   return gpu.uniform(`block ${layer}`, view.buffer);
 }
 
-/** The inverse DFT of a block shape's lattice; one cell where there is none. */
+/** The inverse DFT of a block shape's lattice; one cell if it has no lattice. */
 export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
   gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
 

@@ -1,7 +1,7 @@
-/** What computes: an NVIDIA GPU, an Apple one, another GPU, or the CPU through a software adapter. */
+/** The kind of device: an NVIDIA GPU, an Apple GPU, another GPU, or the CPU through a software adapter. */
 export type DeviceKind = "cuda" | "mps" | "gpu" | "cpu";
 
-/** The kind of an adapter, from what its driver says of itself. */
+/** The kind of an adapter, from what its driver reports. */
 export function kindOf(info: GPUAdapterInfo): DeviceKind {
   if (isSoftware(info)) return "cpu";
   if (/nvidia/i.test(info.vendor)) return "cuda";

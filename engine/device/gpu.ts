@@ -4,8 +4,8 @@ import { type DeviceKind, kindOf } from "./device-kind.ts";
 import { defaultTuning, mostSharedLoadLanes, type Tuning } from "./tuning.ts";
 
 /**
- * A device with what every part of the engine asks of it: named buffers, pipelines made once, and errors that name the
- * kernel or buffer at fault. Errors that WebGPU reports late are thrown by the next {@link Gpu.settle}.
+ * A device with what all parts of the engine need from it: named buffers, pipelines that are made once, and errors that
+ * name the kernel or buffer at fault. Errors that WebGPU reports late are thrown by the next {@link Gpu.settle}.
  */
 export class Gpu implements KernelHost {
   readonly device: GPUDevice;
@@ -23,12 +23,12 @@ export class Gpu implements KernelHost {
   #bytes = 0;
 
   /**
-   * Device of `adapter` with every limit raised to what the adapter offers, and with subgroups and timestamps where it
-   * has them.
-   * @param name as its driver writes it, where the platform knows
-   * @param tuning what was measured on this adapter before; by default what suits most of its kind
-   * @throws ResonantError `invalid_argument` for a tuning that asks for more lanes than the adapter's subgroups have,
-   * `device_lost` if the adapter gives no device
+   * Opens a device of `adapter`, with every limit raised to what the adapter offers, and with subgroups and timestamps if
+   * it has them.
+   * @param name the adapter's name as its driver gives it, where the platform knows it
+   * @param tuning the tuning measured on this adapter before; by default the standard one of its kind
+   * @throws ResonantError `invalid_argument` for a tuning with more lanes than the adapter's subgroups have, `device_lost`
+   * if the adapter gives no device
    */
   static async open(adapter: GPUAdapter, name?: string, tuning?: Tuning): Promise<Gpu> {
     const { info } = adapter;
@@ -59,7 +59,7 @@ export class Gpu implements KernelHost {
         requiredLimits: limits,
         requiredFeatures,
       });
-      // Browsers tell a vendor and an architecture at most; `device` may be a mere number.
+      // Browsers give a vendor and an architecture at most; `device` may be just a number.
       const told = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
       const called = name ?? (told || "unknown");
       return new Gpu(device, called, kindOf(info), mostLanes, tuning);
@@ -100,14 +100,15 @@ export class Gpu implements KernelHost {
     return this.tuning.rowsPerWorkgroup;
   }
 
-  /** Bytes of all buffers made and not destroyed. */
+  /** Bytes of all buffers that exist now. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
    * @param bound whether kernels bind a storage buffer as a whole, or in several parts
-   * @throws ResonantError `out_of_memory` at once if over the device's limit, else from the next {@link settle}.
+   * @throws ResonantError `out_of_memory`: at once if the size is over the device's limit, else from the next
+   * {@link settle}
    */
   buffer(
     label: string,
@@ -195,23 +196,23 @@ export class Gpu implements KernelHost {
     this.#checks.push(
       this.device.popErrorScope().then(
         (error) => (error ? mapError(error, where, code) : undefined),
-        () => undefined, // a lost device answers through `lost`
+        () => undefined, // a lost device is reported by `lost`
       ),
     );
   }
 
-  /** Waits for the answers WebGPU still owes. @throws ResonantError the first thing that went wrong. */
+  /** Waits until WebGPU has reported on everything done so far. @throws ResonantError the first error */
   async settle(): Promise<void> {
     const checks = this.#checks;
     this.#checks = [];
     const errors = await Promise.all(checks);
-    // What a scope caught names its kernel or buffer; what followed from it came uncaptured, and does not.
+    // An error from a scope names its kernel or buffer; an error that followed from it is uncaptured and has no name.
     const named = errors.find((error) => error);
     if (named && this.#failure?.code !== "device_lost") this.#failure = named;
     this.assertAlive();
   }
 
-  /** @throws ResonantError what has gone wrong so far, if anything. */
+  /** @throws ResonantError the first error known so far, if any */
   assertAlive(): void {
     if (this.#failure) throw this.#failure;
   }
@@ -268,7 +269,7 @@ export class Gpu implements KernelHost {
   }
 }
 
-/** What is used where the adapter has it. */
+/** Features that are used if the adapter has them. */
 const wanted = ["subgroups", "timestamp-query"] as const;
 
 function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {

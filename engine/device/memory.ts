@@ -1,26 +1,26 @@
 import type { Gpu } from "./gpu.ts";
 
-/** Bytes of a runner's GPU memory, by what they are for. */
+/** Bytes of a runner's GPU memory, by purpose. */
 export interface RunnerMemory {
-  /** Streams' recurrent states, counts of their tokens, and pending tokens. */
+  /** Recurrent states of the streams, their token counts, and pending tokens. */
   readonly states: number;
-  /** States as they were before a run, and room for a fork. */
+  /** States from before a run, and space for a fork. */
   readonly snapshots: number;
-  /** States after beginnings of prompts: none before the first is kept. */
+  /** States after prefixes of prompts; 0 until the first one is kept. */
   readonly prefixes: number;
   /** Attention's keys and values, and its rotary table. */
   readonly attention: number;
-  /** What a step works in, for as many streams as there are slots. */
+  /** Working buffers of decode steps, for as many streams as there are slots. */
   readonly steps: number;
-  /** What a part of a prompt works in: nothing before the first comes. */
+  /** Working buffers of prefill; 0 until the first prompt comes. */
   readonly prompts: number;
-  /** What results are read back through, for each run in flight. */
+  /** Buffers through which results are read back, for each run in flight. */
   readonly staging: number;
-  /** What a calibrated readout votes with. */
+  /** Buffers of a calibrated readout's votes. */
   readonly alignment: number;
 }
 
-/** Counts a device's bytes as what they are taken for, where they are taken. */
+/** Counts a device's bytes by purpose, where they are allocated. */
 export class MemoryCount {
   readonly #gpu: Gpu;
   readonly bytes: { -readonly [purpose in keyof RunnerMemory]: number } = {
@@ -38,7 +38,9 @@ export class MemoryCount {
     this.#gpu = gpu;
   }
 
-  /** What `make` gives; what it takes for good is `purpose`'s. Such calls do not nest. */
+  /**
+   * Returns what `make` returns, and counts the bytes that it leaves allocated under `purpose`. Calls must not be nested.
+   */
   of<T>(purpose: keyof RunnerMemory, make: () => T): T {
     const before = this.#gpu.bytes;
     const made = make();

@@ -10,7 +10,7 @@ export class TemporaryBuffers {
   readonly #purpose: string;
   readonly #buffers: GPUBuffer[] = [];
 
-  /** @param purpose what its buffers' labels begin with */
+  /** @param purpose the first word of its buffers' labels */
   constructor(gpu: Gpu, purpose: string) {
     this.#gpu = gpu;
     this.#purpose = purpose;
@@ -34,7 +34,7 @@ export class TemporaryBuffers {
     return this.#keep(this.#gpu.upload(`${this.#purpose} ${label}`, data));
   }
 
-  /** Bytes of all of them. */
+  /** Bytes of all its buffers. */
   get bytes(): number {
     return this.#buffers.reduce((sum, { size }) => sum + size, 0);
   }

@@ -14,36 +14,38 @@ import type { Gpu } from "./gpu.ts";
 import { TemporaryBuffers } from "./temporary-buffers.ts";
 import { defaultTuning, rowsPerWorkgroupChoices, sharedLoadLanesChoices, type Tuning } from "./tuning.ts";
 
-/** Formats of the weights that are measured. */
+/** The weight formats that are measured. */
 export const tunedFormats = ["f32", "f16"] as const satisfies readonly WeightFormat[];
 type Format = (typeof tunedFormats)[number];
 
-/** What was measured: products with a `[3072, 768]` matrix, done in one way. */
+/** One measurement: products with a `[3072, 768]` matrix, done in one way. */
 export interface Measured {
-  /** What it helps to choose. */
+  /** The choice that it is for. */
   readonly choice: keyof Tuning;
   readonly sharedLoadLanes: Tuning["sharedLoadLanes"];
   readonly rowsPerWorkgroup: Tuning["rowsPerWorkgroup"];
   readonly way: ProductWay;
   /** Rows of the input. */
   readonly rows: number;
-  /** Of a product with weights of each format, the median. */
+  /** Median time of a product, for weights of each format. */
   readonly microseconds: Readonly<Record<Format, number>>;
 }
 
 export interface Tuned {
   readonly tuning: Tuning;
-  /** What is used where nothing was measured. */
+  /** The tuning that is used where nothing was measured. */
   readonly standard: Tuning;
   readonly measured: readonly Measured[];
 }
 
 export interface TuneOptions {
-  /** Samples of each candidate, taken in turns with the others'. Default 5. */
+  /** Samples of each candidate; candidates are measured in turns. Default 5. */
   readonly samples?: number;
-  /** What a sample takes at least, about. Default 40. */
+  /** Approximate least duration of a sample. Default 40. */
   readonly milliseconds?: number;
-  /** Weights that a sample reads at least, so that no cache of a GPU holds them. Default 256 MiB, on a CPU 16 MiB. */
+  /**
+   * Bytes of weights that a sample reads at least, so that no GPU cache can hold them. Default 256 MiB, 16 MiB on a CPU.
+   */
   readonly weightBytes?: number;
 }
 
@@ -51,9 +53,12 @@ const COLUMNS = 768;
 const OUTPUTS = 3072;
 /** Rows of the prefill pass that is measured. */
 const PREFILL_ROWS = 64;
-/** Columns for which a workgroup must have room beside its products: those of the widest base models. */
+/** Columns that a workgroup must have room for besides its products: those of the widest base models. */
 const WIDEST = 4096;
-/** What a candidate's time may at most be of the standard one's to take its place: less may be noise. */
+/**
+ * A candidate replaces the standard choice only if its time is below this fraction of the standard's: a smaller gain may be
+ * noise.
+ */
 const WINS = 0.95;
 
 /**
@@ -116,8 +121,9 @@ export async function tune(gpu: Gpu, options: TuneOptions = {}): Promise<Tuned> 
 }
 
 /**
- * The candidate with the least geometric mean of its times over the usual one's, if that beats the usual one by enough.
- * @param times of each candidate, measured in several ways
+ * The candidate with the smallest geometric mean of (its time / the usual candidate's time), if it is faster by enough;
+ * else the usual one.
+ * @param times the times of each candidate, one list per way of measuring
  */
 function fastest<T>(candidates: readonly T[], usual: T, times: readonly (readonly Measured[])[]): T {
   const standard = candidates.indexOf(usual);
@@ -135,14 +141,14 @@ function fastest<T>(candidates: readonly T[], usual: T, times: readonly (readonl
 
 type Candidate = Omit<Measured, "microseconds">;
 
-/** Dispatches of one candidate and format, over all weights, so many times a sample. */
+/** The dispatches of one candidate and format over all weights, and how often a sample repeats them. */
 interface Work {
   readonly dispatches: readonly Dispatch[];
   readonly run: RunShape;
   readonly repeats: number;
 }
 
-/** Weights, an input and an output, and the clock. */
+/** The weights, input and output of the measurements, and the timing. */
 class Bench {
   readonly #gpu: Gpu;
   readonly #buffers: TemporaryBuffers;
@@ -160,7 +166,7 @@ class Bench {
     this.#milliseconds = milliseconds;
     try {
       const bytes = weightBytes ?? (gpu.kind === "cpu" ? 16 : 256) * 2 ** 20;
-      // Some numbers: their values do not matter, but zeros might be cheaper.
+      // The values do not matter, but zeros might be faster.
       const numbers = (count: number): Float32Array<ArrayBuffer> =>
         Float32Array.from({ length: count }, (_, i) => Math.sin(i));
       const matrix = buffers.upload("matrix", numbers(OUTPUTS * COLUMNS));
@@ -189,7 +195,7 @@ class Bench {
     return { ...this.#buffers.host, sharedLoadLanes, rowsPerWorkgroup };
   }
 
-  /** Times candidates, in turns. */
+  /** Measures candidates, taking turns. */
   async compare(candidates: readonly Candidate[]): Promise<Measured[]> {
     const works = candidates.map((of) => tunedFormats.map((format) => this.#workOf(of, format)));
     const times = works.map((of) => of.map((): number[] => []));
@@ -229,7 +235,7 @@ class Bench {
     return { dispatches, run: shape, repeats: 1 };
   }
 
-  /** Work that takes long enough to be timed; its kernels are ready then. */
+  /** The work, repeated until it takes long enough to be timed. Its kernels are compiled by then. */
   async #repeated(work: Work): Promise<Work> {
     await this.#time(work);
     await this.#gpu.settle();
@@ -240,7 +246,7 @@ class Bench {
     }
   }
 
-  /** Microseconds of one of its dispatches. */
+  /** Microseconds per dispatch. */
   async #time(work: Work): Promise<number> {
     this.#gpu.assertAlive();
     const start = performance.now();

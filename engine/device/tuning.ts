@@ -1,7 +1,7 @@
 import type { KernelHost } from "../../kernels/kernel.ts";
 import type { DeviceKind } from "./device-kind.ts";
 
-/** What {@link Tuning} chooses from. */
+/** The values that {@link Tuning} chooses from. */
 export const sharedLoadLanesChoices = [0, 4, 8] as const satisfies readonly KernelHost["sharedLoadLanes"][];
 export const rowsPerWorkgroupChoices = [8, 16, 32, 64] as const;
 export const tiledDecodeFromChoices = [2, 4, 8, 16, 32] as const;

@@ -10,21 +10,21 @@ export interface DecoderConfig {
   readonly layers: number;
   /** Rows of the embedding; a tokenizer may have fewer ids. */
   readonly vocabulary: number;
-  /** Most positions that attention knows. */
+  /** The most positions that attention supports. */
   readonly positions: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headSize: number;
-  /** Of the MLP. */
+  /** Inner size of the MLP. */
   readonly inner: number;
   readonly rope: Rope;
   readonly eps: number;
-  /** Attention and MLP side by side, both from the layer's input. */
+  /** Whether attention and MLP both start from the layer's input. */
   readonly parallel: boolean;
   readonly activation: Epilogue;
   readonly attentionBias: boolean;
   readonly mlpBias: boolean;
-  /** The head is the embedding. */
+  /** Whether the head is the embedding. */
   readonly tied: boolean;
   readonly bosId: number | null;
   readonly eosIds: readonly number[];
@@ -35,7 +35,7 @@ export const count = (least: number, most: number) =>
 
 const tokenId = count(0, 2 ** 31);
 
-/** What the families' `config.json` have in common. */
+/** The fields that the `config.json` of all families have. */
 export const decoderFields = {
   hidden_size: count(2, 65536),
   num_hidden_layers: count(1, 1024),
@@ -50,7 +50,7 @@ export const decoderFields = {
 
 const common = v.object(decoderFields);
 
-/** What {@link decoderFields} say of any family. */
+/** The part of a configuration that comes from {@link decoderFields}. */
 export function commonOf(
   c: v.InferOutput<typeof common>,
 ): Pick<
@@ -85,7 +85,7 @@ export function parseFields<T extends v.GenericSchema>(
   });
 }
 
-/** @throws ResonantError `invalid_file` naming a head count that does not divide */
+/** @throws ResonantError `invalid_file` for a number of heads that does not divide hidden_size */
 export function headSizeOf(size: number, heads: number, where: string): number {
   if (size % heads === 0) return size / heads;
   throw new ResonantError("invalid_file", `${heads} heads do not divide hidden_size ${size}`, {
@@ -93,7 +93,10 @@ export function headSizeOf(size: number, heads: number, where: string): number {
   });
 }
 
-/** @throws ResonantError `unsupported` for heads that attention's kernels have no room for, or more rotation than head */
+/**
+ * @throws ResonantError `unsupported` for heads too large for attention's kernels, or with more rotated values than a head
+ * has
+ */
 export function checkHeads({ headSize, rope }: DecoderConfig, where: string): void {
   if (headSize > 256) {
     throw new ResonantError("unsupported", `heads of ${headSize}; the largest are 256`, { where });
@@ -103,7 +106,7 @@ export function checkHeads({ headSize, rope }: DecoderConfig, where: string): vo
   }
 }
 
-/** Hugging Face's names of activations, as the products' epilogues do them. */
+/** Hugging Face's names of activations, and the epilogues that compute them. */
 const activations: Readonly<Record<string, Epilogue>> = {
   gelu: "gelu",
   gelu_new: "gelu_tanh",

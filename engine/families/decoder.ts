@@ -18,10 +18,10 @@ import type { Family, LayerBuffer, LayerOps, Linear } from "./family.ts";
 import type { DecoderWeights } from "./load-decoder.ts";
 import { ropeTable } from "./rope.ts";
 
-/** Where adapters stand: in order on the embeddings, or one after each of the last layers. */
+/** Where adapters are placed: all of them after the embedding, or one after each of the last layers. */
 export type Placement = "embedding" | "layers";
 
-/** `bypass`: attention is the identity on its normalised input. */
+/** `bypass`: attention is replaced by the identity on its normalised input. */
 export type AttentionMode = "on" | "bypass";
 
 export interface DecoderOptions {
@@ -30,7 +30,7 @@ export interface DecoderOptions {
   readonly adaptiveOmega: boolean;
 }
 
-/** A base model with its adapters, the blocks of `weights` (SPEC §2.2). */
+/** A base model with its adapters, which are the blocks of `weights` (SPEC §2.2). */
 export function decoderNetwork(
   family: Family,
   c: DecoderConfig,
@@ -109,11 +109,11 @@ class DecoderPasses implements Passes {
     return prefillHead(this.#weights, on);
   }
 
-  /** Tokens to h after the last layer. */
+  /** From tokens to h after the last layer. */
   #toH(on: Workspace, op: LayerOps, block: typeof decodeBlock): Dispatch[] {
     const { layers } = this.#decoder;
     const adapters = this.#weights.blocks.map((adapter) => block(this.#weights, adapter, on));
-    const first = layers.length - adapters.length; // of the layers that an adapter follows
+    const first = layers.length - adapters.length; // first layer that an adapter follows
     return [
       ...embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
       ...(this.#placement === "embedding" ? adapters.flat() : []),
@@ -125,7 +125,7 @@ class DecoderPasses implements Passes {
   }
 }
 
-/** The caches of all layers, and what attention works in. */
+/** The caches of all layers, and attention's working buffers. */
 class Attention {
   readonly shape: AttentionShape;
   readonly angles: GPUBuffer;
@@ -172,7 +172,7 @@ class Attention {
     return made;
   }
 
-  /** What the splits of a step's keys come to. */
+  /** The results of the splits of a decode step's keys. */
   partials(a: Activations): GPUBuffer {
     const made = this.#partials.get(a) ?? this.#gpu.storage("partials", partialsBytes(this.shape, a.rows));
     this.#partials.set(a, made);

@@ -4,7 +4,7 @@ import type { Epilogue } from "../../kernels/linear/linear.ts";
 import type { Matrix } from "../../kernels/matrix.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 
-/** A matrix, and a bias where there is one. */
+/** A matrix, and its bias if it has one. */
 export interface Linear {
   readonly weight: Matrix;
   readonly bias?: GPUBuffer;
@@ -19,27 +19,27 @@ export interface LayerWeights {
   readonly qkv: Linear;
   /** `[D, H · hd]`. */
   readonly out: Linear;
-  /** `[M, D]`, or gate and up `[2M, D]`, a unit's two side by side. */
+  /** `[M, D]`, or gate and up `[2M, D]`, with the two rows of a unit side by side. */
   readonly up: Linear;
   /** `[D, M]`. */
   readonly down: Linear;
 }
 
-/** What products read and write: h `[rows, D]`, or the MLP's `[rows, M]`. */
+/** The buffers that products read and write: h `[rows, D]`, or the MLP's `[rows, M]`. */
 export type LayerBuffer = "h" | "inner";
 
-/** A layer's operations, for decode or prefill; a family says which, in order. */
+/** The operations of a layer, for decode or prefill; a family lists them in order. */
 export interface LayerOps {
-  /** From h through the first norm to what attention's heads say, or that norm alone where attention is bypassed. */
+  /** From h through the first norm to the output of attention's heads; only through the norm if attention is bypassed. */
   attend(w: LayerWeights): Dispatch[];
-  /** Adds it to h. */
+  /** Adds that to h, through the output projection. */
   fromAttention(w: LayerWeights): Dispatch[];
-  /** From h through a norm. */
+  /** A product of h after a norm. */
   normed(norm: Norm, linear: Linear, to: LayerBuffer, epilogue: Epilogue): Dispatch[];
   product(linear: Linear, from: LayerBuffer, to: LayerBuffer, epilogue: Epilogue): Dispatch[];
 }
 
-/** A family of decoders: how its `config.json` reads, what its tensors are called, and what a layer does. */
+/** A family of decoders: how to read its `config.json`, the names of its tensors, and the operations of a layer. */
 export interface Family {
   /** @throws ResonantError `invalid_file` or `unsupported` naming the field */
   parse(config: unknown, name: string): DecoderConfig;
@@ -50,18 +50,18 @@ export interface Family {
     layer(index: number): string;
     readonly norm1: string;
     readonly norm2: string;
-    /** One for all, or q, k and v. */
+    /** One name for all three, or those of q, k and v. */
     readonly qkv: readonly string[];
     readonly out: string;
-    /** One, or gate and up. */
+    /** One name, or those of gate and up. */
     readonly up: readonly string[];
     readonly down: string;
-    /** Tensors that may be there and say nothing. */
+    /** Tensors that may be in the file and are not used. */
     readonly ignored: RegExp;
   };
-  /** Norms are RMSNorms, without bias. */
+  /** Whether the norms are RMSNorms, without bias. */
   readonly rms: boolean;
-  /** In the one matrix each head's q, k and v lie together. */
+  /** Whether q, k and v of each head lie together in one matrix. */
   readonly interleavedQkv: boolean;
   layer(w: LayerWeights, config: DecoderConfig, op: LayerOps): Dispatch[];
 }

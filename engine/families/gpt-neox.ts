@@ -57,7 +57,7 @@ export const gptNeox: Family = {
     out: "attention.dense",
     up: ["mlp.dense_h_to_4h"],
     down: "mlp.dense_4h_to_h",
-    // Buffers of older checkpoints.
+    // Buffers in older checkpoints.
     ignored: /\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$/,
   },
   rms: false,

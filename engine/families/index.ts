@@ -20,33 +20,33 @@ export type { AttentionMode, Placement } from "./decoder.ts";
 
 const families: Readonly<Record<string, Family>> = { gpt_neox: gptNeox, llama };
 
-/** How adapters and attention are used; what is left out, the checkpoint or the defaults say. */
+/** How adapters and attention are used. What is left out comes from the checkpoint, else from the defaults. */
 export interface BaseOptions {
   readonly placement?: Placement | undefined;
   readonly attention?: AttentionMode | undefined;
 }
 
 export interface NetworkFiles {
-  /** For people. */
+  /** The name shown in messages. */
   readonly name: string;
   /** `config.json`, parsed. */
   readonly config: unknown;
   readonly tensors: TensorFile;
-  /** A checkpoint of adapters on a base model. */
+  /** A checkpoint of adapters for a base model. */
   readonly adapters?: TensorFile | undefined;
 }
 
-/** A network, and what identifies it beside its tensors. */
+/** A network, and what identifies it besides its tensors. */
 export interface LoadedNetwork {
   readonly network: Network;
   readonly identity: unknown;
-  /** What of the files was not used, for people. */
+  /** Which parts of the files were not used, for people to read. */
   readonly remarks: readonly string[];
 }
 
 /**
- * Loads a model of whatever family its `config.json` names.
- * @throws ResonantError `unsupported` for a family this engine does not know, else as the family does
+ * Loads a model of the family that its `config.json` names.
+ * @throws ResonantError `unsupported` for a family this engine does not know; errors of the family
  */
 export async function loadNetwork(
   gpu: Gpu,

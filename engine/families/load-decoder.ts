@@ -10,15 +10,15 @@ import type { Family, LayerWeights, Linear } from "./family.ts";
 export interface DecoderWeights {
   /** `[V, D]`. */
   readonly embed: Matrix;
-  /** Before the head. */
+  /** The norm before the head. */
   readonly norm: Norm;
-  /** `[V, D]`; the embedding itself where they are tied. */
+  /** `[V, D]`; the embedding itself if they are tied. */
   readonly head: Matrix;
   readonly layers: readonly LayerWeights[];
   readonly parameters: number;
 }
 
-/** Rows of q, of k and of v. */
+/** The numbers of rows of q, k and v. */
 const qkvRows = (c: DecoderConfig): readonly [number, number, number] => [
   c.heads * c.headSize,
   c.kvHeads * c.headSize,
@@ -100,7 +100,7 @@ async function loadLayer(
     ? names.qkv.map((name) => ({ name, rows: q + k + v, place: apart(c) }))
     : names.qkv.map((name, i) => ({ name, rows: [q, k, v][i] ?? 0 }));
   const halves = names.up.length;
-  // A unit's gate and up side by side.
+  // The gate and up rows of a unit side by side.
   const up = names.up.map((name, i) => ({ name, rows: c.inner, place: (row: number) => halves * row + i }));
   return {
     index,
@@ -119,7 +119,7 @@ async function readNorm(from: Uploader, name: string, { rms }: Family, c: Decode
   return { buffer: from.upload(name, concat([weight, bias])), rms, eps: c.eps };
 }
 
-/** Matrices as one, and their biases. */
+/** Several matrices as one, and their biases as one. */
 async function readLinear(
   from: Uploader,
   parts: readonly TensorRows[],
@@ -132,7 +132,7 @@ async function readLinear(
   return biased ? { weight, bias: await from.vector(called("bias")) } : { weight };
 }
 
-/** Where a row of `[H, 3, hd]` lies in `[3, H, hd]`. */
+/** The place in `[3, H, hd]` of a row of `[H, 3, hd]`. */
 const apart =
   ({ heads, headSize }: DecoderConfig) =>
   (row: number): number => {

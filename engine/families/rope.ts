@@ -1,18 +1,18 @@
 import * as v from "valibot";
 import { ResonantError } from "../../common/errors.ts";
 
-/** Rotary position embedding (Su et al. 2021): what each position turns a head's pairs by. */
+/** Rotary position embedding (Su et al. 2021): how far each position rotates the pairs of a head. */
 export interface Rope {
-  /** ω of each pair, radians a position; twice as many dimensions of a head are turned. */
+  /** ω of each pair, in radians per position. A head has twice as many rotated dimensions. */
   readonly frequencies: Float32Array;
-  /** What cosine and sine are multiplied by (YaRN's attention factor); 1 without. */
+  /** Factor of cosine and sine (YaRN's attention factor); 1 otherwise. */
   readonly scale: number;
 }
 
 const positive = v.pipe(v.number(), v.finite(), v.minValue(Number.MIN_VALUE));
 const optional = v.nullish(positive);
 
-/** Either `rope_parameters`, or the older `rope_scaling` beside `rope_theta`. */
+/** Takes `rope_parameters`, or the older `rope_scaling` and `rope_theta`. */
 const parameters = v.object({
   rope_type: v.nullish(v.string()),
   type: v.nullish(v.string()),
@@ -41,7 +41,10 @@ type RopeFields = {
   readonly [field in keyof typeof ropeFields]?: v.InferOutput<(typeof ropeFields)[field]>;
 };
 
-/** Of a head of `headSize` dimensions, of which `partial` are turned unless the parameters say otherwise. */
+/**
+ * The rotary embedding of heads of `headSize` dimensions, of which the fraction `partial` is rotated unless the parameters
+ * give another one.
+ */
 export function readRope(
   fields: RopeFields,
   model: { headSize: number; theta: number; partial: number; positions: number },
@@ -79,7 +82,7 @@ export function readRope(
   }
 }
 
-/** Llama 3.1: slow pairs are slowed down by `factor`, fast ones left, and those between blended. */
+/** Llama 3.1: slow pairs are slowed down by `factor`, fast ones stay, and those between are blended. */
 function llama3(
   frequency: number,
   original: number,
@@ -102,7 +105,7 @@ function yarn(
   const scale =
     p.attention_factor ??
     (p.mscale && p.mscale_all_dim ? grow(factor, p.mscale) / grow(factor, p.mscale_all_dim) : grow(factor));
-  /** The dimension that turns so often in the original context. */
+  /** The dimension that makes so many turns in the original context. */
   const dimension = (turns: number): number =>
     (size * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const whole = p.truncate !== false;
@@ -119,7 +122,7 @@ function yarn(
   };
 }
 
-/** Cosine and sine of each position and pair: `[positions, pairs, 2]`. Angles are f32 products, as they were in training. */
+/** Cosine and sine of each position and pair: `[positions, pairs, 2]`. Angles are f32 products, as in training. */
 export function ropeTable({ frequencies, scale }: Rope, positions: number): Float32Array<ArrayBuffer> {
   const pairs = frequencies.length;
   const table = new Float32Array(positions * pairs * 2);

@@ -5,25 +5,25 @@ import type { ModelFiles } from "../model.ts";
 
 /** A folder with a model's files: on disk, at a URL, or dropped on a page. */
 export interface ModelPlace {
-  /** For people. */
+  /** The name shown in messages. */
   readonly name: string;
-  /** What opens one of its files, and what errors call it: a path, a URL. */
+  /** The address of a file, which opens it and names it in errors: a path or a URL. */
   at(file: string): string;
   /** A file as text; null if there is none. */
   text(at: string): Promise<string | null>;
-  /** An error for a file that has to be there, and is not. */
+  /** The error for a file that must exist and does not. */
   lacks(at: string): ResonantError;
-  /** Opens files of tensors. @throws ResonantError naming one that is missing, or what is wrong with it */
+  /** Opens files of tensors. @throws ResonantError naming the file that is missing or wrong */
   open(at: readonly string[]): Promise<TensorFile[]>;
 }
 
 const INDEX = "model.safetensors.index.json";
 
 /**
- * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
- * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
- * @param more checkpoints beside the model's own weights, as the place opens them
- * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
+ * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names; and, if
+ * they exist, `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`.
+ * @param more addresses of checkpoints besides the model's own weights
+ * @throws ResonantError `invalid_file` naming the file that is missing or not JSON
  */
 export async function openModelFiles(
   place: ModelPlace,
@@ -36,7 +36,7 @@ export async function openModelFiles(
     if (required) throw place.lacks(at);
     return null;
   };
-  const config = await json("config.json", true); // first, so that it is what a wrong place is said to lack
+  const config = await json("config.json", true); // first, so that the error for a wrong folder names it
   const [index, tokenizer, tokenizerConfig, chatTemplate] = await Promise.all([
     json(INDEX),
     json("tokenizer.json"),

@@ -58,8 +58,8 @@ const ERROR_WORKGROUPS = 256;
 export const PACK_ERROR_BYTES = ERROR_WORKGROUPS * 8;
 
 /**
- * Call it after {@link packWeight} with the same `p`: it writes the sums for {@link relativePackError} into `sums`, {@link
- * PACK_ERROR_BYTES} long.
+ * Call it after {@link packWeight} with the same `p`: it writes the sums for {@link relativePackError} into `sums`,
+ * {@link PACK_ERROR_BYTES} long.
  */
 export function packError(host: KernelHost, p: PackWeight, sums: GPUBuffer): Dispatch {
   const buffers = [shapeOf(host, p), p.matrix, p.weight.buffer, sums];

@@ -1,10 +1,10 @@
 import { ResonantError } from "../../../common/errors.ts";
 
-/** A server that gave no answer, an error of its own, or only part of an answer. */
+/** Thrown when a server gives no answer, an error of its own, or only part of an answer. */
 export class Unreachable extends ResonantError {}
 
 /**
- * `fetch`, whose failures say what may be behind them.
+ * `fetch` with errors that say what the cause may be.
  * @throws Unreachable; the signal's reason
  */
 export async function ask(url: string, init: RequestInit): Promise<Response> {
@@ -19,10 +19,10 @@ export async function ask(url: string, init: RequestInit): Promise<Response> {
   throw unreachable(url, `the server answers with HTTP ${response.status}`, "Try again later");
 }
 
-/** So much of a body is held by the page before the browser takes it, which may put it on disk. */
+/** The page holds at most so many bytes of a body before it gives them to the browser, which may put them on disk. */
 const PART_BYTES = 16 * 2 ** 20;
 
-/** A response's body as it comes. @throws Unreachable if it breaks off; the signal's reason */
+/** Reads a response's body. @throws Unreachable if it breaks off; the signal's reason */
 export async function bodyOf(
   response: Response,
   url: string,
@@ -51,13 +51,13 @@ export async function bodyOf(
     options.onBytes?.(read.value.byteLength);
   }
   hand();
-  // Of another origin, an encoding may not be told.
+  // For a response of another origin the encoding may be hidden.
   const sound = response.type !== "cors";
   if (sound && expected !== undefined && bytes !== expected) throw brokenOff(url, bytes, expected);
   return new Blob(done);
 }
 
-/** Bytes of a response's body, where its headers tell: what they tell of a compressed one is another length. */
+/** Bytes of a response's body, if its headers give them. For a compressed body they give another length. */
 export function lengthOf({ headers }: Response): number | undefined {
   const length = headers.get("Content-Length");
   const encoding = headers.get("Content-Encoding") ?? "identity";

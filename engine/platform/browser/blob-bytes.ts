@@ -1,9 +1,9 @@
 import { type ByteSource, blobSource, bytesSource } from "../../../weights/byte-source.ts";
 
-/** One copy in memory reads faster than a Blob, where it is small. */
+/** Up to this size a copy in memory is made, which reads faster than a Blob. */
 const SMALL_BYTES = 2 ** 28;
 
-/** A Blob to read tensors from. */
+/** A source of tensors in a Blob. */
 export async function sourceOf(name: string, blob: Blob): Promise<ByteSource> {
   return blob.size < SMALL_BYTES
     ? bytesSource(name, new Uint8Array(await blob.arrayBuffer()))

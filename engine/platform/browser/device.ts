@@ -1,8 +1,8 @@
 import { ResonantError } from "../../../common/errors.ts";
 
 /**
- * The browser's WebGPU adapter, the fast one where there are two.
- * @throws ResonantError `no_adapter` saying what the page, the browser or the machine lacks.
+ * The browser's WebGPU adapter; the fast one if there are two.
+ * @throws ResonantError `no_adapter` saying what is missing in the page, the browser or the machine
  */
 export async function requestAdapter(): Promise<GPUAdapter> {
   const gpu = (globalThis.navigator as Partial<NavigatorGPU> | undefined)?.gpu;

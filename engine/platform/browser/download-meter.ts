@@ -1,10 +1,13 @@
-/** Told of bytes of weights that are there, of all that are needed (where servers tell), and whence the last came. */
+/**
+ * Called with the bytes of weights that have arrived, the bytes of all (if the servers give them), and where the last ones
+ * came from.
+ */
 export type DownloadProgress = (bytes: number, total: number | undefined, from: "network" | "cache") => void;
 
-/** Between two tellings. */
+/** Time between two calls. */
 const INTERVAL_MS = 100;
 
-/** Counts the bytes of several files, and tells of them ten times a second, and at the end. */
+/** Counts the bytes of several files, and reports them ten times a second and at the end. */
 export class DownloadMeter {
   readonly #onProgress: DownloadProgress | undefined;
   readonly #sizes: Map<string, number | undefined>;
@@ -22,7 +25,7 @@ export class DownloadMeter {
     this.#sizes = new Map(sizes);
   }
 
-  /** What a server says of a file when it begins to come. */
+  /** Sets the length that a server gives when a file begins to arrive. */
   expect(file: string, size: number | undefined): void {
     this.#sizes.set(file, size);
   }
@@ -33,7 +36,7 @@ export class DownloadMeter {
     if (performance.now() - this.#told >= INTERVAL_MS) this.#tell();
   }
 
-  /** All of a file is there. */
+  /** Says that a whole file has arrived. */
   complete(file: string): void {
     this.#sizes.set(file, this.#bytes.get(file) ?? 0);
     this.#complete.add(file);
@@ -45,7 +48,7 @@ export class DownloadMeter {
     for (const [file, size] of this.#sizes) {
       const here = this.#bytes.get(file) ?? 0;
       bytes += here;
-      // A length that is exceeded was of compressed bytes.
+      // If more bytes arrive than the given length, it was the length of the compressed body.
       total = total === undefined || size === undefined || here > size ? undefined : total + size;
     }
     this.#told = performance.now();

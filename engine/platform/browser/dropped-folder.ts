@@ -6,13 +6,16 @@ import { sourceOf } from "./blob-bytes.ts";
 
 const MOST_LISTED = 12;
 
-/** Files by name, such as a dropped folder's. Where names have folders, the model's is that of the outermost `config.json`. */
+/**
+ * Files by name, such as those of a dropped folder. If the names have folders, the model is in the folder of the outermost
+ * `config.json`.
+ */
 export class DroppedFolder implements ModelPlace {
   readonly name: string;
   readonly #files: ReadonlyMap<string, Blob>;
   readonly #folder: string;
 
-  /** @throws ResonantError `invalid_argument` if more than one folder may be meant */
+  /** @throws ResonantError `invalid_argument` if several folders could be the model's */
   constructor(files: ReadonlyMap<string, Blob>) {
     this.#files = files;
     this.#folder = modelFolder([...files.keys()]);
@@ -48,7 +51,7 @@ export class DroppedFolder implements ModelPlace {
   }
 }
 
-/** The folder, with its slash, whose `config.json` has the fewest folders above it; "" if there is none. */
+/** The folder, with a slash at its end, whose `config.json` is the outermost; "" if there is none. */
 function modelFolder(names: readonly string[]): string {
   const depth = (folder: string): number => folder.split("/").length;
   const folders = names

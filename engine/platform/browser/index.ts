@@ -16,24 +16,24 @@ export type ModelSource = string | URL | ReadonlyMap<string, Blob>;
 
 /** Where a model's files come from. */
 export interface FilesOptions extends FetchOptions {
-  /** A checkpoint of adapters (.pt or safetensors), for a base model: a file in its folder, or a URL. */
+  /** A checkpoint of adapters (.pt or safetensors) for a base model: a file in its folder, or a URL. */
   readonly adapters?: string | URL | undefined;
-  /** A file that `resonant calibrate` made of this model; generations use it where `readoutScale` asks for it. */
+  /** A file that `resonant calibrate` made of this model; generation uses it if `readoutScale` is set. */
   readonly alignment?: string | URL | undefined;
-  /** What the model calls itself; its folder by default. */
+  /** The model's name; by default its folder. */
   readonly name?: string | undefined;
 }
 
 /** How to load a model in a page or worker. */
 export interface OpenOptions extends FilesOptions, Omit<LoadOptions, "onProgress" | "onRemark"> {
-  /** Where it is loaded; by default a device of its own, which is the model's `gpu`. */
+  /** The device to load it onto; by default a new one, which is the model's `gpu`. */
   readonly gpu?: Gpu | undefined;
-  /** Told of each tensor that is on its way to the GPU. */
+  /** Called for each tensor that is on its way to the GPU. */
   readonly onUpload?: LoadProgress | undefined;
 }
 
 /**
- * Loads a model, ready to generate, from the URL of its folder or from a dropped folder's files by name.
+ * Loads a model from the URL of its folder, or from the files of a dropped folder by name.
  * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
 export async function loadModel(from: ModelSource, options: OpenOptions = {}): Promise<Model> {
@@ -54,8 +54,8 @@ export async function loadModel(from: ModelSource, options: OpenOptions = {}): P
 }
 
 /**
- * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names;
- * `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`, if there.
+ * A model's files: `config.json`; `model.safetensors`, or the shards that `model.safetensors.index.json` names; and, if
+ * they exist, `tokenizer.json` with `tokenizer_config.json`, and `chat_template.jinja`.
  * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
 export async function openModel(from: ModelSource, options: FilesOptions = {}): Promise<ModelFiles> {

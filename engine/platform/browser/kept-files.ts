@@ -1,15 +1,15 @@
 import { folderUrl } from "./urls.ts";
 
-/** The cache that models are kept in unless another is named. */
+/** The cache for models if no other is named. */
 const CACHE = "resonant";
 
-/** Bytes of what is kept, which `Content-Length` is not where a server compresses. */
+/** Header with the bytes of a kept file; `Content-Length` is another number if the server compresses. */
 const BYTES = "Resonant-Bytes";
 
-/** What a server says of a file's version. */
+/** The headers that tell a file's version. */
 const VERSION = ["ETag", "Last-Modified", "Content-Length"] as const;
 
-/** Files kept by their URLs in the browser's Cache API, as a server gave them; that there was none is kept, too. */
+/** Files kept by their URLs in the browser's Cache API, as a server gave them. It also keeps that a file does not exist. */
 export class KeptFiles {
   readonly #cache: Cache;
 
@@ -17,7 +17,7 @@ export class KeptFiles {
     this.#cache = cache;
   }
 
-  /** Undefined where nothing can be kept: the page is not from a secure origin, or may not store anything. */
+  /** Undefined if nothing can be kept: the page is not from a secure origin, or may not store anything. */
   static async open(cache: boolean | string = true): Promise<KeptFiles | undefined> {
     const storage = cacheStorage();
     if (cache === false || !storage) return undefined;
@@ -28,14 +28,14 @@ export class KeptFiles {
     }
   }
 
-  /** A response of status 200, or of 404 for a file that was not there. */
+  /** A response of status 200, or of 404 for a file that does not exist. */
   find(url: string): Promise<Response | undefined> {
-    return this.#cache.match(url).catch(() => undefined); // what cannot be read is fetched
+    return this.#cache.match(url).catch(() => undefined); // a file that cannot be read is fetched again
   }
 
   /**
-   * Keeps a file in the place of an older version of it; null: that there is none.
-   * @throws what the browser does where there is no room; an older version is then gone, too
+   * Keeps a file in place of an older version of it; null: the file does not exist.
+   * @throws the browser's error if there is no space; then the older version is gone too
    */
   async keep(url: string, headers: Headers, file: Blob | null): Promise<void> {
     const kept = new Headers({ [BYTES]: String(file?.size ?? 0) });
@@ -48,7 +48,7 @@ export class KeptFiles {
       await put();
     } catch (error) {
       if (!(await this.#cache.delete(url))) throw error;
-      await put(); // the older version's room may do
+      await put(); // the space of the older version may be enough
     }
   }
 }
@@ -57,8 +57,9 @@ export class KeptFiles {
 export const keptSize = ({ headers }: Response): number => Number(headers.get(BYTES));
 
 /**
- * Whether a server that says `now` still has what it gave with `before`: equal ETags, or where one is lacking, equal times and
- * lengths. A length alone says nothing, for a model that was trained on has the same.
+ * Whether a server that answers with the headers `now` still has the file that it gave with `before`: equal ETags, or, if
+ * one is missing, equal times and lengths. The length alone is not enough: a model that was trained further has the same
+ * one.
  */
 export function isSame(before: Headers, now: Headers): boolean {
   const compared = (name: (typeof VERSION)[number]): boolean | undefined => {
@@ -69,8 +70,8 @@ export function isSame(before: Headers, now: Headers): boolean {
 }
 
 /**
- * Forgets what was kept of the model at the URL `from`, as it was given to `loadModel`; without it, of all.
- * @param cache the cache's name, where `loadModel` was told one
+ * Forgets what was kept of the model at the URL `from`, as it was given to `loadModel`; without `from`, of all models.
+ * @param cache the name of the cache, if `loadModel` was given one
  */
 export async function forgetModel(from?: string | URL, cache: string = CACHE): Promise<void> {
   const storage = cacheStorage();
@@ -83,7 +84,7 @@ export async function forgetModel(from?: string | URL, cache: string = CACHE): P
   for (const request of await requestsUnder(kept, from)) await kept.delete(request);
 }
 
-/** Bytes kept of the model at the URL `from`; without it, of all. @param cache as for {@link forgetModel} */
+/** Bytes kept of the model at the URL `from`; without `from`, of all models. @param cache as for {@link forgetModel} */
 export async function keptBytes(from?: string | URL, cache: string = CACHE): Promise<number> {
   const storage = cacheStorage();
   if (!(await storage?.has(cache))) return 0;

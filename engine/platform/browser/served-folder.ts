@@ -11,27 +11,27 @@ import { fileUrl, folderUrl } from "./urls.ts";
 export interface FetchOptions {
   readonly onProgress?: DownloadProgress | undefined;
   /**
-   * Whether weights are kept in the browser's Cache API, and taken from there while the server has the same, or cannot be
-   * reached; or the name of the cache. Default true, where the page is from a secure origin.
+   * Whether to keep weights in the browser's Cache API. They are taken from there as long as the server has the same
+   * version or cannot be reached. A string is the name of the cache. Default true, if the page is from a secure origin.
    */
   readonly cache?: boolean | string | undefined;
-  /** Told what is not as it could be, and does no harm. */
+  /** Called with remarks on what is not as it should be but does no harm. */
   readonly onRemark?: ((remark: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What to do about a file of weights. */
+/** Where to get a file of weights. */
 interface Plan {
   readonly url: string;
-  /** The file as it was kept, if it is still good. */
+  /** The kept file, if it is still up to date. */
   readonly kept: Response | undefined;
   readonly size: number | undefined;
 }
 
-/** Statuses that servers give for what is not there; some stores forbid what they lack. */
+/** Statuses that servers give for files that do not exist; some stores answer 403 for them. */
 const ABSENT = new Set([403, 404, 410]);
 
-/** A model's folder on a server, of which what was fetched once is kept. */
+/** A model's folder on a server. Fetched files are kept. */
 export class ServedFolder implements ModelPlace {
   readonly name: string;
   readonly #folder: URL;
@@ -42,7 +42,7 @@ export class ServedFolder implements ModelPlace {
   readonly #unkept: (() => Promise<void>)[] = [];
   #offline = false;
 
-  /** @throws ResonantError `invalid_argument` if `from` is no URL */
+  /** @throws ResonantError `invalid_argument` if `from` is not a URL */
   static async open(from: string | URL, options: FetchOptions): Promise<ServedFolder> {
     const folder = folderUrl(from);
     const keeps = /^https?:$/.test(folder.protocol) && (options.cache ?? true);
@@ -104,12 +104,12 @@ export class ServedFolder implements ModelPlace {
     return files;
   }
 
-  /** Keeps what is left to be kept: when all of a model is there, so that no two versions of it are mixed. */
+  /** Keeps the remaining files. Call it when the whole model has arrived, so that no two versions are mixed. */
   async keep(): Promise<void> {
     for (const keep of this.#unkept.splice(0)) await keep();
   }
 
-  /** @param several whether a length is asked for, to know how much all will be */
+  /** @param several whether to ask for the length, which is needed for the total of several files */
   async #plan(url: string, several: boolean): Promise<Plan> {
     const found = await this.#kept?.find(url);
     const kept = found?.status === 200 ? found : undefined;
@@ -140,7 +140,7 @@ export class ServedFolder implements ModelPlace {
       return openTensorFile(await sourceOf(url, file));
     }
     const { signal } = this.#options;
-    // What is kept here need not be kept by the browser as well, nor come from there in an older version.
+    // The browser's own cache need not keep these files too, nor give an older version of them.
     const cache = this.#kept ? "no-store" : "default";
     const response = await ask(url, { cache, signal: signal ?? null });
     if (!response.ok) throw this.#refused(url, response.status);
@@ -163,7 +163,7 @@ export class ServedFolder implements ModelPlace {
     }
   }
 
-  /** @throws `error` if it is not that the server cannot be reached */
+  /** @throws `error`, unless it says that the server cannot be reached */
   #fallBack(error: unknown): void {
     if (!(error instanceof Unreachable)) throw error;
     if (!this.#offline) this.#options.onRemark?.(`${error.message}: what was fetched before is used`);

@@ -1,8 +1,8 @@
 import { ResonantError } from "../../../common/errors.ts";
 
 /**
- * The URL of a folder, from the page's own as `fetch` takes it, with a slash at its end.
- * @throws ResonantError `invalid_argument` if it is no URL
+ * The URL of a folder, with a slash at its end; relative URLs start from the page's own, as in `fetch`.
+ * @throws ResonantError `invalid_argument` if it is not a URL
  */
 export function folderUrl(from: string | URL): URL {
   const url = parsed(from);
@@ -17,14 +17,14 @@ export function folderUrl(from: string | URL): URL {
   return url;
 }
 
-/** A file in a folder, or elsewhere if `file` is a whole URL. The folder's query is also its files'. */
+/** The URL of a file in a folder; `file` may also be a whole URL. The folder's query is used for its files too. */
 export function fileUrl(folder: URL, file: string): string {
   const url = new URL(file, folder);
   if (url.origin === folder.origin && url.search === "") url.search = folder.search;
   return url.href;
 }
 
-/** By the base of the page or worker: a document's may differ from its location. */
+/** Relative to the base of the page or worker: a document's base may differ from its location. */
 function parsed(from: string | URL): URL | undefined {
   try {
     return new URL(new Request(from).url);

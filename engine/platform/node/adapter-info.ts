@@ -2,17 +2,17 @@ import { isSoftware } from "../../device/device-kind.ts";
 
 /** What `resonant devices` shows of an adapter. */
 export interface AdapterDescription {
-  /** As its driver writes it where Dawn says so, else as `GPUAdapterInfo.device` has it. */
+  /** The driver's name for it if Dawn gives it, else `GPUAdapterInfo.device`. */
   name: string;
   vendor: string;
   architecture: string;
-  /** The driver's own line. */
+  /** The driver's description of itself. */
   driver: string;
-  /** `vulkan`, `metal`, `d3d12`; undefined where it is not known. */
+  /** `vulkan`, `metal`, `d3d12`; undefined if it is not known. */
   backend: string | undefined;
   kind: "hardware" | "software";
   features: string[];
-  /** The limits that decide which models and kernels fit; bytes or counts. */
+  /** The limits that decide which models and kernels fit, in bytes or counts. */
   limits: Record<(typeof LIMITS)[number], number>;
   /** Lanes of a subgroup; 0 where the adapter does not say. */
   subgroups: { min: number; max: number };
@@ -28,7 +28,7 @@ const LIMITS = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-/** Describes an adapter; `listed` is what Dawn's own list calls it, if that is known. */
+/** Describes an adapter; `listed` is its name in Dawn's own list, if that is known. */
 export function describe(
   adapter: GPUAdapter,
   listed: { name: string; backend: string } | undefined,

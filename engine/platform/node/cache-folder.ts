@@ -5,8 +5,8 @@ import { isAbsolute, join } from "node:path";
 import { ResonantError } from "../../../common/errors.ts";
 
 /**
- * The folders that may hold downloads, best first: `$RESONANT_CACHE` alone if it is set, else
- * `$XDG_CACHE_HOME/resonant` or `~/.cache/resonant`, then a folder of this user's in the temp folder.
+ * The folders that may hold downloads, best first: only `$RESONANT_CACHE` if it is set; else `$XDG_CACHE_HOME/resonant` or
+ * `~/.cache/resonant`, then a folder of this user in the temp folder.
  */
 export function cacheFolders(env: NodeJS.ProcessEnv = process.env): string[] {
   if (env.RESONANT_CACHE) return [env.RESONANT_CACHE];
@@ -19,8 +19,8 @@ export function cacheFolders(env: NodeJS.ProcessEnv = process.env): string[] {
 }
 
 /**
- * The first of {@link cacheFolders} that can be written, made if need be.
- * @throws ResonantError `no_adapter` naming each folder and why it cannot be used.
+ * The first of {@link cacheFolders} that can be written; it is created if needed.
+ * @throws ResonantError `no_adapter` naming each folder and why it cannot be used
  */
 export async function writableCacheFolder(env: NodeJS.ProcessEnv = process.env): Promise<string> {
   const reasons: string[] = [];
@@ -43,8 +43,8 @@ export async function writableCacheFolder(env: NodeJS.ProcessEnv = process.env):
 }
 
 /**
- * Whether libraries may be loaded from the folder. The one in the shared temp folder has a name anyone can guess, so
- * it must be this user's own; the others are where the user said.
+ * Whether libraries may be loaded from the folder. Anyone can guess the name of the one in the shared temp folder, so it
+ * must belong to this user; the user chose the others.
  */
 export async function isTrustedFolder(folder: string): Promise<boolean> {
   if (folder !== sharedTempFolder()) return true;

@@ -8,13 +8,13 @@ import { hasSystemVulkanLoader } from "./vulkan-loader.ts";
 export type { AdapterDescription } from "./adapter-info.ts";
 export type { OnProgress } from "./npm-tarball.ts";
 
-/** `gpu` and `cuda` a hardware adapter, `mps` Metal, `cpu` a software adapter; undefined the best there is. */
+/** `gpu` and `cuda`: a hardware adapter; `mps`: Metal; `cpu`: a software adapter; undefined: the best there is. */
 export type DeviceChoice = "gpu" | "cuda" | "mps" | "cpu";
 
 /** How to find an adapter. */
 export interface AdapterOptions {
   device?: DeviceChoice | undefined;
-  /** Told of the software driver's download, if there is one. */
+  /** Called during the download of the software driver, if there is one. */
   onProgress?: OnProgress | undefined;
   /** Options for Dawn, such as `disable-dawn-features=timestamp_quantization` for exact timings. */
   dawn?: readonly string[] | undefined;
@@ -46,9 +46,9 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
 }
 
 /**
- * Describes every distinct adapter of this machine, the one {@link requestAdapter} would choose first; where the system
- * has none, the fetched SwiftShader.
- * @throws ResonantError `no_adapter` where there is none at all.
+ * Describes every distinct adapter of this machine, starting with the one that {@link requestAdapter} would choose; if the
+ * system has none, the fetched SwiftShader.
+ * @throws ResonantError `no_adapter` if there is none at all
  */
 export async function listAdapters(
   options: Omit<AdapterOptions, "device"> = {},
@@ -126,7 +126,7 @@ async function surveyAdapters(create: Create, dawn: readonly string[] = []): Pro
   return [...found.values()];
 }
 
-/** Dawn names its adapters only in the error for one that does not exist. */
+/** Dawn gives the names of its adapters only in the error for a name that does not exist. */
 async function listNames(create: Create): Promise<Listed[]> {
   try {
     await create(["adapter=\u0001"]).requestAdapter();

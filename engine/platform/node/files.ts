@@ -8,7 +8,7 @@ import type { TensorFile } from "../../../weights/tensor-file.ts";
 import type { ModelFiles } from "../../model.ts";
 import { type ModelPlace, openModelFiles } from "../model-place.ts";
 
-/** The model that runs when none is named; two folders up from the sources, one from the bundle. */
+/** The model that is used when none is named: two folders up from the sources, one folder up from the bundle. */
 export async function defaultModelFolder(): Promise<string> {
   for (const place of ["../weights/shakespeare", "../../../weights/shakespeare"]) {
     const folder = fileURLToPath(new URL(place, import.meta.url));
@@ -20,14 +20,14 @@ export async function defaultModelFolder(): Promise<string> {
   });
 }
 
-/** A model's files, open; close them when it is loaded. */
+/** A model's open files; close them when the model is loaded. */
 export type OpenModelFiles = ModelFiles & { close(): Promise<void> };
 
 /**
- * Opens a model's folder, as {@link openModelFiles} reads it.
- * @param adapters path of a checkpoint of adapters, for a base model
- * @param alignment path of a file of `resonant calibrate`
- * @throws ResonantError `invalid_file` naming the file that is missing or no JSON
+ * Opens a model's folder, as {@link openModelFiles} does.
+ * @param adapters path of a checkpoint of adapters for a base model
+ * @param alignment path of a file made by `resonant calibrate`
+ * @throws ResonantError `invalid_file` naming the file that is missing or not JSON
  */
 export async function openModelFolder(
   folder: string,

@@ -14,17 +14,17 @@ export { openModelFolder } from "./files.ts";
 
 /** How to load a model in Node. */
 export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgress"> {
-  /** Told of the software driver's download, if there is one. */
+  /** Called during the download of the software driver, if there is one. */
   readonly onDownload?: AdapterOptions["onProgress"];
-  /** A folder, or a hub's `owner/name[@revision]`; the model that ships with this package if undefined. */
+  /** A folder, or a model on a hub as `owner/name[@revision]`; undefined: the model that comes with this package. */
   readonly model?: string | undefined;
-  /** A checkpoint of adapters (.pt or safetensors), for a base model. */
+  /** A checkpoint of adapters (.pt or safetensors) for a base model. */
   readonly adapters?: string | undefined;
-  /** A file that `resonant calibrate` made of this model; generations use it where `readoutScale` asks for it. */
+  /** A file that `resonant calibrate` made of this model; generation uses it if `readoutScale` is set. */
   readonly alignment?: string | undefined;
-  /** What the model calls itself; what `model` says by default. */
+  /** The model's name; by default `model`. */
   readonly name?: string | undefined;
-  /** Told of what is fetched from a hub. */
+  /** Called while files are fetched from a hub. */
   readonly onFetch?: HubOptions["onProgress"];
 }
 
@@ -52,7 +52,7 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
 }
 
 /**
- * A device of an adapter, tuned as `resonant tune` measured it, if it did.
+ * Opens a device of an adapter, with the tuning that `resonant tune` measured, if it did.
  * @throws ResonantError `device_lost` if the adapter gives no device
  */
 export async function openDevice(adapter: GPUAdapter, onRemark?: (remark: string) => void): Promise<Gpu> {

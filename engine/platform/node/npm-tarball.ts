@@ -7,17 +7,17 @@ import { promisify } from "node:util";
 import { ResonantError } from "../../../common/errors.ts";
 import type { SoftwarePackage } from "./software-package.ts";
 
-/** Told the bytes received so far and the bytes there are in all. */
+/** Called with the bytes received so far and the bytes of all. */
 export type OnProgress = (bytes: number, total: number) => void;
 
-/** Says where a package's tarball lies and, where the registry says it, the tarball's integrity. */
+/** Returns the address of a package's tarball and, if the registry gives it, the tarball's integrity. */
 export type Resolve = (pkg: SoftwarePackage) => Promise<{ tarball: string; integrity: string | undefined }>;
 
 const STALL_MS = 30_000;
 const NPM_ERROR = /^npm (error|ERR!)/;
 const DISK_ERRORS = new Set(["ENOSPC", "EDQUOT", "EACCES", "EROFS", "EIO", "EMFILE"]);
 
-/** Asks the user's own npm, so that its registry, credentials and proxies hold here too. */
+/** Asks the user's own npm, so that its registry, credentials and proxies are used. */
 export const resolveWithNpm: Resolve = async (pkg) => {
   const dist: unknown = JSON.parse(await npm(["view", `${pkg.name}@${pkg.version}`, "dist", "--json"]));
   if (typeof dist !== "object" || dist === null) throw new Error("npm view returned no dist");
@@ -27,9 +27,9 @@ export const resolveWithNpm: Resolve = async (pkg) => {
 };
 
 /**
- * Downloads a package's tarball into `file`, and returns only if it is, byte for byte, the pinned one.
- * Tries fetch() first, which can show progress, then `npm pack`, which knows proxies and credentials.
- * @throws ResonantError `invalid_file` for any other tarball, `no_adapter` where there is no network, npm or space.
+ * Downloads a package's tarball into `file`, and succeeds only if it is the pinned one, byte for byte. Tries fetch() first,
+ * which can show progress, then `npm pack`, which knows proxies and credentials.
+ * @throws ResonantError `invalid_file` for any other tarball, `no_adapter` without network, npm or disk space
  */
 export async function downloadTarball(
   pkg: SoftwarePackage,
@@ -97,7 +97,7 @@ async function packWithNpm(name: string, file: string): Promise<void> {
 }
 
 async function npm(args: string[]): Promise<string> {
-  // Its default waits between retries add up to minutes, too long for a machine that is simply offline.
+  // Its default waits between retries add up to minutes: too long for a machine that is simply offline.
   const patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"];
   try {
     const { stdout } = await promisify(execFile)("npm", [...args, ...patience], {
@@ -123,7 +123,7 @@ async function integrityOf(file: string): Promise<string> {
   return `sha512-${hash.digest("base64")}`;
 }
 
-/** An error that no second way of downloading can mend. */
+/** An error that a second way of downloading cannot solve. */
 function isDiskError(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return typeof code === "string" && DISK_ERRORS.has(code);

@@ -1,21 +1,21 @@
 import { promisify } from "node:util";
 
-/** Milliseconds for which a wait looks for its end all the time, then those between two looks, the least that a timer waits. */
+/** Milliseconds for which a wait polls without a pause; then milliseconds between polls, the shortest delay of a timer. */
 const EAGER = 0.5;
 const PAUSE = 1;
 
 let calm = false;
 
 /**
- * From now on Dawn looks for finished work once a millisecond, but for the first half of one, not all the time: as long as
- * anything is pending its binding asks `setImmediate` again and again, which takes a whole core from a software adapter that
- * computes on them. What others ask of `setImmediate` is done as before.
+ * From now on, Dawn polls for finished work once a millisecond, except during the first half millisecond of a wait. On its
+ * own it polls all the time: while anything is pending, its binding calls `setImmediate` again and again, which takes a
+ * whole core away from a software adapter that needs it for computing. Other users of `setImmediate` are not affected.
  */
 export function pollCalmly(): void {
   if (calm) return;
   calm = true;
   const { setImmediate: soon } = globalThis;
-  let since = Number.NaN; // of a wait that goes on
+  let since = Number.NaN; // when the current wait began
   let asked = false;
   const poll = (look: () => void): void => {
     const now = performance.now();
@@ -23,7 +23,7 @@ export function pollCalmly(): void {
     asked = true;
     const again = (): void => {
       asked = false;
-      look(); // and asks again at once, if there is still something to wait for
+      look(); // calls setImmediate again at once if there is still something to wait for
       if (!asked) since = Number.NaN;
     };
     if (now - since < EAGER) soon(again);
@@ -36,7 +36,10 @@ export function pollCalmly(): void {
   }) as unknown as typeof soon;
 }
 
-/** Whether a callback is a native addon's, without a name: those of JavaScript and of Node's own have a text or a name. */
+/**
+ * Whether a callback is the unnamed function of a native addon. Functions of JavaScript have a text, and those of Node
+ * itself have a name.
+ */
 const isDawns = (callback: unknown): boolean =>
   typeof callback === "function" &&
   callback.name === "" &&

@@ -5,9 +5,9 @@ import { fetchSoftwareStack } from "./software-stack.ts";
 import { loadVulkanLoader } from "./vulkan-loader.ts";
 
 /**
- * Runs `use` while Vulkan shows only the fetched SwiftShader (fetching it the first time), then shows the system's
- * drivers again. An adapter found inside stays usable: drivers are looked for only when an instance is made.
- * @throws ResonantError `no_adapter` or `invalid_file`: off Linux x64, offline, no space, a wrong tarball.
+ * Runs `use` while Vulkan sees only the fetched SwiftShader (fetching it the first time), then makes the system's drivers
+ * visible again. An adapter found inside stays usable: drivers are looked up only when an instance is created.
+ * @throws ResonantError `no_adapter` or `invalid_file`: not Linux x64, offline, no disk space, a wrong tarball
  */
 export async function withSoftwareDriver<T>(
   use: () => Promise<T>,
@@ -37,12 +37,12 @@ export async function withSoftwareDriver<T>(
   return withDriverFiles(join(folder, "vk_swiftshader_icd.json"), use);
 }
 
-/** Both names of the list of driver manifests, for loaders before 1.3.207 know only the second. */
+/** Both environment variables that list driver manifests: loaders before 1.3.207 know only the second. */
 const DRIVER_FILES = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
 
 let turn: Promise<unknown> = Promise.resolve();
 
-/** One at a time, for the environment is the whole process's. */
+/** One call at a time, because the environment belongs to the whole process. */
 function withDriverFiles<T>(manifest: string, use: () => Promise<T>): Promise<T> {
   const result = turn.then(async () => {
     const before = DRIVER_FILES.map((name) => process.env[name]);

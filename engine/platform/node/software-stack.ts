@@ -10,23 +10,23 @@ import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-fold
 import { downloadTarball, type OnProgress, type Resolve } from "./npm-tarball.ts";
 import { type SoftwareMember, type SoftwarePackage, softwarePackage } from "./software-package.ts";
 
-/** Which members to have, and how. */
+/** Which members to fetch, and how. */
 export interface FetchOptions<Member extends string = SoftwareMember> {
   members: readonly Member[];
-  /** Told of the download, bytes received of bytes in all; never called when everything is in the cache. */
+  /** Called during the download with the bytes received and the bytes of all; not called if everything is in the cache. */
   onProgress?: OnProgress | undefined;
-  /** The environment that names the cache folder; the process's by default. */
+  /** The environment that names the cache folder; by default the process's. */
   env?: NodeJS.ProcessEnv | undefined;
-  /** Another package than the pinned one, or another way to find its tarball: for tests. */
+  /** For tests: another package than the pinned one, or another way to find its tarball. */
   pkg?: SoftwarePackage | undefined;
   resolve?: Resolve | undefined;
 }
 
 /**
- * Has the named members of the pinned package unpacked in the cache, downloading it (70 MB) only if one is missing, and
- * returns each one's absolute folder. Every file is checked against its pinned SHA-256 each time; a damaged copy is
- * fetched anew. Two processes may call it at once: a folder appears whole or not at all.
- * @throws ResonantError `no_adapter` (offline, no npm, no space) or `invalid_file` (not the pinned bytes).
+ * Unpacks the named members of the pinned package in the cache, downloading it (70 MB) only if one is missing, and returns
+ * the absolute folder of each. Every file is checked against its pinned SHA-256 each time; a damaged copy is fetched again.
+ * Two processes may do this at once: a folder appears whole or not at all.
+ * @throws ResonantError `no_adapter` (offline, no npm, no disk space) or `invalid_file` (not the pinned bytes)
  */
 export async function fetchSoftwareStack<Member extends string = SoftwareMember>(
   options: FetchOptions<Member>,
@@ -97,7 +97,7 @@ async function unpack(packed: string, member: string, folder: string): Promise<v
   await rm(packed);
 }
 
-/** Moves a whole, checked folder to its place, unless another process has put a good one there meanwhile. */
+/** Moves a whole, checked folder to its place, unless another process has put a good one there in the meantime. */
 async function publish(fresh: string, place: string, files: Record<string, string>): Promise<string> {
   await mkdir(join(place, ".."), { recursive: true });
   for (let attempt = 0; ; attempt++) {
@@ -108,13 +108,13 @@ async function publish(fresh: string, place: string, files: Record<string, strin
       const { code } = error as { code?: unknown };
       if (attempt > 3 || (code !== "ENOTEMPTY" && code !== "EEXIST" && code !== "ENOTDIR")) throw error;
       if ((await firstWrongFile(place, files)) === undefined) return place;
-      // A damaged copy stands there: move it aside in one step, into the work folder that is removed at the end.
+      // There is a damaged copy: move it in one step into the work folder, which is removed at the end.
       await rename(place, `${fresh}-damaged-${attempt}`).catch(() => undefined);
     }
   }
 }
 
-/** The first file that is missing or is not the pinned one. */
+/** The first file that is missing or differs from the pinned one. */
 async function firstWrongFile(folder: string, files: Record<string, string>): Promise<string | undefined> {
   for (const [name, sha256] of Object.entries(files)) {
     const hash = createHash("sha256");
@@ -128,7 +128,7 @@ async function firstWrongFile(folder: string, files: Record<string, string>): Pr
   return undefined;
 }
 
-/** What a killed process left behind, once no living one can still be using it. */
+/** Removes what a killed process left behind, once no living process can still be using it. */
 async function removeAbandoned(cache: string): Promise<void> {
   for (const name of await readdir(cache)) {
     if (!name.startsWith(WORK_PREFIX)) continue;

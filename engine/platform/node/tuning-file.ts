@@ -12,13 +12,13 @@ import {
 } from "../../device/tuning.ts";
 import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
 
-/** How to find what is remembered. */
+/** How to find the tuning file. */
 export interface TuningFileOptions {
-  /** The environment that names the cache folder; the process's by default. */
+  /** The environment that names the cache folder; by default the process's. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  /** Of this package; another one's measurements are of other kernels. */
+  /** Version of this package; measurements of another version are of other kernels. */
   readonly version?: string | undefined;
-  /** Told why a file is not used. */
+  /** Called with the reason why a file is not used. */
   readonly onRemark?: ((remark: string) => void) | undefined;
 }
 
@@ -49,8 +49,8 @@ const tuningFile = v.object({ tunings: v.array(entry) });
 type Entry = v.InferOutput<typeof entry>;
 
 /**
- * What was measured on an adapter by this version of the package, if it is remembered and fits the adapter. Never fails: a
- * file that cannot be used is told to `onRemark`.
+ * The tuning that this version of the package measured on an adapter, if it is remembered and fits the adapter. Never
+ * fails: if a file cannot be used, `onRemark` says why.
  */
 export async function rememberedTuning(
   { info, features }: Pick<GPUAdapter, "info" | "features">,
@@ -66,9 +66,9 @@ export async function rememberedTuning(
 }
 
 /**
- * Remembers a tuning of an adapter, in the place of one before it. A file that cannot be read is replaced.
+ * Remembers the tuning of an adapter, replacing an earlier one. A file that cannot be read is replaced.
  * @returns the file
- * @throws ResonantError `no_adapter` where no cache folder can be written, `invalid_argument` where the file cannot
+ * @throws ResonantError `no_adapter` if no cache folder can be written, `invalid_argument` if the file cannot be written
  */
 export async function rememberTuning(
   { info }: Pick<GPUAdapter, "info">,
@@ -85,7 +85,7 @@ export async function rememberTuning(
 /**
  * Forgets an adapter's tuning.
  * @returns whether there was one
- * @throws ResonantError `invalid_argument` where a file cannot be written
+ * @throws ResonantError `invalid_argument` if a file cannot be written
  */
 export async function forgetTuning(
   { info }: Pick<GPUAdapter, "info">,

@@ -2,21 +2,21 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** Files served on this machine, and what was asked for. */
+/** A server of files on this machine that records the requests. */
 export interface FileServer {
   readonly origin: string;
-  /** By their paths: `/a/config.json`. */
+  /** The files by path: `/a/config.json`. */
   readonly files: Map<string, Buffer>;
-  /** As `GET /a/config.json`, in order. */
+  /** The requests in order, as `GET /a/config.json`. */
   readonly requests: string[];
-  /** Answers in the server's place, where it says that it did. */
+  /** May answer instead of the server; returns whether it did. */
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean;
   close(): Promise<void>;
 }
 
 const TYPES: Readonly<Record<string, string>> = { html: "text/html", js: "text/javascript" };
 
-/** Serves with ETags and lengths. Whatever reads them in a page of another origin has to be allowed by `intercept`. */
+/** Serves with ETags and lengths. A page of another origin can read them only if `intercept` allows it. */
 export async function serveFiles(): Promise<FileServer> {
   const http = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "", "http://any");
@@ -48,7 +48,7 @@ export async function serveFiles(): Promise<FileServer> {
   return served;
 }
 
-/** Promises all of a file, and breaks the connection off after half of it. */
+/** Announces the whole file, and breaks the connection after half of it. */
 export function breakOff(response: ServerResponse, file: Buffer): void {
   response.writeHead(200, { "Content-Length": file.length, ETag: '"broken"' });
   response.write(file.subarray(0, file.length / 2), () => response.destroy());
