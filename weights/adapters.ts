@@ -1,28 +1,27 @@
 import { invalidFile, printable } from "./refuse.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
-/** The adapters of a checkpoint, in order, and what they were built with. */
+/** The adapters of a checkpoint in order, and the settings they were built with. */
 export interface AdapterCheckpoint {
   /** `model_config`; empty if the file has none. */
   readonly modelConfig: Readonly<Record<string, unknown>>;
-  /** One per adapter: names within the module, such as `mixer.0.weight`, to the tensors' names in the file. */
+  /** One map per adapter: from names within the module, such as `mixer.0.weight`, to the tensors' names in the file. */
   readonly adapters: readonly ReadonlyMap<string, string>[];
-  /** The file's tensors that are no adapter's. */
+  /** The tensors of the file that belong to no adapter. */
   readonly other: readonly string[];
 }
 
-/** With a state dict around them or not, and as wrapped by DataParallel or torch.compile. */
+/** Prefixes of names: with or without a surrounding state dict, and as DataParallel or torch.compile wraps a module. */
 const NAMED =
   /^(?:(?:model_)?state_dict\.)?(?:(?:module|_orig_mod|model)\.)*afrb_adapters\.(0|[1-9]\d{0,5})\.(.+)$/s;
 const NUMBERED = /^(0|[1-9]\d{0,5})\.(.+)$/s;
 
 /**
  * Finds the adapters in either layout, `{afrb_adapters: [state_dict, …], model_config}` or `{model_state_dict:
- * {"afrb_adapters.N.…": …}, model_config}`, or in a safetensors file with names `afrb_adapters.N.…` or `N.…`.
- * Reads no tensor.
- *
+ * {"afrb_adapters.N.…": …}, model_config}`, or in a safetensors file with names `afrb_adapters.N.…` or `N.…`. It reads no
+ * tensor.
  * @throws ResonantError `invalid_file` if there are none, one is missing from the sequence, a name occurs twice, or
- *   `model_config` is not a record
+ * `model_config` is not a record
  */
 export function readAdapters(file: TensorFile): AdapterCheckpoint {
   const names = [...file.tensors.keys()];
@@ -67,7 +66,7 @@ function readModelConfig(file: TensorFile): Readonly<Record<string, unknown>> {
   if (config === undefined || config === null) return {};
   if (typeof config === "string") {
     try {
-      config = JSON.parse(config); // what a conversion to safetensors made of it
+      config = JSON.parse(config); // a conversion to safetensors stores it as JSON
     } catch (cause) {
       throw invalidFile(where, "is not JSON", undefined, cause);
     }

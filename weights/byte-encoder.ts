@@ -1,9 +1,9 @@
 type Json = Readonly<Record<string, unknown>>;
 
-/** A longer array made at once is a hash table to V8. */
+/** V8 stores a longer array that is made at once as a hash table, which is slow. */
 const LONGEST_ARRAY = 1 << 25;
 
-/** Characters in whose UTF-8 every byte occurs that a text can hold: all but C0, C1 and F5 to FF. */
+/** Characters whose UTF-8 forms together hold every byte that a text can hold: all but C0, C1 and F5 to FF. */
 const SAMPLE = [
   ...Array.from({ length: 0xc0 }, (_, i) => i),
   ...Array.from({ length: 30 }, (_, i) => (i + 2) << 6),
@@ -14,12 +14,12 @@ const SAMPLE = [
 ].map((codePoint) => String.fromCodePoint(codePoint));
 
 /**
- * A way to encode for tokenizers of one token per UTF-8 byte, some hundred times as fast as through words and merges.
+ * A fast encoder for tokenizers with one token per UTF-8 byte: some hundred times as fast as words and merges.
  * @param json the parsed `tokenizer.json`
  * @param config the parsed `tokenizer_config.json`
- * @param encode what it must agree with, and its table is learned from
- * @returns for a text without half a surrogate pair its ids, or none where an added token's content occurs in it, which
- * only `encode` can tell from bytes; nothing for a tokenizer of another kind
+ * @param encode the tokenizer's own encoder: its results are learned here, and must be the same
+ * @returns undefined for a tokenizer of another kind; else a function that gives the ids of a text without lone surrogates,
+ * or undefined if the content of an added token occurs in it, which only `encode` can tell from bytes
  */
 export function byteEncoder(
   json: Json,
@@ -47,7 +47,7 @@ export function byteEncoder(
   };
 }
 
-/** Whether what a byte becomes depends on nothing but the byte, added tokens aside. */
+/** Whether the token of a byte depends only on the byte, apart from added tokens. */
 function takesBytesAlone({ model, normalizer, pre_tokenizer, post_processor }: Json, config: Json): boolean {
   const { type, merges, ignore_merges, fuse_unk, end_of_word_suffix, continuing_subword_suffix } =
     model as Json;

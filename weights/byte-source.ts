@@ -3,13 +3,12 @@ import { invalidFile } from "./refuse.ts";
 
 /** A file read in pieces: on disk, in memory, or a browser's Blob. */
 export interface ByteSource {
-  /** What errors call the file. */
+  /** The name of the file in errors. */
   readonly name: string;
   /** Its length in bytes. */
   readonly size: number;
   /**
-   * Reads exactly `length` bytes from byte `offset`, into fresh memory aligned for every dtype.
-   *
+   * Reads exactly `length` bytes from byte `offset` on, into new memory that is aligned for every dtype.
    * @throws ResonantError `invalid_file` if the range is not all inside the file, or reading fails
    */
   read(offset: number, length: number): Promise<Uint8Array>;
@@ -27,9 +26,8 @@ export function checkRange(source: { name: string; size: number }, offset: numbe
 }
 
 /**
- * Memory for part of a file.
- *
- * @throws ResonantError `out_of_memory` where the platform has no block of that length
+ * Allocates memory for part of a file.
+ * @throws ResonantError `out_of_memory` if the platform cannot give a block of that length
  */
 export function allocate(file: string, length: number): Uint8Array<ArrayBuffer> {
   try {
@@ -42,7 +40,7 @@ export function allocate(file: string, length: number): Uint8Array<ArrayBuffer> 
   }
 }
 
-/** A file that is already in memory. Reads are copies, so that `bytes` may be reused. */
+/** A file that is already in memory. Reads are copies, so `bytes` may be reused. */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   const source = {
     name,
@@ -57,7 +55,7 @@ export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return source;
 }
 
-/** A browser's file: what a file picker, a drop or a cache gives. Only the parts read are held in memory. */
+/** A browser's file, from a file picker, a drop or a cache. Only the parts that are read are held in memory. */
 export function blobSource(name: string, blob: Blob): ByteSource {
   const source = {
     name,

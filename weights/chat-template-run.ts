@@ -1,22 +1,25 @@
 import { Environment, Interpreter, type parse } from "@huggingface/jinja";
 
-/** A template's own refusal of the messages that it was given. */
+/** Thrown when a template itself refuses the messages. */
 export class Refusal extends Error {}
 
-/** More work than any conversation takes: the template goes round in circles. */
+/** Thrown when a template does more work than any conversation needs: it loops without end. */
 export class TooMuchWork extends Error {
   constructor() {
     super("it takes more work than any conversation should");
   }
 }
 
-/** Steps, or as many strings of 256 characters or lists of 16 items: a second or so. A message takes some 100. */
+/**
+ * The most steps, which take a second or so; 256 characters of a string or 16 items of a list count as one. A message takes
+ * some 100.
+ */
 const MOST_WORK = 2 ** 19;
 const MOST_RANGE = 10_000;
 
 type Evaluate = Interpreter["evaluate"];
 
-/** Jinja's interpreter, which counts what it does. */
+/** Jinja's interpreter, with a count of what it does. */
 class BoundedInterpreter extends Interpreter {
   #work = 0;
 
@@ -24,7 +27,7 @@ class BoundedInterpreter extends Interpreter {
     if (++this.#work > MOST_WORK) throw new TooMuchWork();
     const result = super.evaluate(statement, environment);
     const { value } = result;
-    // A few steps could double a string or a list until memory is full.
+    // Counted too, because a few steps could double a string or a list until memory is full.
     if (typeof value === "string") this.#work += value.length / 256;
     else if (Array.isArray(value)) this.#work += value.length / 16;
     return result;
@@ -32,9 +35,9 @@ class BoundedInterpreter extends Interpreter {
 }
 
 /**
- * Runs a parsed template with `variables` and the functions that transformers gives it. Values are Jinja's own, looked up
- * in maps, so that nothing of JavaScript is within a template's reach.
- * @throws Refusal, TooMuchWork, or what the interpreter throws
+ * Runs a parsed template with `variables` and the functions that transformers gives it. Values are Jinja's own and are
+ * looked up in maps, so that a template cannot reach anything of JavaScript.
+ * @throws Refusal, TooMuchWork, or the interpreter's errors
  */
 export function runTemplate(
   program: ReturnType<typeof parse>,
@@ -68,7 +71,7 @@ const two = (value: number): string => String(value).padStart(2, "0");
 const worded = (date: Date, options: Intl.DateTimeFormatOptions): string =>
   new Intl.DateTimeFormat("en-US", options).format(date);
 
-/** Python's directives that templates write dates with, in its C locale. */
+/** Python's date directives that templates use, in its C locale. */
 const directives: Readonly<Record<string, (date: Date) => string>> = {
   Y: (date) => String(date.getFullYear()),
   y: (date) => two(date.getFullYear() % 100),

@@ -4,35 +4,35 @@ import { Refusal, runTemplate } from "./chat-template-run.ts";
 import { invalidFile, printable } from "./refuse.ts";
 import { namedSpecials } from "./tokenizer.ts";
 
-/** What one of a conversation says. */
+/** One message of a conversation. */
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
 }
 
-/** How a model's conversations are written as one text. */
+/** How a model writes a conversation as one text. */
 export interface ChatTemplate {
-  /** The file it came from, as errors name it. */
+  /** The file that it came from, for errors. */
   readonly name: string;
   /**
-   * A conversation as a text with its special tokens in it: encode it with `special: false`.
+   * A conversation as a text that contains its special tokens: encode it with `special: false`.
    * @param answering whether the text ends where the assistant's next message begins. Default true.
-   * @throws ResonantError `invalid_argument` naming `messages`, which the template refuses or cannot render
+   * @throws ResonantError `invalid_argument` naming `messages`, if the template refuses or cannot render them
    */
   render(messages: readonly ChatMessage[], answering?: boolean): string;
 }
 
-/** The longest there are have some 20,000. */
+/** The longest known templates have some 20,000. */
 const MOST_CHARS = 2 ** 17;
 
 /**
- * Reads a model's chat template, and renders a first message with it. It is in Jinja, and rendered as transformers'
- * `apply_chat_template` does.
- * @param tokenizerConfig the parsed `tokenizer_config.json`, or null where there is none.
- * @param jinja the text of `chat_template.jinja`, which comes before a template of `tokenizer_config.json`.
- * @param folder what errors call the place of both.
- * @returns undefined where there is no template
- * @throws ResonantError `invalid_file` naming the file whose template does not parse, fails or goes round in circles
+ * Reads a model's chat template, and renders a first message with it as a check. It is in Jinja, and is rendered as
+ * transformers' `apply_chat_template` does.
+ * @param tokenizerConfig the parsed `tokenizer_config.json`, or null if there is none
+ * @param jinja the text of `chat_template.jinja`, which has priority over a template in `tokenizer_config.json`
+ * @param folder the folder of both files, for errors
+ * @returns undefined if there is no template
+ * @throws ResonantError `invalid_file` naming the file whose template cannot be parsed, fails or loops without end
  */
 export function loadChatTemplate(
   tokenizerConfig: unknown,
@@ -62,7 +62,7 @@ export function loadChatTemplate(
   try {
     run([{ role: "user", content: "a" }], true);
   } catch (cause) {
-    // It may want a system message first, or whatever else.
+    // The template may require a system message first, or something else.
     if (!(cause instanceof Refusal)) throw invalid(name, reason(cause), cause);
   }
   return {
@@ -82,7 +82,7 @@ export function loadChatTemplate(
   };
 }
 
-/** A `chat_template`: a text, or a list of them by name with one called `default`. */
+/** A `chat_template`: a text, or a list of named texts with one called `default`. */
 function defaultOf(template: unknown, name: string): string | undefined {
   if (template === undefined || template === null) return undefined;
   if (typeof template === "string") return template;

@@ -1,4 +1,4 @@
-/** Element types, by their names in a safetensors header. */
+/** Element types, with their names from the safetensors header. */
 export type Dtype =
   | "F64"
   | "F32"
@@ -41,9 +41,8 @@ export function dtypeSize(dtype: Dtype): number {
 }
 
 /**
- * Elements in a tensor of this shape; 1 for a scalar, `[]`.
- *
- * @returns undefined if a dimension is not a whole number ≥ 0, or the count is past 2^53
+ * Number of elements in a tensor of this shape; 1 for a scalar, `[]`.
+ * @returns undefined if a dimension is not a whole number ≥ 0, or the number is past 2^53
  */
 export function elementCount(shape: readonly number[]): number | undefined {
   if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) return undefined;
@@ -100,7 +99,7 @@ export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
 
 let halfTable: Uint32Array | undefined;
 
-/** Every half's float32 bits, indexed by the half's own: 256 KB, made once, and far faster than arithmetic. */
+/** The float32 bits of every half, indexed by the bits of the half: 256 KB, made once, and much faster than arithmetic. */
 function halves(): Uint32Array {
   if (halfTable) return halfTable;
   const table = new Uint32Array(65536);
@@ -135,7 +134,7 @@ function decodeBfloat16(source: Uint16Array): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-/** 64-bit integers from little-endian pairs of words. BigInt only where a double could not hold the value. */
+/** 64-bit integers from little-endian pairs of words. BigInt is used only where a double could not hold the value. */
 function fromWords(words: Uint32Array, signed: boolean): Float32Array {
   const out = new Float32Array(words.length / 2);
   for (let i = 0; i < out.length; i++) {
@@ -147,15 +146,15 @@ function fromWords(words: Uint32Array, signed: boolean): Float32Array {
   return out;
 }
 
-/** Rounds once: by way of a double, a value could be rounded twice, to the wrong neighbour. */
+/** Rounds only once: through a double, a value could be rounded twice, to the wrong neighbour. */
 function nearestFloat(value: bigint): number {
   const sticky = value & 0x7ffn ? 1n << 11n : 0n; // below a double's 53 bits only "is there more" matters
   return Number(((value >> 11n) << 11n) | sticky);
 }
 
 /**
- * float32 to IEEE half bits, rounding to nearest, ties to even. Past 65504 by half a unit or more is an infinity;
- * a NaN stays a (quiet) NaN.
+ * float32 to IEEE half bits, rounded to nearest, ties to even. A value past 65504 by half a unit or more becomes an
+ * infinity; a NaN stays a (quiet) NaN.
  */
 export function float32ToFloat16(values: Float32Array): Uint16Array {
   const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
@@ -169,7 +168,7 @@ function halfBits(bits: number): number {
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x3ff);
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
-  // Adding just under half of the last kept bit, plus that bit, rounds to even; a carry moves up the exponent.
+  // Adding just under half of the last kept bit, plus that bit, rounds to even; a carry goes into the exponent.
   if (magnitude >= 0x38800000) {
     return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
   }

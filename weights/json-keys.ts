@@ -1,8 +1,7 @@
 /**
- * The first key that an object in this JSON repeats, at any depth; undefined if none does. `JSON.parse` keeps the
- * last of two and says nothing, so that two readers could see two different files.
- *
- * @param text valid JSON: what `JSON.parse` has accepted
+ * The first key that an object in this JSON repeats, at any depth; undefined if there is none. `JSON.parse` silently keeps
+ * the last of two, so two readers could see two different files.
+ * @param text valid JSON: `JSON.parse` has accepted it
  */
 export function repeatedKey(text: string): string | undefined {
   const open: (Set<string> | null)[] = []; // a set of keys for an object, null for an array
@@ -39,7 +38,10 @@ export function repeatedKey(text: string): string | undefined {
   return undefined;
 }
 
-/** Just past the string that begins at `start`. By hand: a regular expression can run out of stack on a long one. */
+/**
+ * The position after the string that begins at `start`. Written by hand: a regular expression can run out of stack on a
+ * long string.
+ */
 function stringEnd(text: string, start: number): number {
   let i = start + 1;
   while (i < text.length && text[i] !== '"') i += text[i] === "\\" ? 2 : 1;

@@ -3,7 +3,7 @@ import { invalidFile, printable, unsupported } from "./refuse.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
-/** How files begin that are taken for weights now and then. */
+/** First bytes of files that are sometimes mistaken for weights. */
 const OTHER_FORMATS: readonly [RegExp, string, string][] = [
   [
     /^\s*<(!doctype|html|head|\?xml|!--)/i,
@@ -18,9 +18,8 @@ const OTHER_FORMATS: readonly [RegExp, string, string][] = [
 ];
 
 /**
- * Opens a file of tensors, whatever its name says: safetensors, or a PyTorch checkpoint of either form. Only headers
- * are read; nothing in a checkpoint is ever run.
- *
+ * Opens a file of tensors by its content, whatever its name: safetensors, or a PyTorch checkpoint of either form. Only
+ * headers are read; nothing in a checkpoint is ever run.
  * @throws ResonantError `invalid_file` or `unsupported`, naming the file and what is wrong with it
  */
 export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
@@ -45,7 +44,7 @@ export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
   );
 }
 
-/** Loaded where there is such a file. */
+/** This module is loaded only if there is such a file. */
 const pt = () => import("./pt.ts");
 
 /** Whether the first 8 bytes could be the length of a safetensors header (at most 100 MB). */

@@ -1,7 +1,7 @@
 import { ResonantError } from "../common/errors.ts";
 import { invalidFile } from "./refuse.ts";
 
-/** The bytes at hand ran out inside the pickle: the file is cut off, or the reader must fetch more of it. */
+/** Thrown when the bytes end inside the pickle: the file is cut off, or the reader must fetch more of it. */
 export class EndOfPickle extends ResonantError {
   constructor(where: string, length: number) {
     super("invalid_file", `truncated: the pickle's ${length} bytes end in the middle of it`, {
@@ -22,7 +22,7 @@ export class PickleCursor {
   #start = 0;
   position = 0;
 
-  /** @param base where `bytes` begins, for error messages */
+  /** @param base the byte of the file where `bytes` begins, for error messages */
   constructor(bytes: Uint8Array, file: string, base: number) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -30,7 +30,7 @@ export class PickleCursor {
     this.#base = base;
   }
 
-  /** The opcode being read, as errors say it. */
+  /** The current opcode, for error messages. */
   get where(): string {
     return `${this.#file}: byte ${this.#base + this.#start}`;
   }
@@ -71,7 +71,7 @@ export class PickleCursor {
     return this.#decode(at, at + length);
   }
 
-  /** Up to the next newline, which is passed over. */
+  /** The text up to the next newline, which is skipped. */
   line(): string {
     const end = this.#bytes.indexOf(10, this.position);
     if (end < 0) throw new EndOfPickle(this.where, this.#bytes.length);

@@ -26,7 +26,7 @@ const DTYPES: Record<string, Dtype> = {
   uint8: "U8",
   bool: "BOOL",
 };
-/** Known as values, in a configuration, but not as the type of a tensor read here. */
+/** Known as values in a configuration, but not as the type of a tensor. */
 const OTHER_DTYPES = ["complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"];
 
 const STORAGES: Record<string, Dtype> = {
@@ -75,9 +75,8 @@ function allowedNames(): Map<string, PickleGlobal> {
 const ALLOWED: ReadonlyMap<string, PickleGlobal> = allowedNames();
 
 /**
- * The record for a Python name, if it is one that checkpoints need. Nothing is ever imported or called.
- *
- * @throws ResonantError `unsupported`, with the name in full, for every other
+ * The record for a Python name, if checkpoints need it. Nothing is ever imported or called.
+ * @throws ResonantError `unsupported`, with the full name, for every other name
  */
 export function findGlobal(where: string, module: string, name: string): PickleGlobal {
   const found = ALLOWED.get(`${module}.${name}`);
@@ -91,9 +90,8 @@ export function findGlobal(where: string, module: string, name: string): PickleG
 }
 
 /**
- * What REDUCE makes of an allowed name and its arguments.
- *
- * @throws ResonantError `unsupported` if it is not one that may be called, `invalid_file` for wrong arguments
+ * The result of REDUCE for an allowed name and its arguments.
+ * @throws ResonantError `unsupported` if the name may not be called, `invalid_file` for wrong arguments
  */
 export function callGlobal(where: string, target: PickleGlobal, args: readonly PickleValue[]): PickleValue {
   if (target.role.kind !== "call") throw unsupported(where, `refused: the pickle calls ${target.name}`);
@@ -151,7 +149,7 @@ function sequence(value: PickleValue | undefined, wrong: () => Error): readonly 
   throw wrong();
 }
 
-/** Lets through what Python could hash and what can be said as a name. */
+/** Accepts keys that Python can hash and that can be written as a name. */
 export function dictKey(key: PickleValue | undefined, wrong: () => Error): PickleValue {
   const plain = (part: PickleValue | undefined) =>
     part === null || (part !== undefined && typeof part !== "object");
@@ -171,7 +169,7 @@ function rebuildTensor(
   if (!rightCount || !(storage instanceof PickleStorage)) throw wrong();
   if (!(size instanceof PickleTuple) || !(stride instanceof PickleTuple)) throw wrong();
   if (flags !== undefined && flags !== null && !(flags instanceof PickleDict && flags.entries.size === 0)) {
-    // The conj and neg bits say that the stored values are not yet the tensor's.
+    // The conj and neg bits mean that the stored values are not yet those of the tensor.
     throw unsupported(where, "a tensor with a conjugate or negative bit", "Save it after .resolve_neg()");
   }
   const shape = size.items.map((n) => count(n, where, "size"));

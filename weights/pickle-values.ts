@@ -1,6 +1,6 @@
 import type { Dtype } from "./dtype.ts";
 
-/** What a checkpoint's pickle can hold. Lists are arrays, integers past 2^53 are bigints. */
+/** A value in a checkpoint's pickle. Lists are arrays, integers past 2^53 are bigints. */
 export type PickleValue =
   | null
   | boolean
@@ -26,7 +26,7 @@ export class PickleTuple {
 export class PickleDict {
   /** A Map, so that a key named `__proto__` is a key like any other. */
   readonly entries = new Map<PickleValue, PickleValue>();
-  /** A `collections.OrderedDict`, the one object whose BUILD is let pass. */
+  /** A `collections.OrderedDict`, the only object whose BUILD is accepted. */
   readonly ordered: boolean;
   constructor(ordered: boolean) {
     this.ordered = ordered;
@@ -37,9 +37,9 @@ export class PickleSet {
   readonly items = new Set<PickleValue>();
 }
 
-/** One of the few Python names that a checkpoint may refer to; nothing stands behind it but this record. */
+/** One of the few Python names that a checkpoint may refer to; it is only this record, with nothing behind it. */
 export class PickleGlobal {
-  /** As Python says it, such as `torch._utils._rebuild_tensor_v2`. */
+  /** Its Python name, such as `torch._utils._rebuild_tensor_v2`. */
   readonly name: string;
   readonly role: GlobalRole;
   constructor(name: string, role: GlobalRole) {
@@ -53,16 +53,16 @@ export type GlobalRole =
   | { readonly kind: "dtype"; readonly dtype: Dtype | undefined }
   | { readonly kind: "call"; readonly call: Callable };
 
-/** What REDUCE may do: each makes one of the records here. */
+/** What REDUCE may do with it; each kind makes one of the records here. */
 export type Callable = "dict" | "tuple" | "device" | "tensor2" | "tensor3" | "parameter";
 
 /** A run of elements elsewhere in the file, named by its key. */
 export class PickleStorage {
   readonly dtype: Dtype;
   readonly key: string;
-  /** Elements of the whole storage. */
+  /** Number of elements of the whole storage. */
   readonly count: number;
-  /** The legacy format's view into that storage, in elements. */
+  /** The view into that storage in the legacy format, in elements. */
   readonly view: { readonly offset: number; readonly count: number } | undefined;
   constructor(dtype: Dtype, key: string, count: number, view: PickleStorage["view"]) {
     this.dtype = dtype;
@@ -72,7 +72,7 @@ export class PickleStorage {
   }
 }
 
-/** A strided window on a storage; offset and strides count elements of the tensor's own dtype. */
+/** A strided window on a storage; offset and strides count elements of the tensor's dtype. */
 export class PickleTensor {
   readonly storage: PickleStorage;
   readonly dtype: Dtype;

@@ -11,23 +11,24 @@ import {
 } from "./pickle-values.ts";
 import { invalidFile, printable, unsupported } from "./refuse.ts";
 
-/** Bounds far past any checkpoint of tensors (about 25 opcodes and 8 objects each), and below harm. */
+/**
+ * Bounds far above what any checkpoint of tensors needs (about 25 opcodes and 8 objects for each), and low enough to do no
+ * harm.
+ */
 const MAX_OPCODES = 8_000_000;
 const MAX_OBJECTS = 2_000_000;
 const MAX_STACK = 1_000_000;
 const MAX_INTEGER_BYTES = 16;
 
 /**
- * Reads one pickle, protocols 0 to 5, as data. Where Python would import, call or build, this refuses, except for
- * the few names in `pickle-globals.ts`, which make plain records. The opcodes are those of CPython's
- * `Lib/pickletools.py`.
- *
- * @param bytes from the pickle's first opcode; may run on past its STOP
- * @param file what errors call it
- * @param base the byte of the file where `bytes` begins, so that errors give the opcode's own
+ * Reads one pickle, protocols 0 to 5, as data. Where Python would import, call or build something, this refuses, except for
+ * the few names in `pickle-globals.ts`, which make plain records. The opcodes are those of CPython's `Lib/pickletools.py`.
+ * @param bytes from the pickle's first opcode on; may continue after its STOP
+ * @param file the name of the file in errors
+ * @param base the byte of the file where `bytes` begins, so that errors give the position of the opcode in the file
  * @returns the value, and the position after STOP
- * @throws ResonantError `unsupported` for a name or opcode that is refused, `invalid_file` for what is malformed
- *   or past the bounds; `EndOfPickle` if `bytes` end first
+ * @throws ResonantError `unsupported` for a name or opcode that is refused, `invalid_file` if it is malformed or over the
+ * bounds; `EndOfPickle` if `bytes` end first
  */
 export function readPickle(bytes: Uint8Array, file: string, base = 0): { value: PickleValue; end: number } {
   return new Unpickler(new PickleCursor(bytes, file, base)).run();
@@ -60,14 +61,14 @@ class Unpickler {
     throw this.#malformed(`it has more than ${MAX_OPCODES} opcodes`);
   }
 
-  /** Does one opcode, and returns what it pushes, if anything. */
+  /** Executes one opcode, and returns what it pushes, if anything. */
   #step(op: number): PickleValue | undefined {
     const input = this.#in;
     switch (op) {
       case Op.PROTO:
         return this.#protocol(input.u8());
       case Op.FRAME:
-        input.u64(); // framing is advice to readers of streams
+        input.u64(); // frames are only a hint for readers of streams
         return undefined;
 
       case Op.NONE:
@@ -193,7 +194,7 @@ class Unpickler {
         return this.#made(callGlobal(input.where, target, args.items));
       }
       case Op.BUILD: {
-        this.#pop(); // an OrderedDict's attributes: `_metadata`, the versions of PyTorch's modules
+        this.#pop(); // attributes of an OrderedDict: `_metadata`, the versions of PyTorch's modules
         const target = this.#top();
         if (!(target instanceof PickleDict && target.ordered)) throw this.#refused("BUILD", target);
         return undefined;
@@ -231,7 +232,7 @@ class Unpickler {
     if (version > 5) throw unsupported(this.#in.where, `pickle protocol ${version} is newer than 5`);
   }
 
-  /** Counts an object made, so that a small pickle cannot fill the memory. */
+  /** Counts a new object, so that a small pickle cannot fill the memory. */
   #made<T extends PickleValue>(value: T): T {
     if (++this.#objects > MAX_OBJECTS) throw this.#malformed(`it makes more than ${MAX_OBJECTS} objects`);
     return value;

@@ -5,13 +5,13 @@ import { EndOfPickle } from "./pickle-cursor.ts";
 import { PickleDict, type PickleStorage, type PickleValue } from "./pickle-values.ts";
 import { invalidFile, printable, unsupported } from "./refuse.ts";
 
-/** `torch.serialization.MAGIC_NUMBER`, and its one protocol version since. */
+/** `torch.serialization.MAGIC_NUMBER`, and its only protocol version. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
 const FIRST_WINDOW = 64 * 1024;
 
-/** Where a storage's bytes lie. */
+/** The place of a storage's bytes. */
 export interface StoragePlace {
   readonly start: number;
   readonly length: number;
@@ -19,10 +19,9 @@ export interface StoragePlace {
 
 /**
  * Reads the pickles of a file from before PyTorch 1.6 (or `_use_new_zipfile_serialization=False`), in order: the magic
- * number, the protocol, the system's sizes, the object, the storages' keys. The storages follow
+ * number, the protocol, the sizes of the system's types, the object, the keys of the storages. The storages follow
  * (`torch/serialization.py`, `_legacy_save`).
- *
- * @returns the object, the storages' keys in the order of their bytes, and where those begin
+ * @returns the object, the keys of the storages in the order of their bytes, and where those begin
  */
 export async function readLegacyPickles(
   source: ByteSource,
@@ -61,7 +60,7 @@ function keyText(file: string, key: PickleValue): string {
   throw invalidFile(file, "has a storage key that is no string");
 }
 
-/** Reads a pickle of unknown length: a window first, and a larger one as long as it does not hold it all. */
+/** Reads a pickle of unknown length: first a window, then larger ones until one holds all of it. */
 async function pickleAt(source: ByteSource, start: number): Promise<{ value: PickleValue; end: number }> {
   const rest = source.size - start;
   for (let length = FIRST_WINDOW; ; length *= 4) {
@@ -82,10 +81,10 @@ async function pickleAt(source: ByteSource, start: number): Promise<{ value: Pic
 }
 
 /**
- * Finds the storages' bytes: for each key in turn, 8 bytes of element count and the elements.
- *
- * @param storages those that tensors refer to, by key
- * @throws ResonantError `invalid_file` for an unknown key, a count that differs from the pickle's, or a file cut off
+ * Finds the bytes of the storages: for each key in turn, 8 bytes with the number of elements, then the elements.
+ * @param storages the storages that tensors refer to, by key
+ * @throws ResonantError `invalid_file` for an unknown key, a number that differs from the pickle's, or a file that is cut
+ * off
  */
 export async function placeLegacyStorages(
   source: ByteSource,

@@ -9,24 +9,23 @@ import {
 } from "./pickle-values.ts";
 import { invalidFile, printable } from "./refuse.ts";
 
-/** Bounds on what shared references may unfold to: a few bytes can say "twice the last" over and over. */
+/** Bounds on the size of a value with shared references: a few bytes can say "twice the last" over and over. */
 const MAX_NODES = 2_000_000;
 const MAX_CHARACTERS = 2 ** 26;
 const MAX_DEPTH = 100;
 const MAX_NAME = 4096;
 
-/** A checkpoint's value, parted into its tensors and the plain rest. */
+/** A checkpoint's value, divided into its tensors and the plain rest. */
 export interface CheckpointTree {
-  /** By flattened name: keys and list indices joined with dots, such as `afrb_adapters.0.alpha`. */
+  /** Tensors by flattened name: keys and list indices joined with dots, such as `afrb_adapters.0.alpha`. */
   readonly tensors: ReadonlyMap<string, PickleTensor>;
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Flattens a checkpoint. A lone tensor is named `tensor`; a lone plain value is in the metadata as `value`. In the
- * metadata integers past 2^53 are decimal strings, bytes lists of numbers, and a tensor's place in a list null.
- *
- * @throws ResonantError `invalid_file` if two things have one name, or it is cyclic or nested past the bounds
+ * Flattens a checkpoint. A single tensor is named `tensor`; a single plain value is in the metadata as `value`. In the
+ * metadata, integers past 2^53 are decimal strings, bytes are lists of numbers, and a tensor in a list is null.
+ * @throws ResonantError `invalid_file` if two things have one name, or the value is cyclic or nested too deeply
  */
 export function flattenCheckpoint(file: string, root: PickleValue): CheckpointTree {
   const flattener = new Flattener(file);
@@ -52,7 +51,7 @@ class Flattener {
     this.#file = file;
   }
 
-  /** Collects the tensors under `value`, and returns what is left of it; undefined if nothing is. */
+  /** Collects the tensors under `value`, and returns the rest; undefined if nothing is left. */
   walk(value: PickleValue, name: string): unknown {
     this.#spend(name, name.length);
     if (value instanceof PickleTensor) return this.#addTensor(name, value);
@@ -136,7 +135,7 @@ function keyText(key: PickleValue): string {
   return key instanceof PickleTuple ? key.items.map(String).join(",") : String(key);
 }
 
-/** No prototype: `__proto__` and `constructor` are keys like any other. */
+/** Without a prototype, so that `__proto__` and `constructor` are keys like any other. */
 function record(): Record<string, unknown> {
   return Object.create(null);
 }

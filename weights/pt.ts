@@ -11,23 +11,22 @@ import { readZipDirectory, type ZipEntry, zipDataOffset } from "./zip.ts";
 
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
 
-/** A tensor with the place of its storage, found when it is first read. */
+/** A tensor with the place of its storage, which is found when it is first read. */
 interface PtTensor extends TensorInfo, StridedView {
   storageStart(): Promise<number>;
 }
 
-/** Where a storage's bytes lie, and how many they are. */
+/** Where the bytes of a storage begin, and their number. */
 interface Storage {
   readonly length: number;
   start(): Promise<number>;
 }
 
 /**
- * Opens what `torch.save` writes today: a zip of `NAME/data.pkl` and the storages `NAME/data/KEY`, stored plainly.
- * The pickle is read as data; nothing in it is run.
- *
- * @throws ResonantError `unsupported` for a pickle that asks for anything but tensors and plain values, a
- *   big-endian file, TorchScript, or compressed entries; `invalid_file` for what is truncated or malformed
+ * Opens what `torch.save` writes today: a zip of `NAME/data.pkl` and the storages `NAME/data/KEY`, uncompressed. The pickle
+ * is read as data; nothing in it is run.
+ * @throws ResonantError `unsupported` for a pickle that asks for anything but tensors and plain values, a big-endian file,
+ * TorchScript, or compressed entries; `invalid_file` if it is truncated or malformed
  */
 export async function openPtZip(source: ByteSource): Promise<TensorFile> {
   const entries = await readZipDirectory(source);
@@ -98,7 +97,7 @@ function viewOf({ dtype, shape, strides, offset }: PickleTensor): StridedView {
   return { dtype, shape, strides, offset };
 }
 
-/** The archive's one folder, with its slash: its name is the file's when it was saved. */
+/** The archive's only folder, with a slash: the name of the file when it was saved. */
 function findArchive(file: string, entries: ReadonlyMap<string, ZipEntry>): string {
   const pickles = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const folder = pickles[0]?.slice(0, -"data.pkl".length);
@@ -112,7 +111,7 @@ function findArchive(file: string, entries: ReadonlyMap<string, ZipEntry>): stri
 }
 
 async function checkByteOrder(source: ByteSource, entry: ZipEntry | undefined): Promise<void> {
-  if (!entry) return; // before PyTorch 2.1 there was none, and it meant little
+  if (!entry) return; // not written before PyTorch 2.1
   const where = `${source.name}: ${printable(entry.name)}`;
   if (entry.size > 16) throw invalidFile(where, `has ${entry.size} bytes, too many for a byte order`);
   const order = new TextDecoder().decode(await source.read(await zipDataOffset(source, entry), entry.size));

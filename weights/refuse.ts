@@ -1,22 +1,22 @@
 import { ResonantError } from "../common/errors.ts";
 
-/** A file that is truncated, malformed, or not what it should be. */
+/** An error for a file that is truncated, malformed, or not what it should be. */
 export function invalidFile(where: string, message: string, fix?: string, cause?: unknown): ResonantError {
   return new ResonantError("invalid_file", message, { where, ...(fix ? { fix } : {}), cause });
 }
 
-/** A file that is well formed, but holds something this engine refuses by name. */
+/** An error for a well-formed file that holds something this engine does not support. */
 export function unsupported(where: string, message: string, fix?: string): ResonantError {
   return new ResonantError("unsupported", message, { where, ...(fix ? { fix } : {}) });
 }
 
-/** Text out of a file, made safe to print in an error: one line, printable, at most `limit` characters. */
+/** Text from a file, made safe to print in an error: one line, printable, at most `limit` characters. */
 export function printable(text: string, limit = 120): string {
   const clipped = text.length > limit ? `${text.slice(0, limit)}…` : text;
   return clipped.replace(/[^\x20-\x7e\u00a0-\ud7ff…]/g, "?");
 }
 
-/** Sizes or strides, for an error: `[64, 32]`, and no more than the first 16. */
+/** Sizes or strides, for an error: `[64, 32]`, at most the first 16. */
 export function listed(numbers: readonly number[]): string {
   return `[${numbers.slice(0, 16).join(", ")}${numbers.length > 16 ? ", …" : ""}]`;
 }

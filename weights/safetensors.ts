@@ -4,7 +4,7 @@ import { repeatedKey } from "./json-keys.ts";
 import { invalidFile, listed, printable, unsupported } from "./refuse.ts";
 import { type TensorFile, type TensorInfo, tensorFile } from "./tensor-file.ts";
 
-/** The format's own bound on a header. */
+/** The format's own limit for a header. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA = "__metadata__";
 const MAX_NAME = 4096;
@@ -16,11 +16,10 @@ interface Entry extends TensorInfo {
 }
 
 /**
- * Opens a safetensors file: 8 bytes of header length, the header as JSON, then the tensors' bytes, back to back
- * in the order of their offsets (https://huggingface.co/docs/safetensors, "Format").
- *
- * @throws ResonantError `invalid_file` for a header that is truncated, malformed, repeats a key, or whose offsets
- *   overlap, leave a hole, leave the file or differ from shape × dtype; `unsupported` for an unknown dtype
+ * Opens a safetensors file: 8 bytes of header length, the header as JSON, then the bytes of the tensors without gaps, in
+ * the order of their offsets (https://huggingface.co/docs/safetensors, "Format").
+ * @throws ResonantError `invalid_file` for a header that is truncated, malformed, repeats a key, or whose offsets overlap,
+ * leave a gap, leave the file or differ from shape × dtype; `unsupported` for an unknown dtype
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   if (source.size < 8)
@@ -144,17 +143,16 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
 }
 
-/** A tensor on its way into a file; `bytes` is called once, when its turn comes. */
+/** A tensor to be written; `bytes` is called once, when its turn comes. */
 export interface TensorToWrite extends TensorInfo {
   bytes(): Promise<Uint8Array>;
 }
 
 /**
- * A safetensors file as chunks, the header first and then one per tensor, so that one tensor at a time is in
- * memory. Tensors are laid out by element size, largest first, then by name, so that each is aligned.
- *
- * @throws ResonantError `invalid_file` for a repeated or reserved name, an impossible shape, too large a
- *   header, or a tensor whose bytes are not as many as its shape says
+ * A safetensors file as chunks, first the header and then one chunk per tensor, so that only one tensor at a time is in
+ * memory. Tensors are ordered by element size, largest first, then by name, so that each is aligned.
+ * @throws ResonantError `invalid_file` for a repeated or reserved name, an impossible shape, a header that is too large, or
+ * a tensor whose bytes do not match its shape
  */
 export async function* writeSafetensors(
   tensors: readonly TensorToWrite[],

@@ -3,13 +3,13 @@ import type { TensorFile, TensorInfo } from "./tensor-file.ts";
 
 const MOST_SHARDS = 10_000;
 
-/** A plain file name: no folder, nothing hidden. */
+/** A plain file name: without a folder, not hidden. */
 const SHARD = /^[\w-][\w.-]*\.safetensors$/;
 
 /**
- * The files that a `model.safetensors.index.json`, parsed, spreads its tensors over, in its order.
- * @param where what errors call it
- * @throws ResonantError `invalid_file` if it is no index, or names anything but a plain `.safetensors` file beside it
+ * The files that a parsed `model.safetensors.index.json` distributes its tensors over, in its order.
+ * @param where its name in errors
+ * @throws ResonantError `invalid_file` if it is not an index, or names anything but plain `.safetensors` files beside it
  */
 export function shardsOf(index: unknown, where: string): string[] {
   const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : null;
@@ -26,7 +26,7 @@ export function shardsOf(index: unknown, where: string): string[] {
   });
 }
 
-/** Several files of tensors as one. @throws ResonantError `invalid_file` naming a tensor that two of them hold */
+/** Joins several files of tensors. @throws ResonantError `invalid_file` naming a tensor that two of them hold */
 export function joinTensorFiles(name: string, files: readonly TensorFile[]): TensorFile {
   const homes = new Map<string, TensorFile>();
   const tensors = new Map<string, TensorInfo>();

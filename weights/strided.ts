@@ -2,9 +2,9 @@ import { allocate, type ByteSource } from "./byte-source.ts";
 import { type Dtype, dtypeSize, elementCount } from "./dtype.ts";
 import { invalidFile, listed, unsupported } from "./refuse.ts";
 
-/** How much of a storage is held while a strided tensor is gathered from it. */
+/** Bytes of a storage that are held while a strided tensor is gathered from it. */
 const WINDOW_BYTES = 4 * 2 ** 20;
-/** The most for one whose elements share places, which is read in one piece. */
+/** The most bytes for a view whose elements share places, which is read in one piece. */
 const MAX_OVERLAPPING_BYTES = 64 * 2 ** 20;
 
 /** A tensor as a window on a storage: `element[i…] = storage[offset + Σ i·stride]`, counted in elements. */
@@ -15,7 +15,7 @@ export interface StridedView {
   readonly offset: number;
 }
 
-/** A dimension with its step in the storage and in the row-major result. */
+/** A dimension with its step in the storage and its step in the row-major result. */
 interface Axis {
   readonly size: number;
   readonly stride: number;
@@ -24,10 +24,9 @@ interface Axis {
 
 /**
  * Refuses a view that leaves its storage, or that would be larger than it (a stride of 0 can make a terabyte of one
- * element). Nothing is allocated before this.
- *
- * @param where what errors call the tensor
- * @param storageBytes the storage's length
+ * element). Nothing is allocated before this check.
+ * @param where the name of the tensor in errors
+ * @param storageBytes the length of the storage
  */
 export function checkView(where: string, view: StridedView, storageBytes: number): void {
   const shape = listed(view.shape);
@@ -61,7 +60,7 @@ export function checkView(where: string, view: StridedView, storageBytes: number
   }
 }
 
-/** Elements from the first to just past the last. Infinite if it is no safe integer. */
+/** The number of storage elements from the view's first to its last. Infinite if it is not a safe integer. */
 function spanOf(view: StridedView): number {
   let last = 0;
   view.shape.forEach((size, i) => {
@@ -70,7 +69,7 @@ function spanOf(view: StridedView): number {
   return Number.isSafeInteger(view.offset + last + 1) ? last + 1 : Number.POSITIVE_INFINITY;
 }
 
-/** Dimensions in the order of the storage: the largest step first. Those of size 1 have no step. */
+/** The dimensions in the order of the storage: largest step first. Dimensions of size 1 are left out. */
 function axesOf(view: StridedView): Axis[] {
   const axes: Axis[] = [];
   let outStride = 1;
@@ -82,7 +81,7 @@ function axesOf(view: StridedView): Axis[] {
   return axes.sort((a, b) => b.stride - a.stride);
 }
 
-/** Whether two indices may meet in one place; never false wrongly. */
+/** Whether two indices may have the same place; when false, they certainly do not. */
 function overlaps(view: StridedView): boolean {
   let reach = 0;
   for (const axis of axesOf(view).reverse()) {
@@ -97,12 +96,11 @@ function isContiguous(axes: readonly Axis[]): boolean {
 }
 
 /**
- * Reads a view's elements in row-major order. A contiguous one is a single read; any other is walked in the
- * storage's order through a window of 4 MiB, so that memory stays near the tensor's own size, whatever part is asked.
- *
+ * Reads a view's elements in row-major order. A contiguous view is a single read; any other is walked in the order of the
+ * storage through a window of 4 MiB, so that memory stays near the tensor's own size, whichever part is asked for.
  * @param storageStart the byte of the source where the storage begins
- * @param view one that `checkView` has passed
- * @param from with `to`, the first byte and the one after the last of the elements' that are wanted; all by default
+ * @param view one that `checkView` has accepted
+ * @param from with `to`: the first wanted byte of the elements, and the one after the last; by default all
  */
 export async function readView(
   source: ByteSource,
@@ -119,7 +117,7 @@ export async function readView(
   return from === 0 && to === whole.length ? whole : whole.slice(from, to);
 }
 
-/** Reads the elements of a view that is not contiguous, and begins at byte `start`. */
+/** Reads the elements of a view that is not contiguous and begins at byte `start`. */
 async function gather(
   source: ByteSource,
   start: number,
@@ -170,7 +168,7 @@ async function gather(
   }
 }
 
-/** Copies `count` elements of `size` bytes, `sourceStride` and `targetStride` elements apart. */
+/** Copies `count` elements of `size` bytes, which are `sourceStride` and `targetStride` elements apart. */
 function copyRun(
   source: Uint8Array,
   sourceAt: number,

@@ -18,22 +18,23 @@ export interface TensorFile {
   readonly format: "safetensors" | "pt";
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /**
-   * What the file holds beside tensors: a safetensors file's `__metadata__` (strings), or the plain values of a
-   * `.pt` (numbers, strings, lists, nested records), such as its `model_config`.
+   * What the file holds besides tensors: the `__metadata__` (strings) of a safetensors file, or the plain values of a `.pt`
+   * (numbers, strings, lists, nested records), such as its `model_config`.
    */
   readonly metadata: Readonly<Record<string, unknown>>;
   /**
-   * A tensor's elements, row-major, little-endian, contiguous and aligned: exactly the tensor, or its bytes from `from`
-   * to before `to`.
-   *
-   * @throws ResonantError `invalid_file` if there is no such tensor, it has no such bytes, or the file cannot be read
+   * A tensor's elements, row-major, little-endian, contiguous and aligned: all of them, or the bytes from `from` to before
+   * `to`.
+   * @throws ResonantError `invalid_file` if the tensor or those bytes do not exist, or the file cannot be read
    */
   bytes(name: string, from?: number, to?: number): Promise<Uint8Array>;
   /** The same as float32 (see `toFloat32`). */
   float32(name: string): Promise<Float32Array>;
 }
 
-/** Makes a `TensorFile` of a format's own tensor records and the way to read one, from byte `from` to before `to`. */
+/**
+ * Makes a `TensorFile` from a format's own tensor records and a function that reads one, from byte `from` to before `to`.
+ */
 export function tensorFile<T extends TensorInfo>(
   head: Pick<TensorFile, "name" | "format" | "metadata">,
   tensors: ReadonlyMap<string, T>,

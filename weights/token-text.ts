@@ -2,17 +2,17 @@ import { ResonantError } from "../common/errors.ts";
 
 /** How tokens become text. */
 export interface TokenText {
-  /** The text of a whole sequence, where that is more than its tokens' bytes one after the other. */
+  /** The text of a whole sequence, for tokenizers where that is not simply its tokens' bytes in order. */
   decode?: (tokens: readonly string[]) => string;
-  /** `literal` for an added token, whose text is as it is written. */
+  /** `literal` is for an added token, which stands for its own text. */
   bytes(token: string, literal: boolean): Uint8Array;
 }
 
 type Json = Record<string, unknown>;
 
 /**
- * Reads how a parsed `tokenizer.json` turns tokens into text.
- * @throws ResonantError `unsupported` where a token's bytes would depend on its neighbours.
+ * Reads from a parsed `tokenizer.json` how tokens become text.
+ * @throws ResonantError `unsupported` if the bytes of a token would depend on its neighbours
  */
 export function tokenText(json: Json, name: string): TokenText {
   const decoders = flatten(json.decoder, "decoders");
@@ -59,7 +59,7 @@ function isByteLevel({ type }: Json): boolean {
   return type === "ByteLevel";
 }
 
-// Fuse joins, and Strip trims the whole text's first space: neither changes what one token adds.
+// Fuse joins texts, and Strip removes the first space of the whole text: neither changes what a token adds.
 function isMarkDecoder(decoder: Json): boolean {
   if (decoder.type === "Replace") return spaceMark(decoder).length > 0;
   return ["Metaspace", "ByteFallback", "Fuse", "Strip"].includes(String(decoder.type));
@@ -71,7 +71,7 @@ function spaceMark({ type, pattern, content, replacement }: Json): [mark: string
   return typeof mark === "string" && typeof content === "string" ? [[mark, content]] : [];
 }
 
-/** One decoder, as Hugging Face's `tokenizers` has it: texts to texts, a run of byte tokens to one or more. */
+/** One decoder of Hugging Face's `tokenizers`: from texts to texts; a run of byte tokens becomes one text or more. */
 function decodingStep(decoder: Json): (tokens: readonly string[]) => readonly string[] {
   switch (decoder.type) {
     case "ByteFallback":
@@ -87,7 +87,7 @@ function decodingStep(decoder: Json): (tokens: readonly string[]) => readonly st
   }
 }
 
-/** A run of byte tokens is its UTF-8 text or, where that is broken anywhere, one U+FFFD for each byte. */
+/** A run of byte tokens becomes its UTF-8 text; if any of it is invalid, one U+FFFD for each byte. */
 function joinBytes(tokens: readonly string[]): string[] {
   const texts: string[] = [];
   let run: number[] = [];
@@ -130,7 +130,7 @@ function strip(text: string, { content, start, stop }: Json): string {
   return characters.slice(from, to).join("");
 }
 
-/** Marks to spaces; Metaspace leaves out those of a text's first token, where one was put in front of it. */
+/** Marks become spaces. Metaspace leaves them out in the first token of a text if it puts one in front when encoding. */
 function unmark(token: string, decoder: Json, first: boolean): string {
   const { prepend_scheme: scheme, add_prefix_space: prefix } = decoder;
   const prepended = scheme === undefined ? prefix !== false : scheme !== "never";
@@ -140,7 +140,7 @@ function unmark(token: string, decoder: Json, first: boolean): string {
   );
 }
 
-/** GPT-2's table: printable bytes stand for themselves, the others for the characters from U+0100 on. */
+/** GPT-2's table: printable bytes stand for themselves, the others for characters from U+0100 on. */
 const BYTE_OF = new Map<string, number>();
 for (let byte = 0, next = 0x100; byte < 256; byte++) {
   const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
@@ -149,7 +149,7 @@ for (let byte = 0, next = 0x100; byte < 256; byte++) {
 
 function byteLevelBytes(token: string): Uint8Array {
   const bytes = Array.from(token, (character) => BYTE_OF.get(character));
-  // A token with a character outside the table is not in the byte alphabet at all: its text is literal.
+  // A token with a character outside the table is not made of bytes: its text is literal.
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encodeUtf8(token);
 }
 

@@ -5,40 +5,43 @@ import { concatBytes } from "./concat-bytes.ts";
 import { tokenText } from "./token-text.ts";
 
 export interface EncodeOptions {
-  /** Let the post-processor add its special tokens. Default true; false for a text that has its own, as a chat's has. */
+  /**
+   * Whether the post-processor adds its special tokens. Default true; use false for a text that already contains them, such
+   * as a chat's.
+   */
   readonly special?: boolean;
 }
 
 /** Text to token ids and back. */
 export interface TextTokenizer {
-  /** The model or file it came from, as errors name it. */
+  /** The model or file that it came from, for errors. */
   readonly name: string;
   /** One more than the largest id. */
   readonly size: number;
-  /** Tokens that stand for no text, such as the end of a text. */
+  /** Tokens that are not text, such as the end of a text. */
   readonly specialIds: ReadonlySet<number>;
   readonly eosId: number | null;
   /**
-   * The text's ids; special tokens are added only where the tokenizer's post-processor says so. Half a surrogate pair
-   * counts as U+FFFD. A BPE tokenizer that has neither the bytes nor an unknown token leaves out what it cannot write.
-   * @throws ResonantError `invalid_argument` where the unknown token itself is missing.
+   * The text's ids. Special tokens are added only if the tokenizer's post-processor does so. A lone surrogate counts as
+   * U+FFFD. A BPE tokenizer that has neither bytes nor an unknown token leaves out what it cannot encode.
+   * @throws ResonantError `invalid_argument` if the unknown token itself is missing
    */
   encode(text: string, options?: EncodeOptions): number[];
   /** The ids' text, without special tokens. */
   decode(ids: readonly number[]): string;
   /**
-   * The bytes that a token adds to a UTF-8 text, shared and not to be changed: empty for special tokens, and for ids
-   * that only the model's padded vocabulary has.
+   * The bytes that a token adds to a UTF-8 text. The array is shared; do not change it. Empty for special tokens, and for
+   * ids that exist only in the model's padded vocabulary.
    */
   bytes(id: number): Uint8Array;
 }
 
 /**
  * Reads a tokenizer in Hugging Face's format.
- * @param tokenizerJson the parsed `tokenizer.json`: BPE or Unigram, byte-level or with a space mark and byte fallback.
- * @param tokenizerConfig the parsed `tokenizer_config.json`, or null where there is none.
- * @param name what errors call it.
- * @throws ResonantError `invalid_file` where a file is malformed, `unsupported` for another kind of tokenizer.
+ * @param tokenizerJson the parsed `tokenizer.json`: BPE or Unigram, byte-level or with a space mark and byte fallback
+ * @param tokenizerConfig the parsed `tokenizer_config.json`, or null if there is none
+ * @param name its name in errors
+ * @throws ResonantError `invalid_file` for a malformed file, `unsupported` for another kind of tokenizer
  */
 export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, name: string): TextTokenizer {
   const json = readTokenizerJson(tokenizerJson, name);
@@ -61,7 +64,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   const specialIds = findSpecialIds(json, config, ids);
   const literal = new Set(json.added_tokens.map(({ id }) => id));
   const cache: Uint8Array[] = [];
-  // The library's types promise numbers, but a token it cannot find becomes null or undefined.
+  // The library's types promise numbers, but a missing token becomes null or undefined.
   const encodeAny = (text: string, special: boolean): unknown[] =>
     tokenizer.encode(text, { add_special_tokens: special }).ids;
   const encodeBytes = byteEncoder(json, config, (text) => encodeAny(text, true));
@@ -106,7 +109,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
 }
 
 const MODELS = ["BPE", "Unigram"];
-// Far above any vocabulary; an id beyond it is damage, not a token.
+// Far above any vocabulary; a larger id is a damaged one, not a token.
 const MAX_ID = 1 << 24;
 const MOST_WORDS = 32_768;
 const LONGEST_WORD = 64;
@@ -129,7 +132,7 @@ function readTokenizerJson(value: unknown, name: string): TokenizerJson {
   if (!isObject(value) || !isObject(value.model)) throw invalid(name, "tokenizer.json has no model");
   const { model } = value;
   const { vocab, merges } = model;
-  // Older files leave the type out; what they hold tells.
+  // Older files leave out the type; their fields show it.
   const type = model.type ?? (Array.isArray(merges) ? "BPE" : Array.isArray(vocab) ? "Unigram" : undefined);
   if (typeof type !== "string" || !MODELS.includes(type)) {
     throw new ResonantError("unsupported", `a tokenizer model of type ${JSON.stringify(type)}`, {
@@ -183,7 +186,7 @@ function tokensById(json: TokenizerJson, name: string): Map<number, string> {
   return byId;
 }
 
-/** Keeps what words became: the library's own memory of them is slower, and holds fewer than a long text has. */
+/** Caches the tokens of words: the library's own cache is slower, and too small for a long text. */
 function rememberWords(model: BPE): void {
   const merge = model.bpe.bind(model);
   const merged = new Map<string, string[]>();
@@ -207,7 +210,7 @@ function findSpecialIds(json: TokenizerJson, config: Json, ids: ReadonlyMap<stri
   return special;
 }
 
-/** The special tokens that a tokenizer_config.json names: `bos_token`, `eos_token` and so on, those that it has. */
+/** The special tokens that a tokenizer_config.json names: `bos_token`, `eos_token` and so on, if it has them. */
 export function namedSpecials(config: Readonly<Record<string, unknown>>): Record<string, string> {
   const named = NAMED_SPECIALS.map((name) => [name, contentOf(config[name])] as const);
   return Object.fromEntries(named.filter((pair): pair is [string, string] => pair[1] !== undefined));

@@ -10,10 +10,10 @@ const MAX_COMMENT = 65_535;
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 const ESCAPED_32 = 0xffffffff;
 
-/** One file of a zip archive, as its central directory tells it. */
+/** One file of a zip archive, as its central directory describes it. */
 export interface ZipEntry {
   readonly name: string;
-  /** Bytes, as stored and as unpacked: the two are the same where `method` is 0. */
+  /** Bytes as stored and as unpacked: equal if `method` is 0. */
   readonly packedSize: number;
   readonly size: number;
   /** 0 stored, 8 deflated. */
@@ -24,9 +24,8 @@ export interface ZipEntry {
 }
 
 /**
- * Reads a zip's central directory, zip64 or not (PKWARE APPNOTE 4.3, 4.5.3). Checksums are not looked at:
- * PyTorch has an option to write files without them.
- *
+ * Reads a zip's central directory, zip64 or not (PKWARE APPNOTE 4.3, 4.5.3). Checksums are not checked: PyTorch has an
+ * option to write files without them.
  * @throws ResonantError `invalid_file` if it is truncated, repeats a name, or its entries overlap
  */
 export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<string, ZipEntry>> {
@@ -45,9 +44,7 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
 }
 
 /**
- * Where an entry's bytes begin. Its local header is read for this, since its length may differ from the
- * directory's.
- *
+ * Where the bytes of an entry begin. This reads its local header, whose length may differ from the directory's.
  * @throws ResonantError `unsupported` if the entry is compressed or encrypted
  */
 export async function zipDataOffset(source: ByteSource, entry: ZipEntry): Promise<number> {
@@ -73,7 +70,7 @@ async function findDirectory(source: ByteSource): Promise<{ offset: number; size
   const tailStart = source.size - tailLength;
   const tail = view(await source.read(tailStart, tailLength));
   let at = tailLength - 22;
-  // The comment must end where the file ends, lest a signature inside it is taken for the record.
+  // The comment must end where the file ends; otherwise a signature inside it could be taken for the record.
   while (
     at >= 0 &&
     !(tail.getUint32(at, true) === END && at + 22 + tail.getUint16(at + 20, true) === tailLength)
@@ -155,7 +152,7 @@ function readEntry(file: string, bytes: DataView, at: number): { entry: ZipEntry
   return { entry, next };
 }
 
-/** The zip64 extra field's data: only the values that the entry itself escapes, in a fixed order. */
+/** The data of the zip64 extra field: only the values that the entry itself marks as too large, in a fixed order. */
 function findZip64Extra(bytes: DataView, start: number, end: number): DataView | undefined {
   for (let at = start; at + 4 <= end; ) {
     const length = bytes.getUint16(at + 2, true);
@@ -166,7 +163,7 @@ function findZip64Extra(bytes: DataView, start: number, end: number): DataView |
   return undefined;
 }
 
-/** Entries that share bytes are how a small archive unpacks to a huge one. */
+/** Refuses entries that share bytes: with them a small archive could unpack to a huge one. */
 function checkOverlap(file: string, entries: ZipEntry[], directoryOffset: number): void {
   entries.sort((a, b) => a.headerOffset - b.headerOffset);
   entries.forEach((entry, i) => {

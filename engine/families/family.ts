@@ -32,7 +32,7 @@ export type LayerBuffer = "h" | "inner";
 export interface LayerOps {
   /** From h through the first norm to the output of attention's heads; only through the norm if attention is bypassed. */
   attend(w: LayerWeights): Dispatch[];
-  /** Adds that to h, through the output projection. */
+  /** Adds that to h; through the output projection, unless attention is bypassed. */
   fromAttention(w: LayerWeights): Dispatch[];
   /** A product of h after a norm. */
   normed(norm: Norm, linear: Linear, to: LayerBuffer, epilogue: Epilogue): Dispatch[];

@@ -5,7 +5,7 @@ import { writeSafetensors } from "../safetensors.ts";
 import type { TensorFile, TensorInfo } from "../tensor-file.ts";
 import { checkOutput, openFile, writeFileAtomically } from "./file.ts";
 
-/** Where a conversion stands, told as each tensor begins and once at the end, when `tensor` is undefined. */
+/** The progress of a conversion, reported as each tensor begins and once at the end, when `tensor` is undefined. */
 export interface ConvertProgress {
   readonly tensor: string | undefined;
   readonly done: number;
@@ -15,26 +15,27 @@ export interface ConvertProgress {
   readonly bytesTotal: number;
 }
 
-/** What a conversion wrote. */
+/** The result of a conversion. */
 export interface ConvertSummary {
   readonly input: string;
   readonly output: string;
   readonly tensors: number;
-  /** The whole file's, header and all. */
+  /** Bytes of the whole file, with its header. */
   readonly bytes: number;
   /** Tensors of each dtype. */
   readonly dtypes: Readonly<Partial<Record<Dtype, number>>>;
 }
 
-/** Views on shared storages may repeat bytes (tied weights do); past this it is no checkpoint. */
+/**
+ * Views of shared storages may repeat bytes (tied weights do); a file that expands further than this is not a checkpoint.
+ */
 const MAX_EXPANSION = 16;
 
 /**
- * Converts a checkpoint to safetensors, on disk and one tensor at a time. The output appears whole or not at all.
- * Plain values are kept in `__metadata__`: strings as they are, all else as JSON.
- *
- * @param options `force` lets an existing output be replaced
- * @throws ResonantError `invalid_argument` if the output exists, or is the input; or as `openTensorFile`
+ * Converts a checkpoint to safetensors, from disk to disk, one tensor at a time. The output appears whole or not at all.
+ * Plain values are kept in `__metadata__`: strings as they are, everything else as JSON.
+ * @param options `force` allows replacing an existing output
+ * @throws ResonantError `invalid_argument` if the output exists, or is the input; errors of `openTensorFile`
  */
 export async function convertToSafetensors(
   inputPath: string,
@@ -100,14 +101,14 @@ function countDtypes(tensors: readonly TensorInfo[]): Partial<Record<Dtype, numb
 
 function metadataText(file: TensorFile): Record<string, string> {
   const text: Record<string, string> = Object.create(null);
-  if (file.format === "pt") text.format = "pt"; // Hugging Face's readers ask which framework wrote the tensors
+  if (file.format === "pt") text.format = "pt"; // Hugging Face's readers check which framework wrote the tensors
   for (const [key, value] of Object.entries(file.metadata)) {
     text[key] = typeof value === "string" ? value : JSON.stringify(value, notFinite);
   }
   return text;
 }
 
-/** JSON has no NaN and no infinities, and would write null. */
+/** JSON has neither NaN nor infinities, and would write null. */
 function notFinite(_key: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }

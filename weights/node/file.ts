@@ -10,9 +10,8 @@ export type FileSource = ByteSource & { close(): Promise<void> };
 
 /**
  * Opens a file for reading in pieces.
- *
- * @throws ResonantError `invalid_argument` if there is no such file or it may not be read, `invalid_file` if it is
- *   a directory, or empty
+ * @throws ResonantError `invalid_argument` if it does not exist or may not be read, `invalid_file` if it is a directory, or
+ * empty
  */
 export async function openFile(path: string): Promise<FileSource> {
   const handle = await open(path, "r").catch((cause) => {
@@ -54,9 +53,8 @@ function fileSource(name: string, size: number, handle: FileHandle): FileSource 
 }
 
 /**
- * Whether a path can be written: it is no directory, it is not the file `input` (by any name), and it does not exist
+ * Checks that a path can be written: it is not a directory, it is not the file `input` (by any name), and it does not exist
  * unless `force` is given.
- *
  * @throws ResonantError `invalid_argument`
  */
 export async function checkOutput(path: string, input: string, force: boolean): Promise<void> {
@@ -87,19 +85,18 @@ export async function checkOutput(path: string, input: string, force: boolean): 
 }
 
 /**
- * Writes a file whole or not at all: into a temporary one beside it, flushed to disk, then renamed. Whatever goes
- * wrong, the temporary file is removed and what was at `path` stays.
- *
- * @param beforeRename called when all is written; if it throws, nothing is replaced
+ * Writes a file whole or not at all: into a temporary file beside it, flushed to disk, then renamed. If anything fails, the
+ * temporary file is removed and what was at `path` stays.
+ * @param beforeRename called when everything is written; if it throws, nothing is replaced
  * @returns bytes written
- * @throws ResonantError `invalid_argument` if the place cannot be written; whatever `chunks` throws
+ * @throws ResonantError `invalid_argument` if the place cannot be written; any error of `chunks`
  */
 export async function writeFileAtomically(
   path: string,
   chunks: AsyncIterable<Uint8Array>,
   beforeRename: () => Promise<void> = async () => {},
 ): Promise<number> {
-  const target = await realpath(path).catch(() => path); // through a link, so that the link stays one
+  const target = await realpath(path).catch(() => path); // follows a link, so that it stays a link
   const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
   const handle = await open(temporary, "wx").catch((cause) => {
     throw cannot(path, "be written", cause);
@@ -137,7 +134,7 @@ async function writeAll(path: string, handle: FileHandle, chunk: Uint8Array): Pr
   }
 }
 
-/** Makes the rename itself last through a power cut, where the platform lets a folder be flushed. */
+/** Makes the rename itself survive a power cut, if the platform can flush a folder. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r").catch(() => undefined);
   await folder?.sync().catch(() => {});

@@ -28,7 +28,7 @@ export function openBytes(bytes: Uint8Array, name = "hand.pt"): Promise<TensorFi
   return openTensorFile(bytesSource(name, bytes));
 }
 
-/** Opens and reads every tensor. */
+/** Opens a file and reads every tensor. */
 export async function readAll(bytes: Uint8Array, name: string): Promise<number> {
   const file = await openBytes(bytes, name);
   let total = 0;
@@ -36,7 +36,7 @@ export async function readAll(bytes: Uint8Array, name: string): Promise<number> 
   return total;
 }
 
-/** The error that a promise is rejected with, which must be one raised on purpose. */
+/** The error that a promise rejects with, which must be one that the code raises on purpose. */
 export async function refusal(promise: Promise<unknown>): Promise<ResonantError> {
   const error = await promise.then(
     () => undefined,

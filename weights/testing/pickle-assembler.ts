@@ -1,11 +1,11 @@
-/** Hand-assembles pickles and the files around them, for tests; what it writes need not be sane. */
+/** Assembles pickles and the files around them by hand, for tests; the result need not be valid. */
 import { zipSync } from "fflate";
 
 const encoder = new TextEncoder();
 
 type Part = string | number[] | Uint8Array;
 
-/** Strings as Latin-1, lists as bytes. */
+/** Strings become Latin-1, lists become bytes. */
 export function bytesOf(...parts: Part[]): Uint8Array {
   const arrays = parts.map((part) =>
     typeof part === "string" ? Uint8Array.from(part, (c) => c.charCodeAt(0)) : Uint8Array.from(part),

@@ -35,7 +35,7 @@ export class RepoCache {
     return join(this.snapshot(commit), ...name.split("/"));
   }
 
-  /** Whether a snapshot has a file; a link whose blob is gone is none. */
+  /** Whether a snapshot has a file; a link whose blob is gone does not count. */
   async has(commit: string, name: string): Promise<boolean> {
     return (await fileSize(this.file(commit, name))) !== undefined;
   }
@@ -51,7 +51,7 @@ export class RepoCache {
     );
   }
 
-  /** A cache that cannot be written only has to be asked again. */
+  /** If the cache cannot be written, the hub only has to be asked again. */
   async noteMissing(commit: string, name: string): Promise<void> {
     const path = this.#noExist(commit, name);
     await mkdir(dirname(path), { recursive: true })
@@ -63,7 +63,7 @@ export class RepoCache {
     return join(this.#folder, ".no_exist", commit, ...name.split("/"));
   }
 
-  /** The commit that a branch or tag was at. */
+  /** The commit of a branch or tag when it was last asked for. */
   async ref(revision: string): Promise<string | undefined> {
     const commit = (await readFile(this.#ref(revision), "utf8").catch(() => "")).trim();
     return COMMIT.test(commit) ? commit : undefined;
@@ -85,7 +85,7 @@ export class RepoCache {
     return join(this.#folder, "refs", ...revision.split("/"));
   }
 
-  /** Makes a blob appear in a snapshot, at once and whole: by a link, or as a copy where there are no links. */
+  /** Makes a blob appear in a snapshot, at once and whole: by a link, or by a copy where there are no links. */
   async publish(commit: string, name: string, etag: string): Promise<void> {
     const target = this.file(commit, name);
     const blob = this.blob(etag);

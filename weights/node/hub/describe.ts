@@ -3,18 +3,18 @@ import { invalidFile, printable } from "../../refuse.ts";
 import { COMMIT } from "./names.ts";
 import { type Answer, ask, type Hub, patiently, retryAfter, stallGuard, Transient } from "./request.ts";
 
-/** A file as a hub knows it. */
+/** What a hub knows about a file. */
 export interface RemoteFile {
   readonly repo: string;
   readonly name: string;
   readonly commit: string;
-  /** SHA-256 of the content, or git's SHA-1 of it as a blob; in hexadecimal. It names the file in `blobs/`. */
+  /** SHA-256 of the content, or git's SHA-1 of it as a blob, in hexadecimal. It is the file's name in `blobs/`. */
   readonly etag: string;
   /** In bytes. */
   readonly size: number;
 }
 
-/** A file that is not in the repository; the commit is known where the hub says it. */
+/** A file that the repository does not have; the commit is known if the hub gives it. */
 export interface NoFile {
   readonly missing: true;
   readonly commit: string | undefined;
@@ -22,21 +22,20 @@ export interface NoFile {
 
 const HASH = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
-/** Where a file is fetched from. */
+/** The address to fetch a file from. */
 export function resolveUrl(hub: Hub, repo: string, revision: string, name: string): string {
   const path = name.split("/").map(encodeURIComponent).join("/");
   return `${hub.endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${path}`;
 }
 
-/** What errors call a file of a repository. */
+/** The name of a repository's file in errors. */
 export const placeOf = (repo: string, revision: string, name: string): string =>
   `${repo}@${COMMIT.test(revision) ? revision.slice(0, 12) : revision}/${name}`;
 
 /**
- * Asks a hub which commit, content and size a file has, without fetching it.
- *
- * @throws ResonantError `invalid_argument` for a repository or a revision that is not there or not to be read,
- *   `invalid_file` for an answer no hub gives; HubUnreachable
+ * Asks a hub for the commit, hash and size of a file, without fetching it.
+ * @throws ResonantError `invalid_argument` for a repository or a revision that does not exist or may not be read,
+ * `invalid_file` for an answer that no hub gives; HubUnreachable
  */
 export async function describe(
   hub: Hub,
@@ -76,10 +75,9 @@ export async function describe(
 }
 
 /**
- * Lets pass what brings a file, and a 404 that says that only the file is missing.
- *
- * @throws Transient for what may be otherwise next time; ResonantError `invalid_argument` where the repository or the
- *   revision cannot be had, `invalid_file` for a status no hub gives
+ * Accepts an answer with the file, and a 404 that says that only the file is missing.
+ * @throws Transient for a failure that may pass; ResonantError `invalid_argument` if the repository or the revision cannot
+ * be had, `invalid_file` for a status that no hub gives
  */
 export function refuseStatus(
   hub: Hub,
@@ -90,7 +88,7 @@ export function refuseStatus(
   const code = headers.get("X-Error-Code");
   const { repo, revision } = asked;
   if (status >= 500 || status === 408 || status === 429 || !fromHub) {
-    // An address of the place where files lie is signed for a while; the hub gives a new one when asked again.
+    // The addresses where files lie are signed and expire; asked again, the hub gives a new one.
     const who = fromHub ? "the hub" : new URL(response.url).host;
     throw new Transient(`${who} answered ${status}`, retryAfter(response.headers));
   }

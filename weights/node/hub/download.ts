@@ -6,11 +6,10 @@ import { claimPartial, type Partial } from "./partial.ts";
 import { type Answer, ask, type Hub, patiently, stallGuard, Transient } from "./request.ts";
 
 /**
- * Fetches a file's content into `blob`, from where an earlier attempt stopped. The blob appears whole and checked, or
- * not at all; what has come of it stays for the next attempt, unless it is wrong.
- *
- * @param onProgress told bytes so far
- * @throws ResonantError `invalid_file` for a body of another length or another hash than the hub said; HubUnreachable
+ * Fetches a file's content into `blob`, from where an earlier attempt stopped. The blob appears whole and checked, or not
+ * at all; what has arrived stays for the next attempt, unless it is wrong.
+ * @param onProgress called with the bytes so far
+ * @throws ResonantError `invalid_file` for a body of another length or hash than the hub gave; HubUnreachable
  */
 export async function downloadBlob(
   hub: Hub,
@@ -33,9 +32,9 @@ export async function downloadBlob(
 }
 
 class Filling {
-  /** Whether what has come is not the file. */
+  /** Whether the bytes that have arrived are not those of the file. */
   wrong = false;
-  /** Bytes of the file that have come. */
+  /** Bytes of the file that have arrived. */
   #offset = 0;
   #best = 0;
   #hash: Hash;
@@ -59,7 +58,7 @@ class Filling {
     await this.#fetchRest();
     if (this.#hash.digest("hex") === this.#file.etag) return;
     if (resumed) {
-      // The fault may lie with what was there before.
+      // The bytes from an earlier attempt may be wrong.
       await this.#restart();
       await this.#fetchRest();
       if (this.#hash.digest("hex") === this.#file.etag) return;
@@ -129,7 +128,7 @@ class Filling {
       throw new Transient(`the body ended at byte ${this.#offset} of ${this.#file.size}`);
   }
 
-  /** Refuses an answer that is not the file's rest by its status or headers, before any of it is taken. */
+  /** Refuses an answer whose status or headers show that it is not the rest of the file, before any of it is used. */
   async #checkHead(answer: Answer): Promise<void> {
     const { status, response } = answer;
     if (status === 416) {
@@ -181,7 +180,7 @@ class Filling {
   }
 }
 
-/** SHA-256 for files in large-file storage; for the others the name that git gives a blob, which starts with its size. */
+/** SHA-256 for files in large-file storage; for other files git's name of the blob, a hash that begins with the size. */
 function startHash({ etag, size }: RemoteFile): Hash {
   return etag.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${size}\0`);
 }

@@ -10,34 +10,33 @@ import { type HubSettings, hubSettings } from "./settings.ts";
 
 /** A revision of a repository, and how to fetch from it. */
 export interface HubOptions {
-  /** `owner/name`, or the name alone of the few models that have no owner. */
+  /** `owner/name`, or only the name for the few models that have no owner. */
   readonly repo: string;
-  /** A branch, a tag or a commit; `main` if none is given. */
+  /** A branch, a tag or a commit; by default `main`. */
   readonly revision?: string | undefined;
-  /** Told of a file, and its bytes so far and in all, while it is fetched. */
+  /** Called with a file, its bytes so far and its size, while it is fetched. */
   readonly onProgress?: ((file: string, done: number, total: number) => void) | undefined;
-  /** Told why, where the hub cannot be asked and what an earlier call fetched is used. */
+  /** Called with the reason if the hub cannot be asked and files of an earlier call are used. */
   readonly onFallback?: ((reason: ResonantError) => void) | undefined;
-  /** Aborting it ends the call with the signal's reason; what has come is kept. */
+  /** Aborting it ends the call with the signal's reason; what has arrived is kept. */
   readonly signal?: AbortSignal | undefined;
-  /** Where `HF_HOME` and the others are read from, by default the process's environment. */
+  /** Where `HF_HOME` and the other variables are read from; by default the process's environment. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  /** By default 5 attempts that bring nothing, the first pause half a second, 30 s without a byte. */
+  /** By default: 5 attempts that bring nothing new, a first pause of half a second, 30 s without a byte. */
   readonly patience?: Partial<Patience> | undefined;
 }
 
-/** A file by its name, which has to be there unless it is said to be optional. */
+/** The name of a file; it must exist unless it is marked as optional. */
 export type WantedFile = string | { readonly name: string; readonly optional: true };
 
 /**
- * Fetches files of a model from a Hugging Face hub into the cache that the hub's Python and JavaScript libraries
- * share. A file that is there already is not fetched again; a commit's files need no request at all, a branch or tag
- * one HEAD that says which commit it is at.
- *
+ * Fetches files of a model from a Hugging Face hub into the cache that the hub's Python and JavaScript libraries use too. A
+ * file that is already there is not fetched again. Files of a commit then need no request at all; those of a branch or tag
+ * need one HEAD, which says which commit it is at.
  * @returns the snapshot's folder, which holds those files, and others if they were fetched before
- * @throws ResonantError `invalid_argument` for a name that is none, a repository or revision that is not there or not
- *   to be read, or a cache that cannot be written; `invalid_file` for a file that is not there, cannot be fetched, or
- *   is not what the hub says; the signal's reason
+ * @throws ResonantError `invalid_argument` for an impossible name, a repository or revision that does not exist or may not
+ * be read, or a cache that cannot be written; `invalid_file` for a file that does not exist, cannot be fetched, or is not
+ * what the hub says; the signal's reason
  */
 export async function fetchFromHub(
   options: HubOptions & { readonly files: readonly WantedFile[] },
@@ -47,13 +46,13 @@ export async function fetchFromHub(
     typeof file === "string" ? { name: file, optional: false } : file,
   );
   for (const { name } of files) checkFile(name);
-  // One that has to be there says which commit the revision is at, whatever the others say.
+  // A file that must exist shows which commit the revision is at, whatever the others show.
   for (const { name, optional } of files.toSorted((a, b) => Number(a.optional) - Number(b.optional)))
     if (!(await snapshot.want(name)) && !optional) throw snapshot.lacks(name);
   return snapshot.publish();
 }
 
-/** Files of one commit: first those wanted are asked for, then all are fetched, and only then does any appear. */
+/** Files of one commit: first all wanted files are asked for, then all are fetched, and only then do they appear. */
 export class Snapshot {
   readonly #options: HubOptions;
   readonly #revision: string;
@@ -62,10 +61,10 @@ export class Snapshot {
   readonly #hub: Hub;
   readonly #wanted = new Map<string, RemoteFile>();
   #commit: string | undefined;
-  /** Why nothing is asked of the hub. */
+  /** Why the hub is not asked. */
   #offline: ResonantError | "asked for" | undefined;
 
-  /** @throws ResonantError `invalid_argument` for a name or a setting that cannot be one */
+  /** @throws ResonantError `invalid_argument` for an impossible name or setting */
   static async open(options: HubOptions): Promise<Snapshot> {
     checkRepo(options.repo);
     checkRevision(options.revision ?? "main");
@@ -87,7 +86,7 @@ export class Snapshot {
     if (settings.offline) this.#offline = "asked for";
   }
 
-  /** Says whether the commit has a file, and remembers to fetch it. */
+  /** Returns whether the commit has a file, and marks the file to be fetched. */
   async want(name: string): Promise<boolean> {
     checkFile(name);
     this.#options.signal?.throwIfAborted();
@@ -105,14 +104,14 @@ export class Snapshot {
     return true;
   }
 
-  /** Asks which commit the revision is at, by way of a file; without the hub, recalls at which it was. */
+  /** Asks which commit the revision is at, by way of a file; without the hub, the commit that was seen last. */
   async #resolve(name: string): Promise<Awaited<ReturnType<typeof describe>> | undefined> {
     const known = await this.#cache.ref(this.#revision);
     if (this.#offline) {
       this.#commit = known;
       return undefined;
     }
-    // Who has something to fall back on need not wait long.
+    // If there is a commit to fall back on, it need not wait long.
     const { patience } = this.#hub;
     const hub = known
       ? { ...this.#hub, patience: { ...patience, tries: Math.min(2, patience.tries) } }
@@ -129,7 +128,7 @@ export class Snapshot {
     }
   }
 
-  /** A wanted file's path, fetched now if need be; it is not yet in the snapshot. */
+  /** The path of a wanted file, fetched now if needed; it is not yet in the snapshot. */
   async bring(name: string): Promise<string> {
     const file = this.#wanted.get(name);
     if (!file) return this.#cache.file(this.#commit ?? "", name);
@@ -142,7 +141,7 @@ export class Snapshot {
     return blob;
   }
 
-  /** Fetches all that is wanted, then makes it appear, then notes where the revision is. Returns the folder. */
+  /** Fetches all wanted files, then makes them appear, then records the revision's commit. Returns the folder. */
   async publish(): Promise<string> {
     const commit = this.#commit;
     if (commit === undefined) throw this.lacks("");
@@ -152,7 +151,7 @@ export class Snapshot {
     });
     if (this.#offline instanceof ResonantError) this.#options.onFallback?.(this.#offline);
     else if (this.#revision !== commit && !this.#offline) {
-      // Where all was there already, the cache may be one that cannot be written.
+      // If everything was there already, the cache may be read-only.
       await this.#cache.writeRef(this.#revision, commit).catch((error) => {
         if (this.#wanted.size > 0) throw error;
       });
@@ -160,7 +159,7 @@ export class Snapshot {
     return this.#cache.snapshot(commit);
   }
 
-  /** An error for a file that has to be there, and is not. */
+  /** The error for a file that must exist and does not. */
   lacks(name: string): ResonantError {
     const { repo } = this.#options;
     const where = placeOf(repo, this.#revision, name);

@@ -15,14 +15,13 @@ const SMALL_FILES = [
 ] as const;
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** The largest there are have some 60 MB. */
+/** The largest known ones have some 60 MB. */
 const LONGEST_INDEX = 256 * 2 ** 20;
 
 /**
- * The folder of a model: the folder itself if there is one of that name, else `owner/name`, or
- * `owner/name@revision`, as {@link fetchModel} fetches it.
- *
- * @throws ResonantError `invalid_argument` if the name is neither; what fetchModel throws
+ * The folder of a model: the folder of that name if there is one, else `owner/name` or `owner/name@revision`, fetched by
+ * {@link fetchModel}.
+ * @throws ResonantError `invalid_argument` if the name is neither; errors of fetchModel
  */
 export async function resolveModel(
   name: string,
@@ -40,12 +39,11 @@ export async function resolveModel(
 }
 
 /**
- * Fetches what a model is made of: `config.json`, the tokenizer's files and the chat template where there are any, and
+ * Fetches the files of a model: `config.json`; the tokenizer's files and the chat template if they exist; and
  * `model.safetensors`, or the shards that `model.safetensors.index.json` names.
- *
  * @returns the snapshot's folder
- * @throws ResonantError `invalid_file` if a part is missing, or the index names what cannot be a shard; what
- *   fetchFromHub throws
+ * @throws ResonantError `invalid_file` if a file is missing, or the index names something that cannot be a shard; errors of
+ * fetchFromHub
  */
 export async function fetchModel(options: HubOptions): Promise<string> {
   const snapshot = await Snapshot.open(options);
@@ -60,7 +58,7 @@ export async function fetchModel(options: HubOptions): Promise<string> {
   return snapshot.publish();
 }
 
-/** The files that the index at `path` names: see `weights/sharded.ts`; `where` is what errors call it. */
+/** The files that the index at `path` names: see `weights/sharded.ts`; `where` is its name in errors. */
 export async function readShards(path: string, where: string): Promise<string[]> {
   if (((await fileSize(path)) ?? 0) > LONGEST_INDEX)
     throw invalidFile(where, `it is longer than ${LONGEST_INDEX} bytes`);

@@ -1,17 +1,17 @@
 import { ResonantError } from "../../../common/errors.ts";
 import { printable } from "../../refuse.ts";
 
-/** A commit's name: what a revision comes down to, and a folder in `snapshots/`. */
+/** The name of a commit: every revision leads to one, and it names a folder in `snapshots/`. */
 export const COMMIT = /^[0-9a-f]{40}$/;
 
 const OWNER_OR_NAME = /^(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?$/;
-/** First parts of an address that do not mean an owner of models. */
+/** First parts of an address that are not owners of models. */
 const NOT_OWNERS = new Set(["api", "buckets", "datasets", "kernels", "models", "spaces"]);
-/** One part of a path, such that it means the same file on every system. */
+/** One part of a path that means the same file on every system. */
 const PART = /^(?!\.{1,2}$)[\w.+=@-]{1,200}(?<!\.)$/;
 const WINDOWS_DEVICE = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
 
-/** Whether this is a repository's name: `owner/name`, or the `name` alone of the few models that have no owner. */
+/** Whether this is the name of a repository: `owner/name`, or only `name` for the few models that have no owner. */
 export function isRepo(repo: string): boolean {
   const parts = repo.split("/");
   return (
@@ -22,7 +22,7 @@ export function isRepo(repo: string): boolean {
   );
 }
 
-/** @throws ResonantError `invalid_argument` unless this is `owner/name`, or a name alone */
+/** @throws ResonantError `invalid_argument` unless this is `owner/name`, or only a name */
 export function checkRepo(repo: string): void {
   if (isRepo(repo)) return;
   throw new ResonantError("invalid_argument", "this is no name of a model on a hub", {
@@ -48,7 +48,7 @@ export function checkFile(file: string): void {
   });
 }
 
-/** Whether a name is that of a file, without any path. */
+/** Whether a name is that of a file, without a path. */
 export const isPlainFile = (name: string): boolean => isPath(name) && !name.includes("/");
 
 function isPath(path: string): boolean {

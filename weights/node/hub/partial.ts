@@ -4,26 +4,26 @@ import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-// Part of a blob lies beside it as BLOB.HOST-PID-RANDOM.incomplete while a process writes it, and as
-// BLOB.free-RANDOM.incomplete when one has given up in good order. Whoever takes over renames it first, which only
-// one can; so no two processes write the same file, and none waits for the dead.
+// While a process writes part of a blob, it lies beside the blob as BLOB.HOST-PID-RANDOM.incomplete; when a process has
+// given up properly, as BLOB.free-RANDOM.incomplete. A process that takes a part over renames it first, which only one can
+// do; so two processes never write the same file, and none waits for a dead one.
 
-/** A file that this process alone writes, which is to become a blob. */
+/** A file that only this process writes, and that will become a blob. */
 export interface Partial {
   readonly path: string;
   readonly handle: FileHandle;
   /** Bytes in it when it was claimed. */
   readonly size: number;
-  /** Closes it, and leaves it to whoever comes next. */
+  /** Closes it, and leaves it for the next process. */
   release(): Promise<void>;
   /** Closes it, and removes it. */
   discard(): Promise<void>;
-  /** Closes it, on disk and whole, and makes it the blob. `false` if it was taken away in between. */
+  /** Flushes and closes it, and makes it the blob. `false` if another process took it in between. */
   finish(): Promise<boolean>;
 }
 
 const BEAT_MS = 5_000;
-/** A writer sets its file's time every few seconds; one that has not for so long is dead, on whatever machine. */
+/** A writer touches its file every few seconds; if it has not for so long, it is dead, on whatever machine. */
 const DEAD_MS = 30_000;
 const POLL_MS = 200;
 
@@ -34,12 +34,11 @@ const mine = new Set<string>();
 const mark = (owner: string): string => `.${owner}-${randomUUID().slice(0, 8)}.incomplete`;
 
 /**
- * Claims part of a blob: what another process has left of it, else an empty file. While a living process writes it,
- * this one waits.
- *
- * @param blob its path when it is whole
- * @param size bytes of it when it is whole
- * @param onWait told how many bytes the other process has
+ * Claims part of a blob: what another process has left of it, else an empty file. If a living process is writing it, this
+ * call waits.
+ * @param blob path of the blob when it is whole
+ * @param size bytes of the blob when it is whole
+ * @param onWait called with the bytes that the other process has
  * @returns `undefined` if the blob is whole
  */
 export async function claimPartial(
@@ -57,7 +56,7 @@ export async function claimPartial(
     for (const other of left) {
       const path = blob + mark(`${host}-${process.pid}`);
       mine.add(path);
-      // Young before it has the new name, lest a third one takes it for dead at once.
+      // Touch it before it gets its new name; otherwise a third process could take it for dead at once.
       await touch(other.path);
       const partial = (await renamed(other.path, path))
         ? await opened(path, blob, "r+").catch(() => {})
@@ -66,11 +65,11 @@ export async function claimPartial(
         for (const worse of left) if (worse !== other) await rm(worse.path, { force: true });
         return partial;
       }
-      // Perhaps it is another user's.
+      // It may belong to another user.
       await rm(path, { force: true });
       mine.delete(path);
     }
-    // Another has taken it over in between, and is to be waited for.
+    // Another process has taken it over in between; wait for that one.
     if (left.length > 0) continue;
     const [writer] = others.filter((other) => other.alive);
     if (!writer) {
@@ -83,7 +82,10 @@ export async function claimPartial(
   }
 }
 
-/** The parts of a blob, the longest first; `undefined` if one was being renamed, and may now be missed or be whole. */
+/**
+ * The parts of a blob, the longest first; `undefined` if one was being renamed, so that it may be missing here, or whole by
+ * now.
+ */
 async function partialsOf(
   blob: string,
 ): Promise<{ path: string; size: number; alive: boolean }[] | undefined> {
@@ -106,7 +108,7 @@ async function partialsOf(
 }
 
 function isAlive(pid: number, path: string): boolean {
-  // In a container that starts again, this process often has the number of the one that was killed.
+  // In a restarted container this process often has the process id of the one that was killed.
   if (pid === process.pid) return mine.has(path);
   try {
     process.kill(pid, 0);
@@ -168,7 +170,7 @@ async function renamed(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** A file's length in bytes, also through a link, or `undefined` where there is none. */
+/** The length of a file in bytes, also through a link; `undefined` if it does not exist. */
 export async function fileSize(path: string): Promise<number | undefined> {
   const info = await stat(path).catch(() => undefined);
   return info?.isFile() ? info.size : undefined;

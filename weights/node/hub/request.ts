@@ -2,19 +2,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ResonantError } from "../../../common/errors.ts";
 import { invalidFile } from "../../refuse.ts";
 
-/** How long to bear with a hub that fails. */
+/** How long to keep trying with a hub that fails. */
 export interface Patience {
-  /** Attempts in a row that bring nothing new, before giving up. */
+  /** Failed attempts in a row that bring nothing new, before giving up. */
   readonly tries: number;
-  /** Before the second attempt, in milliseconds; twice as long before each further one. */
+  /** Pause before the second attempt, in milliseconds; doubled before each further one. */
   readonly waitMs: number;
-  /** Milliseconds without a byte after which an attempt has failed. */
+  /** Milliseconds without a byte after which an attempt counts as failed. */
   readonly stallMs: number;
 }
 
 export const PATIENCE: Patience = { tries: 5, waitMs: 500, stallMs: 30_000 };
 
-/** A hub, and how to ask it. */
+/** A hub, and how to make requests to it. */
 export interface Hub {
   readonly endpoint: string;
   readonly token: string | undefined;
@@ -22,9 +22,9 @@ export interface Hub {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What may be otherwise next time. */
+/** Thrown for a failure that may pass. */
 export class Transient extends Error {
-  /** When the server asks to be left alone, for how many milliseconds. */
+  /** How many milliseconds the server asks to wait, if it does. */
   readonly waitMs: number;
 
   constructor(message: string, waitMs = 0) {
@@ -33,16 +33,16 @@ export class Transient extends Error {
   }
 }
 
-/** A hub that was asked as often as patience allows, and never answered well. */
+/** Thrown when patience has ended and the hub has given no good answer. */
 export class HubUnreachable extends ResonantError {}
 
 export interface Answer {
   readonly status: number;
-  /** What the hub itself said, on the way to the answer. */
+  /** The hub's own answer, on the way to the last one. */
   readonly headers: Headers;
   /** The last answer; for HEAD it may be the redirect that leaves the hub. */
   readonly response: Response;
-  /** Whether the last answer came from the hub, and not from where its files lie. */
+  /** Whether the last answer came from the hub, not from the place where its files lie. */
   readonly fromHub: boolean;
 }
 
@@ -51,11 +51,10 @@ const LONGEST_WAIT_MS = 60_000;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Asks once, and follows redirects. The token goes to the hub's own origin only, and no more once a redirect has left
- * it. A HEAD follows redirects within the hub alone, for what it asks is said there.
- *
+ * Makes one request, and follows redirects. The token goes only to the hub's own origin, and not again once a redirect has
+ * left it. A HEAD follows redirects within the hub only, because the hub's answer has what it asks for.
  * @param where what errors name
- * @throws ResonantError `invalid_file` for redirects in a loop, or to where no file can be
+ * @throws ResonantError `invalid_file` for redirects in a loop, or to a place where no file can be
  */
 export async function ask(
   hub: Hub,
@@ -78,7 +77,7 @@ export async function ask(
       redirect: "manual",
       signal,
       headers: {
-        // Lengths and ranges are of the file itself only where it comes as it is.
+        // Lengths and ranges are those of the file itself only if it comes without compression.
         "Accept-Encoding": "identity",
         "User-Agent": "resonant",
         ...(range ? { Range: range } : {}),
@@ -107,7 +106,7 @@ function redirectTarget(response: Response, from: URL, where: string): URL {
   throw invalidFile(where, "the hub redirects to no place that a file can be fetched from");
 }
 
-/** Seconds, or a date, as `Retry-After` gives them; in milliseconds, at most a minute. */
+/** `Retry-After` gives seconds or a date; the result is in milliseconds, at most a minute. */
 export function retryAfter(headers: Headers): number {
   const text = headers.get("Retry-After") ?? "";
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
@@ -115,10 +114,9 @@ export function retryAfter(headers: Headers): number {
 }
 
 /**
- * Attempts again, and waits longer each time, while the network or the hub fails.
- *
- * @param progress a number that grows with what has been achieved, which patience starts anew with
- * @throws HubUnreachable when patience has ended; whatever else an attempt throws
+ * Tries again, with longer and longer pauses, while the network or the hub fails.
+ * @param progress a number that grows as data arrives; each time it does, patience starts again
+ * @throws HubUnreachable when patience has ended; any other error of an attempt
  */
 export async function patiently<T>(
   hub: Hub,
@@ -150,7 +148,7 @@ export async function patiently<T>(
   }
 }
 
-/** A stopwatch that aborts an attempt when nothing has come for too long; `beat` starts it anew. */
+/** A stopwatch that aborts an attempt when nothing has arrived for too long; `beat` restarts it. */
 export function stallGuard(hub: Hub): { signal: AbortSignal; beat(): void; end(): void } {
   const { stallMs } = hub.patience;
   const stalled = new AbortController();
@@ -165,7 +163,7 @@ export function stallGuard(hub: Hub): { signal: AbortSignal; beat(): void; end()
   };
 }
 
-/** fetch() throws a TypeError for all that goes wrong on the way, with the reason within. */
+/** fetch() throws a TypeError for every network failure, with the reason as its cause. */
 function asTransient(error: unknown): Transient | undefined {
   if (error instanceof Transient) return error;
   if (!(error instanceof TypeError && error.cause instanceof Error)) return undefined;

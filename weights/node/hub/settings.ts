@@ -3,25 +3,25 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { ResonantError } from "../../../common/errors.ts";
 
-/** Where a hub is, who asks, and where its files are kept. */
+/** A hub's address, its access token, and where its files are kept. */
 export interface HubSettings {
   /** The hub's address, without a slash at its end. */
   readonly endpoint: string;
-  /** The folder of all repositories, as an absolute path. */
+  /** The folder of all repositories, an absolute path. */
   readonly cache: string;
   readonly token: string | undefined;
-  /** Nothing may be asked of the network. */
+  /** Whether network requests are forbidden. */
   readonly offline: boolean;
   /** Whether snapshots may link to blobs. */
   readonly symlinks: boolean;
 }
 
 /**
- * Reads what `huggingface_hub` in Python reads: `HF_ENDPOINT`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`), `HF_HOME`,
- * `XDG_CACHE_HOME`, `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`, or the file at `HF_TOKEN_PATH`, else `$HF_HOME/token`),
- * `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` and `HF_HUB_DISABLE_SYMLINKS`.
- *
- * @throws ResonantError `invalid_argument` for an address or a token that cannot be one
+ * Reads the variables of `huggingface_hub` in Python: `HF_ENDPOINT`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`),
+ * `HF_HOME`, `XDG_CACHE_HOME`, `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`, or the file at `HF_TOKEN_PATH`, else
+ * `$HF_HOME/token`), `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` and
+ * `HF_HUB_DISABLE_SYMLINKS`.
+ * @throws ResonantError `invalid_argument` for an impossible address or token
  */
 export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
   const user = env.HOME || homedir();
@@ -40,7 +40,7 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
 
 const isTrue = (value: string | undefined): boolean => /^(?:1|on|yes|true)$/i.test(value ?? "");
 
-/** A leading `~`, and `$NAME` or `${NAME}` of variables that are set. */
+/** Expands a leading `~`, and `$NAME` or `${NAME}` of variables that are set. */
 function expand(path: string, user: string, env: NodeJS.ProcessEnv): string {
   return path
     .replace(/^~(?=$|[\\/])/, () => user)
@@ -62,7 +62,7 @@ async function tokenOf(env: NodeJS.ProcessEnv, file: string): Promise<string | u
   const token = (given ?? (await readFile(file, "utf8").catch(() => ""))).trim();
   if (token === "") return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
-  // The token itself is never shown.
+  // The token itself is never printed.
   throw new ResonantError("invalid_argument", "the token holds characters that no token has", {
     where: given ? "HF_TOKEN" : file,
   });

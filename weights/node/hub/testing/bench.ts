@@ -6,17 +6,17 @@ import { ResonantError } from "../../../../common/errors.ts";
 import { startHub, type TestHub } from "../../../../test/hub.ts";
 import type { HubOptions } from "../fetch.ts";
 
-/** What a test of this folder works with: a hub, and an empty cache. */
+/** What the tests of this folder work with: a hub, and an empty cache. */
 export interface Bench {
   readonly hub: TestHub;
-  /** A folder of this test alone. */
+  /** A folder for this test alone. */
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Options that ask this hub, and do not wait long. */
+  /** Options that use this hub and do not wait long. */
   readonly options: Omit<HubOptions, "repo"> & { readonly env: NodeJS.ProcessEnv };
 }
 
-/** Gives a file's tests a hub of their own, and each test a fresh cache. */
+/** Gives the tests of a file a hub of their own, and each test an empty cache. */
 export function bench(): Bench {
   let hub: TestHub | undefined;
   let folder = "";
@@ -51,7 +51,7 @@ export function bench(): Bench {
   };
 }
 
-/** The ResonantError that ends a promise. */
+/** The ResonantError that a promise rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<ResonantError> {
   const error = await promise.then(
     (value) => new Error(`it succeeded: ${String(value)}`),
