@@ -18,9 +18,9 @@ async function astray(page: string, text: string): Promise<string[]> {
     const [path = "", anchor] = link.split("#");
     const target = path === "" ? page : normalize(join(dirname(page), decodeURI(path))).replaceAll("\\", "/");
     const there = !target.startsWith("..") && existsSync(join(root, target));
-    const reached =
-      there &&
-      (anchor === undefined || (target.endsWith(".md") && anchorsOf(await read(target)).has(anchor)));
+    const isPage = target.endsWith(".md");
+    const anchors = there && isPage ? anchorsOf(target === page ? text : await read(target)) : new Set();
+    const reached = there && (anchor === undefined || anchors.has(anchor));
     if (!reached) found.push(link);
   }
   return found;
