@@ -53,7 +53,8 @@ async function decodeAtOnce(
         streams.map(async (stream, seed) => {
           const sampling = { ...SETTINGS.sampling, seed };
           const options = { ...SETTINGS, sampling, runAhead: 8, maxTokens: tokens };
-          for await (const { token } of model.batch.decode(stream, [seed], options)) said[seed]?.push(token);
+          for await (const { token } of model.scheduler.decode(stream, [seed], options))
+            said[seed]?.push(token);
         }),
       ),
     );

@@ -153,7 +153,7 @@ export async function decode(
   runAhead = RUN_AHEAD,
 ): Promise<number[]> {
   const tokens: number[] = [];
-  const steps = model.batch.decode(stream, [], { ...GREEDY_ALONE, runAhead, maxTokens });
+  const steps = model.scheduler.decode(stream, [], { ...GREEDY_ALONE, runAhead, maxTokens });
   for await (const { token } of steps) tokens.push(token);
   return tokens;
 }

@@ -94,7 +94,7 @@ export interface Piece {
 
 /**
  * Continues `stream` with `prompt` and generates. The stream is left right after the last token that was read.
- * @throws ResonantError `invalid_argument` naming the field; what `Batch.decode` throws
+ * @throws ResonantError `invalid_argument` naming the field; what `Scheduler.decode` throws
  */
 export async function* generate(
   model: Model,
@@ -144,7 +144,7 @@ export async function* generate(
     trace: o.trace,
     onPrompt: o.trace ? o.onPrompt : undefined,
   };
-  for await (const step of model.batch.decode(stream, tokens, settings)) {
+  for await (const step of model.scheduler.decode(stream, tokens, settings)) {
     Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
     if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
     generated.push(step.token);

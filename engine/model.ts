@@ -14,7 +14,8 @@ import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { ModelConfig } from "./network.ts";
 import { Runner, type RunnerOptions } from "./runner/runner.ts";
 import { type ScoreOptions, score } from "./runner/score.ts";
-import { Batch } from "./scheduler/scheduler.ts";
+import { RunnerExecutor } from "./scheduler/runner-executor.ts";
+import { Scheduler } from "./scheduler/scheduler.ts";
 import { decodeState, encodeState, type StateOwner, type StreamState } from "./state/state-file.ts";
 import { Stream } from "./state/stream.ts";
 import type { LoadCallbacks, Weights } from "./weights.ts";
@@ -60,7 +61,7 @@ export class Model {
   readonly weights: Weights;
   readonly runner: Runner;
   /** What decodes its streams, many in a step. */
-  readonly batch: Batch;
+  readonly scheduler: Scheduler;
   readonly tokenizer: TextTokenizer | undefined;
   /** Undefined where the model has none, or none that can be used. */
   readonly chatTemplate: ChatTemplate | undefined;
@@ -107,7 +108,7 @@ export class Model {
     this.config = runner.network.config;
     this.weights = runner.weights;
     this.runner = runner;
-    this.batch = new Batch(runner);
+    this.scheduler = new Scheduler(new RunnerExecutor(runner));
     this.tokenizer = tokenizer;
     this.chatTemplate = chatTemplate;
     this.fingerprint = fingerprint;

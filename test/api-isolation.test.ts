@@ -69,7 +69,7 @@ describe.each<
   /** Everything that was taken has been given back, and nothing went wrong on the way. */
   async function expectAllFree(): Promise<void> {
     const { admission } = server.service;
-    await until(() => admission.running + admission.waiting + model.batch.size === 0, "idle");
+    await until(() => admission.running + admission.waiting + model.scheduler.size === 0, "idle");
     const { pool, snapshots } = model.runner;
     expect([pool.free, snapshots.free]).toEqual([pool.slots, snapshots.slots]);
     expect(server.log).toEqual([]);

@@ -18,7 +18,7 @@ import type { Gpu } from "../device/gpu.ts";
 import { MemoryCount, type RunnerMemory } from "../device/memory.ts";
 import type { Workspace } from "../forward.ts";
 import type { Network, Passes } from "../network.ts";
-import { PrefixCache } from "../scheduler/prefix-cache.ts";
+import { PrefixStates } from "../state/prefix-states.ts";
 import { StatePool, stateShape } from "../state/state-pool.ts";
 import type { Weights } from "../weights.ts";
 import { Activations } from "./activations.ts";
@@ -91,7 +91,7 @@ export class Runner {
   readonly pool: StatePool;
   readonly snapshots: StatePool;
   /** Undefined where none are kept, or attention's cache would be part of them. */
-  readonly prefixes: PrefixCache | undefined;
+  readonly prefixes: PrefixStates | undefined;
   readonly promptRows: number;
   readonly maxSteps: number;
   readonly #shape: StateShape;
@@ -137,7 +137,7 @@ export class Runner {
     this.pool = memory.of("states", () => pool(slots));
     // Two runs of each stream may be in flight, and a fork needs one.
     this.snapshots = memory.of("snapshots", () => pool(2 * slots + 1));
-    const prefixes = new PrefixCache(
+    const prefixes = new PrefixStates(
       gpu,
       this.#shape,
       vocabulary,

@@ -1,13 +1,12 @@
-import type { StateShape } from "../../kernels/kernel.ts";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
-import type { Gpu } from "../device/gpu.ts";
-import { MemoryCount } from "../device/memory.ts";
-import { rowBytes, StatePool } from "../state/state-pool.ts";
 
-/** A prompt's whole chunks of the scan, but for one that ends with its last token, since something has to be fed. Each is a key. */
+/**
+ * A key for each whole chunk of the scan in a prompt. A chunk that ends with the prompt's last token is left out, since
+ * something has to be fed.
+ */
 export type Chunks = readonly string[];
 
-/** Two units a token: equal strings, equal tokens. */
+/** Two UTF-16 units a token: equal strings, equal tokens. */
 export function chunksOf(prompt: readonly number[]): Chunks {
   return Array.from({ length: Math.floor((prompt.length - 1) / CHUNK) }, (_, chunk) =>
     String.fromCharCode(
@@ -16,59 +15,40 @@ export function chunksOf(prompt: readonly number[]): Chunks {
   );
 }
 
-/** A chunk after those before it. */
+/** A chunk after the chunks before it. */
 interface Node {
   readonly parent: Node | undefined;
   readonly key: unknown;
   readonly next: Map<unknown, Node>;
-  /** Where the state after it is kept. */
+  /** Row of the state after it. */
   row: number | undefined;
 }
 
-/** What is known of a prompt's beginning, in tokens. */
-export interface Known {
-  /** Of the longest beginning whose state is kept; 0: of none. */
+/** How much of a prompt the cache knows. */
+export interface PrefixMatch {
+  /** Tokens of the longest prefix whose state is kept; 0: none is. */
   readonly kept: number;
-  /** Where. */
+  /** Row of that state. */
   readonly row: number | undefined;
-  /** Of the longest beginning that it shares with another prompt. */
+  /** Tokens of the longest prefix that a prompt of the cache also has. */
   readonly shared: number;
 }
 
 /**
- * States after the beginnings of prompts, so that a prompt which begins alike need not be fed from its start. They lie on
- * the GPU in a bounded number of rows; the one that was not used for longest gives way. Beginnings are whole chunks of
- * the scan, where a prompt may be cut without a change in its bits, and are compared token by token, in a tree for each
- * client: nobody can tell from an answer's time what another client has asked.
+ * Which states after prefixes of prompts are kept, and in which rows, so that a prompt that begins alike need not be fed
+ * from its start. The states themselves lie on the device; when all rows are taken, the one not used for longest gives
+ * way. Prefixes are whole chunks of the scan, where a prompt can be cut without a change in its bits. They are compared
+ * token by token, in a tree for each client: nobody can tell from an answer's time what another client has asked.
  */
 export class PrefixCache {
-  readonly #gpu: Gpu;
-  readonly #shape: StateShape;
-  readonly #vocabulary: number;
+  /** Most states. */
+  readonly rows: number;
   readonly #trees: Node = node(undefined, undefined);
   /** Those with a state, the one not used for longest first. */
   readonly #used = new Set<Node>();
-  readonly #memory: MemoryCount;
-  #pool: StatePool | undefined;
-  /** Most states. */
-  readonly rows: number;
 
-  /** @param bytes of GPU memory, taken when the first state is kept, and counted as `prefixes` */
-  constructor(
-    gpu: Gpu,
-    shape: StateShape,
-    vocabulary: number,
-    bytes: number,
-    memory: MemoryCount = new MemoryCount(gpu),
-  ) {
-    this.#gpu = gpu;
-    this.#memory = memory;
-    this.#shape = shape;
-    this.#vocabulary = vocabulary;
-    const row = rowBytes(shape, vocabulary);
-    const { maxBufferSize } = gpu.device.limits;
-    const most = Math.floor(maxBufferSize / Math.max(row.state, row.counts));
-    this.rows = Math.min(most, Math.floor(bytes / (row.state + row.counts + row.pending)));
+  constructor(rows: number) {
+    this.rows = rows;
   }
 
   /** States kept. */
@@ -76,22 +56,8 @@ export class PrefixCache {
     return this.#used.size;
   }
 
-  /** Where the states lie. */
-  get pool(): StatePool {
-    this.reserve();
-    return this.#pool!;
-  }
-
-  /** Takes the memory of all {@link rows} now. */
-  reserve(): void {
-    this.#pool ??= this.#memory.of(
-      "prefixes",
-      () => new StatePool(this.#gpu, this.#shape, this.#vocabulary, this.rows),
-    );
-  }
-
-  /** What is known of a client's prompt. A state that is found counts as used. */
-  find(client: unknown, chunks: Chunks): Known {
+  /** How much is known of a client's prompt. A state that is found counts as used. */
+  find(client: unknown, chunks: Chunks): PrefixMatch {
     let last = this.#trees.next.get(client);
     let found: Node | undefined;
     let [kept, shared] = [0, 0];
@@ -105,7 +71,7 @@ export class PrefixCache {
     return { kept, row: found?.row, shared };
   }
 
-  /** A row for the state after the first `length` tokens, whole chunks; undefined where it is kept already. */
+  /** A row for the state after the first `length` tokens, whole chunks; undefined where the state is kept already. */
   keep(client: unknown, chunks: Chunks, length: number): number | undefined {
     let last = this.#trees;
     for (const key of [client, ...chunks.slice(0, length / CHUNK)]) {
@@ -115,7 +81,7 @@ export class PrefixCache {
     }
     this.#touch(last);
     if (last.row !== undefined) return undefined;
-    last.row = this.#used.size > this.rows ? this.#evict() : this.pool.take();
+    last.row = this.#used.size > this.rows ? this.#evict() : this.#used.size - 1;
     return last.row;
   }
 
@@ -124,7 +90,7 @@ export class PrefixCache {
     this.#used.add(used);
   }
 
-  /** The row of the state that was not used for longest; what led only there is forgotten. */
+  /** The row of the state that was not used for longest. Chunks that led only there are forgotten. */
   #evict(): number {
     const oldest = this.#used.values().next().value!;
     const row = oldest.row!;
@@ -145,8 +111,9 @@ const node = (parent: Node | undefined, key: unknown): Node => ({
 });
 
 /**
- * Where a prompt of `length` tokens should be cut so that its beginnings are kept: at its last chunk's start, and at distances
- * before it that double. Who shares all but the last n tokens finds a state less than 2 n + {@link CHUNK} tokens back.
+ * Where a prompt of `length` tokens should be cut so that its prefixes are kept: at its last chunk's start, and at distances
+ * before that which double. A prompt that shares all but the last n tokens finds a state less than 2 n + {@link CHUNK}
+ * tokens back.
  */
 export function cutsOf(length: number): number[] {
   const last = Math.floor((length - 1) / CHUNK) * CHUNK;

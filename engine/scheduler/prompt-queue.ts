@@ -1,60 +1,111 @@
-/** Something that waits for its prompt to be fed. */
+import { IndexedHeap } from "./indexed-heap.ts";
+
+/** A prompt that waits to be fed. */
 export interface Prompt {
-  readonly options: { readonly client?: unknown };
+  readonly client: unknown;
   /** Tokens still to be fed. */
   readonly left: number;
+  /** By which its client's prompts are found; undefined: it need not be found. */
+  readonly key?: string | undefined;
+}
+
+interface Waiting<P> {
+  readonly prompt: P;
+  /** Which prompt of its client it was to come. */
+  readonly arrival: number;
+}
+
+/** A client's prompts. */
+interface ClientQueue<P> {
+  /** Clients are served in the order of their ranks. */
+  rank: number;
+  /** Turns it has had. */
+  turns: number;
+  arrivals: number;
+  readonly waiting: Map<P, Waiting<P>>;
+  readonly byKey: Map<string, P>;
+  readonly oldest: IndexedHeap<Waiting<P>>;
+  readonly shortest: IndexedHeap<Waiting<P>>;
 }
 
 /**
  * Whose prompt is fed next. Clients take turns, and each gives its turns to its oldest prompt and to its shortest
- * alternately: a short one never waits for a long one's end, nor a long one for ever.
+ * alternately: a short one never waits for a long one's end, nor a long one for ever. Every operation takes time that
+ * grows with the logarithm of what waits.
  */
 export class PromptQueue<P extends Prompt> {
-  /** The first client is served next; its prompts in the order they came. */
-  readonly #clients = new Map<unknown, { readonly prompts: Set<P>; turns: number }>();
+  readonly #clients = new Map<unknown, ClientQueue<P>>();
+  readonly #turns = new IndexedHeap<ClientQueue<P>>((a, b) => a.rank < b.rank);
+  #rank = 0;
 
   get waiting(): boolean {
     return this.#clients.size > 0;
   }
 
-  *[Symbol.iterator](): Iterator<P> {
-    for (const { prompts } of this.#clients.values()) yield* prompts;
-  }
-
-  /** A client's prompts, in the order they came. */
-  *of(client: unknown): Iterable<P> {
-    yield* this.#clients.get(client)?.prompts ?? [];
+  /** A client's prompt of that key. */
+  find(client: unknown, key: string): P | undefined {
+    return this.#clients.get(client)?.byKey.get(key);
   }
 
   add(prompt: P): void {
-    const { client } = prompt.options;
-    const queue = this.#clients.get(client);
-    if (queue) queue.prompts.add(prompt);
-    else this.#clients.set(client, { prompts: new Set([prompt]), turns: 0 });
+    const queue = this.#clients.get(prompt.client) ?? this.#join(prompt.client);
+    const waiting = { prompt, arrival: queue.arrivals++ };
+    queue.waiting.set(prompt, waiting);
+    if (prompt.key !== undefined) queue.byKey.set(prompt.key, prompt);
+    queue.oldest.add(waiting);
+    queue.shortest.add(waiting);
   }
 
   delete(prompt: P): void {
-    const { client } = prompt.options;
-    const queue = this.#clients.get(client);
-    queue?.prompts.delete(prompt);
-    if (queue?.prompts.size === 0) this.#clients.delete(client);
+    const queue = this.#clients.get(prompt.client);
+    const waiting = queue?.waiting.get(prompt);
+    if (!queue || !waiting) return;
+    queue.waiting.delete(prompt);
+    if (prompt.key !== undefined) queue.byKey.delete(prompt.key);
+    queue.oldest.delete(waiting);
+    queue.shortest.delete(waiting);
+    if (queue.waiting.size > 0) return;
+    this.#clients.delete(prompt.client);
+    this.#turns.delete(queue);
+  }
+
+  /** Takes note that a prompt's `left` has changed. */
+  changed(prompt: P): void {
+    const queue = this.#clients.get(prompt.client);
+    const waiting = queue?.waiting.get(prompt);
+    if (waiting) queue?.shortest.update(waiting);
   }
 
   /** The prompt whose turn it is. */
   next(): P | undefined {
-    const [first] = this.#clients.values();
-    if (!first) return undefined;
-    const [oldest, ...younger] = first.prompts;
-    if (first.turns % 2 === 0) return oldest;
-    return younger.reduce((least, prompt) => (prompt.left < least!.left ? prompt : least), oldest);
+    const queue = this.#turns.first;
+    if (!queue) return undefined;
+    return (queue.turns % 2 === 0 ? queue.oldest : queue.shortest).first?.prompt;
   }
 
-  /** The first client has had its turn. */
-  turn(): void {
-    for (const [client, queue] of this.#clients) {
-      this.#clients.delete(client);
-      this.#clients.set(client, { ...queue, turns: queue.turns + 1 });
-      return;
-    }
+  /** The client whose turn it is has had it. */
+  rotate(): void {
+    const queue = this.#turns.first;
+    if (!queue) return;
+    queue.turns++;
+    queue.rank = this.#rank++;
+    this.#turns.update(queue);
+  }
+
+  #join(client: unknown): ClientQueue<P> {
+    const queue: ClientQueue<P> = {
+      rank: this.#rank++,
+      turns: 0,
+      arrivals: 0,
+      waiting: new Map(),
+      byKey: new Map(),
+      oldest: new IndexedHeap((a, b) => a.arrival < b.arrival),
+      shortest: new IndexedHeap(
+        (a, b) => a.prompt.left < b.prompt.left || (a.prompt.left === b.prompt.left && a.arrival < b.arrival),
+      ),
+    };
+    this.#clients.set(client, queue);
+    this.#turns.add(queue);
+    return queue;
   }
 }

@@ -223,7 +223,7 @@ describe("32 requests", () => {
       );
       expect(found.filter(Boolean)).toHaveLength(21);
       expectAllFree(model);
-      expect(model.batch.size).toBe(0);
+      expect(model.scheduler.size).toBe(0);
     },
   );
 });
@@ -267,9 +267,9 @@ describe("a stream", () => {
     const expected = await collect(model.generate("no votes", OPTIONS));
     const stream = model.open();
     const both = collect(model.generate("no votes", OPTIONS));
-    const decoding = model.batch.decode(stream, [1], { ...settings, maxTokens: 3, readoutScale: 1 });
+    const decoding = model.scheduler.decode(stream, [1], { ...settings, maxTokens: 3, readoutScale: 1 });
     expect(await refusal(decoding.next())).toMatchObject({ where: "readoutScale" });
-    const nothing = model.batch.decode(stream, [], { ...settings, maxTokens: 3 });
+    const nothing = model.scheduler.decode(stream, [], { ...settings, maxTokens: 3 });
     expect(await refusal(nothing.next())).toMatchObject({ where: "prompt" });
     expect(await both).toEqual(expected);
     stream.close();
@@ -311,11 +311,12 @@ describe("a stream", () => {
     const [first, second] = [model.open(), model.open()];
     const decoding = (async () => {
       let count = 0;
-      for await (const _ of model.batch.decode(first, [1, 2, 3], { ...settings, maxTokens: 400 })) count++;
+      for await (const _ of model.scheduler.decode(first, [1, 2, 3], { ...settings, maxTokens: 400 }))
+        count++;
       return count;
     })();
     await tasks(5);
-    for await (const _ of model.batch.decode(second, long, { ...settings, maxTokens: 1 }));
+    for await (const _ of model.scheduler.decode(second, long, { ...settings, maxTokens: 1 }));
     expect(turns.filter((rows) => rows > 0).length).toBeGreaterThan(18);
     expect(Math.max(...turns)).toBeLessThanOrEqual(runner.promptRows);
     expect(await decoding).toBe(400);
@@ -393,7 +394,7 @@ describe("a prompt that begins as another of its client's did", () => {
       const onReuse = vi.fn();
       const options = { ...settingsOf(2), runAhead: 8, maxTokens: 2, client, onReuse };
       const prompt = beginning.slice(0, 100).map((token) => token % on.config.vocabulary);
-      for await (const _ of on.batch.decode(stream, prompt, options));
+      for await (const _ of on.scheduler.decode(stream, prompt, options));
       stream.close();
       expect(onReuse).toHaveBeenCalledOnce();
       return onReuse.mock.lastCall![0];
@@ -411,11 +412,11 @@ describe("a prompt that begins as another of its client's did", () => {
 
   it("is fed from its start where that was given up for others", async () => {
     const model = await loadTiny(gpu, { slots: 2, prefixBytes: 30_000 });
-    const { rows } = model.runner.prefixes!;
+    const { rows } = model.scheduler.prefixes!;
     expect(rows).toBeLessThan(8);
     const first = await collect(model.generate(beginning, OPTIONS));
     for (let seed = 20; seed < 25; seed++) await collect(model.generate(random(seed, 200), OPTIONS));
-    expect(model.runner.prefixes!.size).toBe(rows);
+    expect(model.scheduler.prefixes!.size).toBe(rows);
     expect(await collect(model.generate(beginning, OPTIONS))).toEqual(first);
   });
 
@@ -466,7 +467,7 @@ describe("a prompt that begins as another of its client's did", () => {
       expect(seen.fed).toBe(prompt.length);
       vi.restoreAllMocks();
       expectAllFree(model);
-      expect(model.batch.size).toBe(0);
+      expect(model.scheduler.size).toBe(0);
     }
   });
 
@@ -532,7 +533,7 @@ describe("clients", () => {
         const client = i < 4 ? "busy" : "modest";
         const options = { ...settingsOf(2), runAhead: 8, maxTokens: 2, client };
         const long = Array.from(randomIntegers(3 + i, 500, model.config.vocabulary));
-        for await (const _ of model.batch.decode(stream, i < 4 ? long : [1, 2], options));
+        for await (const _ of model.scheduler.decode(stream, i < 4 ? long : [1, 2], options));
       }),
     );
     expect(fed.indexOf(streams[4]!.slot)).toBeLessThan(2);

@@ -1,6 +1,4 @@
-import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
-import type { Run, Runner, RunSettings } from "../runner/runner.ts";
-import { type Chunks, chunksOf, cutsOf } from "./prefix-cache.ts";
+import type { Run, RunSettings } from "../runner/runner.ts";
 
 /** Where a stream stands. Everything else its future depends on lies in its slot of the state pool. */
 export interface Cursor {
@@ -13,249 +11,116 @@ export interface Cursor {
 
 export interface DecodeOptions extends RunSettings {
   readonly maxTokens: number;
-  /** Steps submitted at once, 1 to the runner's most; two such runs are kept in flight. 0: wait for every token. */
+  /** Most steps submitted at once, up to the device's limit; two such runs are kept in flight. 0: one step, when the last was read. */
   readonly runAhead: number;
   readonly signal?: AbortSignal | undefined;
-  /** Whose prompt it is: those of different clients are fed in turns, and share nothing. Default: everyone is one client. */
+  /** Whose prompt it is: clients take turns, and share nothing. Default: everyone is one client. */
   readonly client?: unknown;
-  /** Told, before the first token, how many of the prompt's tokens need not be fed, because others' were. */
+  /** Called before the first token with the number of prompt tokens that were not fed because the state after them was known. */
   readonly onReuse?: (tokens: number) => void;
 }
 
-/** Turns in flight: one that the GPU computes, and one that waits for it. */
+/** Turns in flight: one that the device computes, and one that waits for it. */
 export const DEPTH = 2;
 
-/** Rows of a prompt that a turn feeds, and when they are. */
-export interface Fed {
-  readonly rows: number;
-  readonly done: Promise<unknown>;
-}
-
-/** A part in a run, not read to its end. */
-interface Flight {
-  readonly run: Run;
-  /** The stream as it was before the run. */
+/** A run that has been submitted and is not yet read to its end. */
+export interface RunInFlight extends Run {
+  /** Snapshot row of the state before the run. */
   readonly snapshot: number;
+  /** Whether its tokens have come, or its failure. */
   arrived: boolean;
 }
 
-/** A stream in the batch, from its joining to its leaving. */
-export class Member {
-  readonly #runner: Runner;
+/** A stream that decodes, from joining the scheduler until it leaves: what was submitted for it, and what was read. */
+export class Sequence {
   readonly cursor: Cursor;
   readonly options: DecodeOptions;
+  /** Tokens to feed before the first is drawn. */
   readonly prompt: readonly number[];
-  /** Whether it has no past before the prompt. */
-  readonly #fresh: boolean;
-  /** Of the next token to feed. */
+  /** Whether nothing was fed before the prompt. */
+  readonly fresh: boolean;
+  /** The oldest first. */
+  readonly runs: RunInFlight[] = [];
+  /** Of the next token to feed, once the prompt is fed. */
   position: number;
-  /** Tokens of the prompt still to be fed. */
-  left: number;
-  /** Streams with the same prompt, to become copies of this one when it is fed. */
-  readonly followers = new Set<Member>();
-  /** By which beginnings are known. */
-  readonly #chunks: Chunks;
-  /** Lengths of beginnings to keep. */
-  #cuts: readonly number[];
-  /** Tokens of the prompt that others' were. */
-  #reused = 0;
-  /** Steps of the first flight that the reader has been given. */
+  /** Tokens of the oldest run that the reader was given. */
   read = 0;
-  /** Whether the reader takes its time. */
+  /** Whether its tokens have come, but the reader does not take them. */
   stalled = false;
-  failure: { readonly error: unknown } | undefined;
-  readonly #flights: Flight[] = [];
-  /** The stream as it was before its prompt, while that is being fed. */
-  #before: number | undefined;
+  /** Snapshot row of the state before the prompt, while the prompt is fed. */
+  before: number | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  readonly #longestRun: number;
+  /** Most steps of the next run: it doubles from 1, so that the first tokens come soon. */
+  #runSteps = 1;
+  /** Tokens that submitted runs draw. */
   #submitted = 0;
-  /** Most steps of the next run: it grows, so that the first tokens come soon. */
-  #size = 1;
   #wake: () => void = () => {};
 
-  constructor(runner: Runner, cursor: Cursor, prompt: readonly number[], options: DecodeOptions) {
-    this.#runner = runner;
+  /** @param maxSteps of one run */
+  constructor(cursor: Cursor, prompt: readonly number[], options: DecodeOptions, maxSteps: number) {
     this.cursor = cursor;
     this.prompt = prompt;
     this.options = options;
     this.position = cursor.position;
-    this.left = prompt.length;
-    this.#fresh = cursor.position === 0 && cursor.pending === undefined;
-    const keeps = this.#fresh && runner.prefixes !== undefined;
-    this.#chunks = keeps ? chunksOf(prompt) : [];
-    this.#cuts = keeps ? cutsOf(prompt.length) : [];
+    this.fresh = cursor.position === 0 && cursor.pending === undefined;
+    this.#longestRun = Math.min(Math.max(1, options.runAhead), maxSteps);
   }
 
-  /** Whether it can become a copy of another when that one's prompt is fed. */
-  canFollow(other: Member): boolean {
-    return (
-      this.#runner.portable &&
-      this.#fresh &&
-      other.#fresh &&
-      (this.options.readoutScale ?? 0) === (other.options.readoutScale ?? 0) &&
-      this.prompt.length === other.prompt.length &&
-      this.prompt.every((token, i) => token === other.prompt[i])
-    );
+  get slot(): number {
+    return this.cursor.slot;
   }
 
-  /** Goes on where another leaves, which it followed. */
-  inherit(other: Member): void {
-    this.#keepBefore();
-    this.#runner.fork(other.cursor.slot, this.cursor.slot);
-    this.position = other.position;
-    this.left = other.left;
-    this.#reused = other.position;
-    this.#cuts = other.#cuts;
-  }
-
-  /** Whether the next run should have it: there are tokens to draw, and somebody reads them. */
+  /** Whether it should be in the next run: tokens are left to draw, and the reader takes them. */
   get due(): boolean {
     return this.#submitted < this.options.maxTokens && !this.stalled;
   }
 
-  /** Whether the next run can have it. */
+  /** Whether it can be in the next run: it is due, and not too far ahead of its reader. */
   get ready(): boolean {
-    return this.due && this.#flights.length < (this.options.runAhead === 0 ? 1 : DEPTH);
+    return this.due && this.runs.length < (this.options.runAhead === 0 ? 1 : DEPTH);
   }
 
-  /** Most steps of a run that it is in. */
-  get steps(): number {
-    return Math.min(this.#size, this.options.maxTokens - this.#submitted);
+  /** Most steps of the next run. */
+  get mostSteps(): number {
+    return Math.min(this.#runSteps, this.options.maxTokens - this.#submitted);
   }
 
-  /** The first flight, if it has come in. */
-  get arrived(): Flight | undefined {
-    return this.#flights[0]?.arrived ? this.#flights[0] : undefined;
-  }
-
-  /**
-   * Feeds the next part of the prompt: to its end or to a cut, or as many whole chunks of the scan as `room` has rows for.
-   * After its last token, draws the first of its own and its followers'.
-   */
-  feedNext(room: number): Fed {
-    this.#reuse();
-    this.#keepBefore();
-    const most = Math.min(this.left, (this.#cuts[0] ?? Number.POSITIVE_INFINITY) - this.position);
-    const rows = most <= room ? most : Math.floor(room / CHUNK) * CHUNK;
-    if (rows === 0) return { rows, done: Promise.resolve() };
-    const from = this.prompt.length - this.left;
-    const tokens = this.prompt.slice(from, from + rows);
-    if (rows === this.left) return { rows, done: this.#finishPrompt(tokens) };
-    const { gpu, prefixes } = this.#runner;
-    const { slot } = this.cursor;
-    this.#runner.feed(slot, this.position, tokens, this.options);
-    this.#advance(rows);
-    if (prefixes && this.position === this.#cuts[0]) {
-      const row = prefixes.keep(this.options.client, this.#chunks, this.position);
-      if (row !== undefined) this.#runner.keep(slot, row, prefixes.pool);
-    }
-    return { rows, done: gpu.device.queue.onSubmittedWorkDone() };
-  }
-
-  /** Goes on from the longest beginning that is kept by now, if it is longer than what was fed. */
-  #reuse(): void {
-    const { prefixes } = this.#runner;
-    if (!prefixes || this.#chunks.length === 0) return;
-    const { kept, row, shared } = prefixes.find(this.options.client, this.#chunks);
-    const more = kept - this.position;
-    if (row !== undefined && more > 0) {
-      this.#keepBefore();
-      this.#runner.restore(this.cursor.slot, row, prefixes.pool);
-      this.#reused += more;
-      this.#advance(more);
-    }
-    // Where it parts from another, a third may part from both.
-    const cuts = new Set([...this.#cuts, shared].filter((cut) => cut > this.position));
-    this.#cuts = [...cuts].sort((a, b) => a - b);
-  }
-
-  #finishPrompt(tokens: readonly number[]): Promise<unknown> {
-    const together = [this, ...this.followers];
-    for (const follower of this.followers) {
-      follower.#keepBefore();
-      follower.position = this.position;
-      follower.#reused = follower.prompt.length;
-    }
-    const streams = together.map(({ cursor, options: settings }) => ({ slot: cursor.slot, settings }));
-    const runs = this.#runner.prompts(streams, this.position, tokens);
-    together.forEach((member, i) => {
-      member.#advance(tokens.length - 1); // the last is the run's
-      member.left = 0;
-      member.board(runs[i]!, member.#before!);
-      member.#before = undefined;
-      member.options.onReuse?.(member.#reused);
-    });
-    this.followers.clear();
-    return Promise.allSettled(runs.map((run) => run.results));
-  }
-
-  /** Keeps the stream as it is before its prompt. */
-  #keepBefore(): void {
-    if (this.#before !== undefined) return;
-    const row = this.#runner.snapshots.take();
-    this.#before = row;
-    this.#runner.keep(this.cursor.slot, row);
-  }
-
-  #advance(length: number): void {
-    this.left -= length;
-    this.position += length;
-  }
-
-  /** Takes part in a run. */
-  board(run: Run, snapshot: number): void {
-    const flight: Flight = { run, snapshot, arrived: false };
+  /** Takes note of a submitted run, before which the state was saved in a snapshot row. */
+  submitted(run: Run, snapshot: number): void {
+    const inFlight: RunInFlight = { ...run, snapshot, arrived: false };
     const arrive = (): void => {
-      flight.arrived = true;
+      inFlight.arrived = true;
     };
     run.results.then(arrive, arrive);
-    if (this.#submitted > 0) {
-      this.#size = Math.min(2 * this.#size, Math.max(1, this.options.runAhead), this.#runner.maxSteps);
-    }
-    this.#flights.push(flight);
+    if (this.#submitted > 0) this.#runSteps = Math.min(2 * this.#runSteps, this.#longestRun);
+    this.runs.push(inFlight);
     this.#submitted += run.steps;
-    this.position += run.steps;
+    this.position = run.position + run.steps;
     this.#wake();
   }
 
-  /** The oldest part in a run, as soon as there is one. @throws what kept it from being submitted */
-  async firstFlight(): Promise<Flight> {
+  /** The oldest run, as soon as there is one. @throws what kept it from being submitted */
+  async firstRun(): Promise<RunInFlight> {
     for (;;) {
-      if (this.#flights[0]) return this.#flights[0];
-      if (this.failure) throw this.failure.error;
+      if (this.runs[0]) return this.runs[0];
+      if (this.#failure) throw this.#failure.error;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
   }
 
-  /** The first flight has been read to its end. */
-  land(): void {
-    const flight = this.#flights.shift();
-    if (flight) this.#runner.snapshots.give(flight.snapshot);
+  /** The reader has been given all of the oldest run. @returns that run, whose snapshot is needed no more */
+  finishRun(): RunInFlight | undefined {
     this.read = 0;
     this.stalled = false;
+    return this.runs.shift();
   }
 
+  /** What could not be submitted for it is thrown to its reader, after the runs that could. */
   fail(error: unknown): void {
-    this.failure = { error };
+    this.#failure = { error };
     this.#wake();
-  }
-
-  /** Brings the stream back to the last token that the reader was given. */
-  undo(): void {
-    const runner = this.#runner;
-    const { slot } = this.cursor;
-    if (this.read > 0 && this.read === this.#flights[0]?.run.steps) this.land();
-    const [first] = this.#flights;
-    const before = first?.snapshot ?? this.#before;
-    try {
-      if (before === undefined) return;
-      runner.restore(slot, before);
-      if (first && this.read > 0)
-        runner.steps(slot, first.run.position, this.read, { ...this.options, trace: false });
-    } finally {
-      for (const { snapshot } of this.#flights) runner.snapshots.give(snapshot);
-      if (this.#before !== undefined) runner.snapshots.give(this.#before);
-    }
   }
 }

@@ -33,7 +33,7 @@ export async function open({ library, model, format, version }) {
         stream.pending = first.token;
         const drawn = [first.token];
         const options = { ...SETTINGS, runAhead: 16, maxTokens: tokens - 1 };
-        for await (const { token } of loaded.batch.decode(stream, [], options)) drawn.push(token);
+        for await (const { token } of loaded.scheduler.decode(stream, [], options)) drawn.push(token);
         return { tokens: drawn, promptMs: read - start, stepMs: (performance.now() - read) / (tokens - 1) };
       } finally {
         stream.close();
