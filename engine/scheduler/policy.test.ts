@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
-import { type Decision, type Limits, Policy } from "./policy.ts";
-import { Prefill } from "./prefill.ts";
+import { type Decision, Policy, type PolicyOptions } from "./policy.ts";
+import { Prefill, shareKey } from "./prefill.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { type DecodeOptions, Sequence } from "./sequence.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 const MAX_STEPS = 32;
-const policyOf = (limits: Partial<Limits> = {}): Policy =>
-  new Policy({ promptRows: 512, portable: true, prefixes: undefined, ...limits });
+const policyOf = (options: Partial<PolicyOptions> = {}): Policy =>
+  new Policy({ promptRows: 512, portable: true, prefixes: undefined, ...options });
 
 const OPTIONS: DecodeOptions = {
   sampling: {
@@ -247,6 +247,26 @@ describe("sequences with one prompt", () => {
     const started: string[] = [];
     for (let i = 0; i < 20; i++) started.push(...turn(policy).filter((words) => words.startsWith("start")));
     expect(started.map((words) => words.split(" ")[1]).sort()).toEqual(["1,2", "3", "4", "5", "6"]);
+  });
+
+  it("are told from others whose prompts have the same hash", () => {
+    const hashed = (token: number): number => Math.imul(0x811c9dc5 ^ token, 0x01000193);
+    const prompts = [
+      [1, 5],
+      [2, (5 ^ hashed(1) ^ hashed(2)) >>> 0],
+    ] as const;
+    const policy = policyOf();
+    const sequences = prompts.flatMap((prompt, i) => [
+      joined(policy, 2 * i, prompt),
+      joined(policy, 2 * i + 1, prompt),
+    ]);
+    expect(new Set(sequences.map(shareKey)).size).toBe(1);
+    expect(turn(policy)).toEqual([
+      "start 0,1 at 0: 2",
+      "start 2 at 0: 2", // no second prompt is found by the same key
+      "start 3 at 0: 2",
+      "step 0,1,2,3: 1",
+    ]);
   });
 
   it("have it fed for each where states cannot be copied", () => {

@@ -8,7 +8,7 @@ import type { RunInFlight, Sequence } from "./sequence.ts";
 const PATIENCE = 100;
 
 /** What the policy must know of the device. */
-export interface Limits {
+export interface PolicyOptions {
   /** Most rows of prompts in one turn. */
   readonly promptRows: number;
   /** Whether a state can be copied, so that sequences with the same prompt need it fed only once. */
@@ -34,34 +34,34 @@ export type Decision =
 
 /** How much a turn did. */
 export interface TurnSize {
-  /** Of prompts. */
+  /** Tokens of prompts fed. */
   readonly rows: number;
   readonly steps: number;
 }
 
 /**
  * Decides whose prompts are fed and who steps, how much of it in a turn, and who is left out. It knows sequences and
- * measured times only: no device, no clock, nothing to wait for. What a turn costs it does not grow with the number of
- * sequences that wait.
+ * measured times only: no device, no clock, no promise. Deciding a turn takes time that grows with the sequences that the
+ * turn serves, and with the logarithm of those that wait.
  */
 export class Policy {
-  readonly #limits: Limits;
+  readonly #options: PolicyOptions;
   readonly #queue = new PromptQueue<Prefill>();
-  /** Of each sequence whose prompt is not fed to its end. */
+  /** For each sequence whose prompt is not yet fed to its end, that prompt. */
   readonly #prefills = new Map<Sequence, Prefill>();
   /** Sequences whose prompts are fed. */
   readonly #decoding = new Set<Sequence>();
-  /** Of these, those that the next run can have. */
+  /** Decoding sequences that the next run takes. */
   readonly #ready = new Set<Sequence>();
-  /** Of these, those that the next run can have as soon as their readers have read. */
+  /** Decoding sequences that the next run could take if their readers had read more. */
   readonly #unread = new Set<Sequence>();
   /** Rows of prompts that a turn feeds. */
   #rows = CHUNK;
-  /** What a step took. */
+  /** How long a step took. */
   #stepMilliseconds = 0;
 
-  constructor(limits: Limits) {
-    this.#limits = limits;
+  constructor(options: PolicyOptions) {
+    this.#options = options;
   }
 
   /** Sequences that wait with a prompt, or decode. */
@@ -69,30 +69,33 @@ export class Policy {
     return this.#prefills.size + this.#decoding.size;
   }
 
-  /** Whether the next turn should wait, because a sequence that would miss it is about to be ready for it. */
+  /** Whether the next turn should wait, because a reader is about to make its sequence ready for it. */
   get waitsForReaders(): boolean {
     return this.#unread.size > 0;
   }
 
-  /** Queues a sequence's prompt, or adds the sequence to one of its client's that has the same prompt. */
+  /** Queues a sequence's prompt. If its client already waits with the same prompt, that one is fed for both. */
   join(sequence: Sequence): void {
-    const key = this.#limits.portable ? shareKey(sequence) : undefined;
+    const key = this.#options.portable ? shareKey(sequence) : undefined;
     const alike = key === undefined ? undefined : this.#queue.find(sequence.options.client, key);
     const shared = alike?.isOf(sequence.prompt) ? alike : undefined;
-    const prefill = shared ?? new Prefill(sequence, alike ? undefined : key, this.#limits.prefixes);
+    const prefill = shared ?? new Prefill(sequence, alike ? undefined : key, this.#options.prefixes);
     this.#prefills.set(sequence, prefill);
     if (shared) shared.sequences.add(sequence);
     else this.#queue.add(prefill);
   }
 
-  /** Forgets a sequence. @returns what is to be done before its state is changed, where others have its prompt */
+  /**
+   * Forgets a sequence.
+   * @returns where another sequence takes its place in a prompt: what to submit, before the leaving one's state changes
+   */
   leave(sequence: Sequence): Decision | undefined {
     const prefill = this.#prefills.get(sequence);
     const led = prefill?.first === sequence;
     this.#forget(sequence);
     if (!prefill?.first || !led) return undefined;
     prefill.inherit();
-    this.#queue.delete(prefill); // the heir is as one that comes now
+    this.#queue.delete(prefill); // the other takes its turn as one that has just come
     this.#queue.add(prefill);
     return prefill.left < prefill.tokens.length ? { kind: "inherit", prefill, from: sequence } : undefined;
   }
@@ -147,21 +150,21 @@ export class Policy {
     let steps = this.#queue.waiting ? 1 : Math.max(1, Math.floor(PATIENCE / this.#stepMilliseconds));
     for (const { mostSteps } of sequences) steps = Math.min(steps, mostSteps);
     yield { kind: "step", sequences, steps };
-    for (const sequence of sequences) this.#sort(sequence);
+    for (const sequence of sequences) this.#classify(sequence);
   }
 
-  /** Sets what the next turns do to what takes {@link PATIENCE}, as far as one that took so long can tell. */
+  /** Learns from a turn how much work takes {@link PATIENCE}, so that the next turns do as much. */
   measure({ rows, steps }: TurnSize, milliseconds: number): void {
     if (steps > 0 && rows === 0) this.#stepMilliseconds = milliseconds / steps;
     if (rows === 0 || (rows < this.#rows && milliseconds < PATIENCE)) return;
-    const next = Math.min(2 * this.#rows, this.#limits.promptRows, (rows * PATIENCE) / milliseconds);
+    const next = Math.min(2 * this.#rows, this.#options.promptRows, (rows * PATIENCE) / milliseconds);
     this.#rows = Math.max(CHUNK, Math.floor(next / CHUNK) * CHUNK);
   }
 
   /** A reader has been given all of its oldest run. */
   finishRun(sequence: Sequence): RunInFlight | undefined {
     const run = sequence.finishRun();
-    this.#sort(sequence);
+    this.#classify(sequence);
     return run;
   }
 
@@ -177,7 +180,7 @@ export class Policy {
   stall(sequence: Sequence, run: RunInFlight): void {
     if (sequence.runs[0] !== run) return;
     sequence.stalled = true;
-    this.#sort(sequence);
+    this.#classify(sequence);
   }
 
   /** A prompt is fed, and its sequences decode. */
@@ -186,21 +189,21 @@ export class Policy {
     for (const sequence of prefill.sequences) {
       this.#prefills.delete(sequence);
       this.#decoding.add(sequence);
-      this.#sort(sequence);
+      this.#classify(sequence);
     }
   }
 
   /** Puts a sequence among those that are ready, unread, or neither. */
-  #sort(sequence: Sequence): void {
+  #classify(sequence: Sequence): void {
     const decodes = this.#decoding.has(sequence);
     const { due, ready } = sequence;
-    set(this.#ready, sequence, decodes && ready);
-    set(this.#unread, sequence, decodes && due && !ready);
+    toggle(this.#ready, sequence, decodes && ready);
+    toggle(this.#unread, sequence, decodes && due && !ready);
   }
 
   #forget(sequence: Sequence): void {
     this.#decoding.delete(sequence);
-    this.#sort(sequence);
+    this.#classify(sequence);
     const prefill = this.#prefills.get(sequence);
     if (!prefill) return;
     this.#prefills.delete(sequence);
@@ -210,7 +213,7 @@ export class Policy {
 }
 
 /** Has an item in a set, or not. */
-function set<T>(items: Set<T>, item: T, has: boolean): void {
+function toggle<T>(items: Set<T>, item: T, has: boolean): void {
   if (has) items.add(item);
   else items.delete(item);
 }

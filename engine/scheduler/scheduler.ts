@@ -73,10 +73,10 @@ export class Scheduler {
     }
     const { signal, maxTokens } = options;
     signal?.throwIfAborted();
-    this.#executor.check(options); // refused here, it fails nobody else's run
+    this.#executor.check(options); // refused here, such options fail nobody else's run
     const sequence = new Sequence(cursor, whole, options, this.#executor.maxSteps);
     this.#policy.join(sequence);
-    queueMicrotask(() => this.#submitTurns()); // when everyone has joined who does so at the same time
+    queueMicrotask(() => this.#submitTurns()); // later, so that all who join at the same time are in it
     try {
       for (let given = 0; given < maxTokens; ) {
         const run = await abortable(sequence.firstRun(), signal);
@@ -116,7 +116,7 @@ export class Scheduler {
     }
   }
 
-  /** A turn is done: takes its measure, and goes on. */
+  /** A turn is done: learns from how long it took, and goes on. */
   #completeTurn(size: TurnSize, start: number): void {
     this.#turnsInFlight--;
     const now = this.#clock.now();
@@ -136,7 +136,7 @@ export class Scheduler {
     }
   }
 
-  /** A reader that has not read what has come by the next task is waited for no longer. */
+  /** A reader that has not taken its tokens by the next task is waited for no longer. */
   #noticeLateReaders(): void {
     const unread = this.#policy.unread();
     if (unread.length === 0) return;

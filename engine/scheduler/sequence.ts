@@ -118,7 +118,7 @@ export class Sequence {
     return this.runs.shift();
   }
 
-  /** What could not be submitted for it is thrown to its reader, after the runs that could. */
+  /** Its work could not be submitted: the reader gets this error after the runs that could. */
   fail(error: unknown): void {
     this.#failure = { error };
     this.#wake();
