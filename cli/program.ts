@@ -1,21 +1,25 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
-import { benchCommand } from "./commands/bench.ts";
-import { calibrateCommand } from "./commands/calibrate.ts";
-import { convertCommand } from "./commands/convert.ts";
-import { devicesCommand } from "./commands/devices.ts";
-import { evalCommand } from "./commands/eval.ts";
-import { generateCommand } from "./commands/generate.ts";
-import { goldensCommand } from "./commands/goldens.ts";
-import { infoCommand } from "./commands/info.ts";
-import { randomModelCommand } from "./commands/random-model.ts";
-import { retrieveCommand } from "./commands/retrieve.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { tuneCommand } from "./commands/tune.ts";
 import { fail } from "./terminal.ts";
 
-/** `resonant` with all its commands. */
-function createProgram(): Command {
+/** In the order of the help. Each is loaded when it is needed, so that serving a model loads nothing of the benchmarks. */
+const commands = new Map<string, () => Promise<Command>>([
+  ["generate", async () => (await import("./commands/generate.ts")).generateCommand()],
+  ["retrieve", async () => (await import("./commands/retrieve.ts")).retrieveCommand()],
+  ["serve", async () => (await import("./commands/serve.ts")).serveCommand()],
+  ["info", async () => (await import("./commands/info.ts")).infoCommand()],
+  ["eval", async () => (await import("./commands/eval.ts")).evalCommand()],
+  ["goldens", async () => (await import("./commands/goldens.ts")).goldensCommand()],
+  ["devices", async () => (await import("./commands/devices.ts")).devicesCommand()],
+  ["tune", async () => (await import("./commands/tune.ts")).tuneCommand()],
+  ["convert", async () => (await import("./commands/convert.ts")).convertCommand()],
+  ["bench", async () => (await import("./commands/bench.ts")).benchCommand()],
+  ["calibrate", async () => (await import("./commands/calibrate.ts")).calibrateCommand()],
+  ["random-model", async () => (await import("./commands/random-model.ts")).randomModelCommand()],
+]);
+
+/** `resonant` with the command called `name`; with all of them where there is none, for help and errors. */
+async function createProgram(name: string | undefined): Promise<Command> {
   const program = new Command("resonant")
     .description("Resonant language models on WebGPU: oscillators and phase memories instead of attention.")
     .version(packageJson.version)
@@ -23,21 +27,9 @@ function createProgram(): Command {
     .enablePositionalOptions() // as `eval` asks for
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError("(run it with --help for its arguments)");
-  for (const command of [
-    generateCommand(),
-    retrieveCommand(),
-    serveCommand(),
-    infoCommand(),
-    evalCommand(),
-    goldensCommand(),
-    devicesCommand(),
-    tuneCommand(),
-    convertCommand(),
-    benchCommand(),
-    calibrateCommand(),
-    randomModelCommand(),
-  ]) {
-    program.addCommand(command.exitOverride());
+  const named = commands.get(name ?? "");
+  for (const load of named ? [named] : commands.values()) {
+    program.addCommand((await load()).exitOverride());
   }
   return program;
 }
@@ -49,7 +41,8 @@ function createProgram(): Command {
  */
 export async function runCommand(args: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(args, { from: "user" });
+    const program = await createProgram(args[0]);
+    await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander has printed its own; its help and version end with 0, its errors are about usage.
