@@ -86,7 +86,9 @@ export class SimulatedDevice implements Executor, Clock {
   readonly #work: { readonly milliseconds: number; readonly complete: () => void }[] = [];
   #done = 0;
   #tasks: (() => void)[] = [];
-  #waits: { ticks: number; resolve: () => void }[] = [];
+  /** By the round in which they end. */
+  readonly #waits = new Map<number, (() => void)[]>();
+  #round = 0;
   #now = 0;
 
   constructor({ slots, promptRows, maxSteps, prefixRows }: DeviceSizes) {
@@ -112,7 +114,10 @@ export class SimulatedDevice implements Executor, Clock {
 
   /** After so many of {@link settle}'s rounds. */
   ticks(ticks: number): Promise<void> {
-    return new Promise((resolve) => this.#waits.push({ ticks, resolve }));
+    const round = this.#round + Math.max(1, ticks);
+    const waits = this.#waits.get(round) ?? [];
+    this.#waits.set(round, waits);
+    return new Promise((resolve) => waits.push(resolve));
   }
 
   /** Lets readers read, tasks run and work be done, oldest first, until nothing is left of any. */
@@ -122,15 +127,15 @@ export class SimulatedDevice implements Executor, Clock {
       const tasks = this.#tasks;
       this.#tasks = [];
       for (const task of tasks) task();
-      const due = this.#waits.filter((wait) => --wait.ticks < 0);
-      this.#waits = this.#waits.filter((wait) => wait.ticks >= 0);
-      for (const { resolve } of due) resolve();
+      const ended = this.#waits.get(++this.#round) ?? [];
+      this.#waits.delete(this.#round);
+      for (const resolve of ended) resolve();
       const work = this.#work[this.#done];
       if (work) {
         this.#done++;
         this.#now += work.milliseconds;
         work.complete();
-      } else if (tasks.length + due.length + this.#waits.length === 0) {
+      } else if (tasks.length + ended.length + this.#waits.size === 0) {
         return;
       }
     }
