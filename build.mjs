@@ -1,21 +1,15 @@
-// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text, puts what the
-// documentation pages load into dist/docs, and the browser page with its model into dist/demo.
-import { execFileSync, spawn } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { promisify } from "node:util";
-import { brotliCompress, gzip } from "node:zlib";
-import { build, context } from "esbuild";
-import { build as buildSite } from "vite";
+// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text. Then, where the
+// development dependencies are installed: what the documentation pages load, the browser page with its model, declarations.
+import { spawn } from "node:child_process";
+import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { buildDeclarations } from "./build/declarations.mjs";
+import { buildDocs } from "./build/docs.mjs";
+import { loadEsbuild } from "./build/esbuild.mjs";
+import { isInstalled } from "./build/installed.mjs";
+import { buildPage } from "./build/page.mjs";
 import { short } from "./kernels/short.mjs";
+
+const { build, context } = await loadEsbuild();
 
 rmSync("dist", { recursive: true, force: true });
 const shared = {
@@ -53,26 +47,36 @@ await build({
   splitting: true,
   outdir: "dist",
 });
-await build({
-  ...shared,
-  entryPoints: { swagger: "api/docs/swagger.ts", redoc: "api/docs/redoc.ts" },
-  platform: "browser",
-  format: "iife",
-  sourcemap: false,
-  outdir: "dist/docs",
-});
-copyDocs();
-await buildDemo();
 chmodSync("dist/cli.js", 0o755);
-if (process.argv.includes("--types")) {
-  execFileSync("npx", ["tsc", "-b", "engine/platform/node", "engine/platform/browser"], { stdio: "inherit" });
-  // Of the rooms that the library is made of; a check of all rooms may have left others beside them.
-  for (const room of ["common", "kernels", "weights", "engine"]) {
-    cpSync(`.types/${room}`, `dist/types/${room}`, {
-      recursive: true,
-      filter: (file) => !file.endsWith(".tsbuildinfo"),
-    });
-  }
+
+const parts = [
+  {
+    name: "the documentation pages",
+    needs: ["swagger-ui-dist", "redoc"],
+    async make() {
+      await build({
+        ...shared,
+        entryPoints: { swagger: "api/docs/swagger.ts", redoc: "api/docs/redoc.ts" },
+        platform: "browser",
+        format: "iife",
+        sourcemap: false,
+        outdir: "dist/docs",
+      });
+      buildDocs();
+    },
+  },
+  { name: "the browser page", needs: ["vite", "preact"], make: buildPage },
+  {
+    name: "TypeScript declarations",
+    needs: ["typescript", "rolldown-plugin-dts"],
+    make: buildDeclarations,
+  },
+];
+const leftOut = parts.filter(({ needs }) => !needs.every(isInstalled));
+for (const part of parts) if (!leftOut.includes(part)) await part.make();
+if (leftOut.length > 0) {
+  const names = leftOut.map(({ name }) => name).join(", ");
+  console.log(`Built without development dependencies: command line and libraries, but not ${names}.`);
 }
 
 // --dev FLAGS…: builds again at every change, under a server that starts again then.
@@ -83,50 +87,4 @@ if (dev >= 0) {
   const server = spawn(process.execPath, flags, { stdio: "inherit" });
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => server.kill(signal));
   server.on("exit", (code) => process.exit(code ?? 1));
-}
-
-function copyDocs() {
-  const swagger = "node_modules/swagger-ui-dist";
-  const redoc = "node_modules/redoc";
-  mkdirSync("dist/docs", { recursive: true });
-  for (const file of ["page.css", "favicon.svg"]) copyFileSync(`api/docs/${file}`, `dist/docs/${file}`);
-  for (const file of ["swagger-ui-bundle.js", "swagger-ui.css"]) {
-    writeFileSync(`dist/docs/${file}`, withoutSourceMap(`${swagger}/${file}`));
-  }
-  // ReDoc's footer shows a logo of another host, the one thing it would load from elsewhere.
-  const logo =
-    /[\w$]+\?[\w$]+\.createElement\("img",\{[^{}]*src:"https:\/\/cdn\.redoc\.ly\/redoc\/logo-mini\.svg"\}\):null/g;
-  const standalone = withoutSourceMap(`${redoc}/bundles/redoc.standalone.js`);
-  if (standalone.match(logo)?.length !== 1) throw new Error("ReDoc's footer has changed: mend build.mjs");
-  const local = standalone.replace(logo, "null");
-  if (/cdn\.redoc|fonts\.googleapis/.test(local))
-    throw new Error("ReDoc loads from other hosts: mend build.mjs");
-  writeFileSync("dist/docs/redoc.standalone.js", local);
-  const licences = [
-    `${swagger}/NOTICE`,
-    `${swagger}/LICENSE`,
-    `${swagger}/swagger-ui-bundle.js.LICENSE.txt`,
-    `${redoc}/LICENSE`,
-    ...readdirSync(`${redoc}/bundles`)
-      .filter((file) => /(standalone|worker)\.js\.LICENSE\.txt$/.test(file))
-      .map((file) => `${redoc}/bundles/${file}`),
-  ].map((file) => `${file.replace("node_modules/", "")}\n\n${readFileSync(file, "utf8").trim()}\n`);
-  writeFileSync("dist/docs/LICENSES.txt", licences.join(`\n${"-".repeat(80)}\n\n`));
-}
-
-async function buildDemo() {
-  await buildSite({ configFile: "demo/vite.config.ts", logLevel: "warn" });
-  const files = readdirSync("dist/demo", { recursive: true })
-    .filter((file) => /\.(html|js|css|svg)$/.test(file))
-    .map((file) => `dist/demo/${file}`);
-  for (const file of files) {
-    const bytes = readFileSync(file);
-    writeFileSync(`${file}.br`, await promisify(brotliCompress)(bytes));
-    writeFileSync(`${file}.gz`, await promisify(gzip)(bytes, { level: 9 }));
-  }
-}
-
-/** The maps are several times the size, and are not shipped. */
-function withoutSourceMap(file) {
-  return readFileSync(file, "utf8").replace(/\s*(\/\/|\/\*)# sourceMappingURL=[^\n]*$/, "\n");
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { licencesOf, packageOf } from "../build/licences.mjs";
 import { short } from "../kernels/short.mjs";
 
 const weights = fileURLToPath(new URL("../weights/shakespeare/", import.meta.url));
@@ -30,10 +31,36 @@ const model = (): Plugin => ({
   },
 });
 
+/** LICENSES.txt, of all packages whose code is in the page or its workers, which are bundled before it. */
+function licences(): { page: Plugin; worker: Plugin } {
+  const packages = new Set<string>();
+  const collect: Plugin["generateBundle"] = (_options, bundle) => {
+    for (const output of Object.values(bundle)) {
+      if (output.type !== "chunk") continue;
+      for (const path of output.moduleIds) {
+        const name = packageOf(path);
+        if (name !== undefined) packages.add(name);
+      }
+    }
+  };
+  return {
+    worker: { name: "licences-of-worker", generateBundle: collect },
+    page: {
+      name: "licences",
+      generateBundle(...bundle) {
+        collect.apply(this, bundle);
+        this.emitFile({ type: "asset", fileName: "LICENSES.txt", source: licencesOf(packages) });
+      },
+    },
+  };
+}
+
+const { page, worker } = licences();
+
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./", // so that it also works below a path prefix
-  plugins: [wgsl(), model()],
-  worker: { format: "es", plugins: () => [wgsl()] },
+  plugins: [wgsl(), model(), page],
+  worker: { format: "es", plugins: () => [wgsl(), worker] },
   build: { outDir: "../dist/demo", emptyOutDir: true, target: "es2023", modulePreload: { polyfill: false } },
 });

@@ -6,7 +6,7 @@ import { downloadBlob } from "./download.ts";
 import { COMMIT, checkFile, checkRepo, checkRevision } from "./names.ts";
 import { fileSize } from "./partial.ts";
 import { type Hub, HubUnreachable, PATIENCE, type Patience } from "./request.ts";
-import { type HubSettings, hubSettings } from "./settings.ts";
+import { type Environment, type HubSettings, hubSettings } from "./settings.ts";
 
 /** A revision of a repository, and how to fetch from it. */
 export interface HubOptions {
@@ -21,7 +21,7 @@ export interface HubOptions {
   /** Aborting it ends the call with the signal's reason; what has arrived is kept. */
   readonly signal?: AbortSignal | undefined;
   /** Where `HF_HOME` and the other variables are read from; by default the process's environment. */
-  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly env?: Environment | undefined;
   /** By default: 5 attempts that bring nothing new, a first pause of half a second, 30 s without a byte. */
   readonly patience?: Partial<Patience> | undefined;
 }

@@ -16,6 +16,9 @@ export interface HubSettings {
   readonly symlinks: boolean;
 }
 
+/** Variables by name. Not `NodeJS.ProcessEnv`: the library's declarations then need no types of Node. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
  * Reads the variables of `huggingface_hub` in Python: `HF_ENDPOINT`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`),
  * `HF_HOME`, `XDG_CACHE_HOME`, `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`, or the file at `HF_TOKEN_PATH`, else
@@ -23,7 +26,7 @@ export interface HubSettings {
  * `HF_HUB_DISABLE_SYMLINKS`.
  * @throws ResonantError `invalid_argument` for an impossible address or token
  */
-export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise<HubSettings> {
+export async function hubSettings(env: Environment = process.env): Promise<HubSettings> {
   const user = env.HOME || homedir();
   const home = env.HF_HOME || join(env.XDG_CACHE_HOME || join(user, ".cache"), "huggingface");
   const at = (path: string): string => resolve(expand(path, user, env));
@@ -41,7 +44,7 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env): Promise
 const isTrue = (value: string | undefined): boolean => /^(?:1|on|yes|true)$/i.test(value ?? "");
 
 /** Expands a leading `~`, and `$NAME` or `${NAME}` of variables that are set. */
-function expand(path: string, user: string, env: NodeJS.ProcessEnv): string {
+function expand(path: string, user: string, env: Environment): string {
   return path
     .replace(/^~(?=$|[\\/])/, () => user)
     .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => env[bare ?? braced] ?? all);
@@ -57,7 +60,7 @@ function endpointOf(text: string): string {
   });
 }
 
-async function tokenOf(env: NodeJS.ProcessEnv, file: string): Promise<string | undefined> {
+async function tokenOf(env: Environment, file: string): Promise<string | undefined> {
   const given = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN;
   const token = (given ?? (await readFile(file, "utf8").catch(() => ""))).trim();
   if (token === "") return undefined;
