@@ -186,19 +186,19 @@ export class Uploader {
     const rows = values.length / columns;
     const matrix = gpu.upload(`${buffer.label} as read`, values);
     const packed = gpu.storage(`${buffer.label} as packed`, matrixBytes(rows, columns, format));
-    const encoder = gpu.device.createCommandEncoder();
     const packing = { matrix, rows, weight: { ...weight, buffer: packed, rows } };
     const sums =
       this.#told.onPacked && format !== "f32" ? gpu.storage("errors", PACK_ERROR_BYTES) : undefined;
     const dispatches = [packWeight(gpu, packing), ...(sums ? [packError(gpu, packing, sums)] : [])];
-    gpu.record(encoder, dispatches, { rows, length: rows });
     const rowBytes = matrixBytes(1, columns, format);
-    for (let row = 0, count = 0; row < rows; row += count) {
-      const to = place(row);
-      for (count = 1; row + count < rows && place(row + count) === to + count; ) count++;
-      encoder.copyBufferToBuffer(packed, row * rowBytes, buffer, to * rowBytes, count * rowBytes);
-    }
-    gpu.device.queue.submit([encoder.finish()]);
+    gpu.submit((encoder) => {
+      gpu.record(encoder, dispatches, { rows, length: rows });
+      for (let row = 0, count = 0; row < rows; row += count) {
+        const to = place(row);
+        for (count = 1; row + count < rows && place(row + count) === to + count; ) count++;
+        encoder.copyBufferToBuffer(packed, row * rowBytes, buffer, to * rowBytes, count * rowBytes);
+      }
+    });
     matrix.destroy();
     packed.destroy();
     this.#queued.bytes += values.byteLength;

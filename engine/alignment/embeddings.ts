@@ -61,9 +61,7 @@ export async function readEmbeddings(
       const shape = { rows: batch.length, length: batch.length };
       gpu.device.queue.writeBuffer(run, 0, encodeRun(shape));
       gpu.device.queue.writeBuffer(fed, 0, batch);
-      const encoder = gpu.device.createCommandEncoder();
-      gpu.record(encoder, lookup, shape);
-      gpu.device.queue.submit([encoder.finish()]);
+      gpu.submit((encoder) => gpu.record(encoder, lookup, shape));
       const values = await gpu.readFloats(h, 0, batch.length * size);
       batch.forEach((token, row) => {
         rows.set(token, values.slice(row * size, (row + 1) * size));

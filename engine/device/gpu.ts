@@ -16,7 +16,8 @@ export class Gpu implements KernelHost {
   /** The most that {@link KernelHost.sharedLoadLanes} can be on this adapter. */
   readonly mostSharedLoadLanes: KernelHost["sharedLoadLanes"];
   readonly bindingBytes: number;
-  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  /** By a kernel's text, since its name is for people: its pipelines by their overrides. */
+  readonly #pipelines = new Map<string, Map<string, GPUComputePipeline>>();
   readonly #modules = new Map<string, GPUShaderModule>();
   #checks: Promise<ResonantError | undefined>[] = [];
   #failure: ResonantError | undefined;
@@ -163,8 +164,10 @@ export class Gpu implements KernelHost {
   }
 
   pipeline(kernel: Kernel, overrides: Readonly<Record<string, number | boolean>>): GPUComputePipeline {
-    const key = `${kernel.name} ${JSON.stringify(overrides)}`;
-    let pipeline = this.#pipelines.get(key);
+    const pipelines = this.#pipelines.get(kernel.code) ?? new Map<string, GPUComputePipeline>();
+    this.#pipelines.set(kernel.code, pipelines);
+    const key = JSON.stringify(overrides);
+    let pipeline = pipelines.get(key);
     if (!pipeline) {
       const constants = Object.fromEntries(
         Object.entries(overrides).map(([name, value]) => [name, Number(value)]),
@@ -178,16 +181,16 @@ export class Gpu implements KernelHost {
       });
       this.#check(`kernel ${kernel.name}`, "shader");
       this.#check(`kernel ${kernel.name}`, "shader");
-      this.#pipelines.set(key, pipeline);
+      pipelines.set(key, pipeline);
     }
     return pipeline;
   }
 
-  #module(kernel: Kernel): GPUShaderModule {
-    let module = this.#modules.get(kernel.name);
+  #module({ name, code }: Kernel): GPUShaderModule {
+    let module = this.#modules.get(code);
     if (!module) {
-      module = this.device.createShaderModule({ label: kernel.name, code: kernel.code });
-      this.#modules.set(kernel.name, module);
+      module = this.device.createShaderModule({ label: name, code });
+      this.#modules.set(code, module);
     }
     return module;
   }
@@ -217,6 +220,14 @@ export class Gpu implements KernelHost {
     if (this.#failure) throw this.#failure;
   }
 
+  /** Submits what `record` records, as one command buffer, and gives what it returns. The engine submits nowhere else. */
+  submit<T>(record: (encoder: GPUCommandEncoder) => T): T {
+    const encoder = this.device.createCommandEncoder();
+    const recorded = record(encoder);
+    this.device.queue.submit([encoder.finish()]);
+    return recorded;
+  }
+
   /** Records `dispatches` in order into one compute pass. */
   record(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], run: RunShape): void {
     const pass = encoder.beginComputePass();
@@ -237,9 +248,7 @@ export class Gpu implements KernelHost {
       GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     );
     try {
-      const encoder = this.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, offset, staging, 0, size);
-      this.device.queue.submit([encoder.finish()]);
+      this.submit((encoder) => encoder.copyBufferToBuffer(source, offset, staging, 0, size));
       await this.map(staging);
       return staging.getMappedRange(0, size).slice(0);
     } finally {

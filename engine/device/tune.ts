@@ -256,9 +256,9 @@ class Bench {
   }
 
   #submit({ dispatches, run, repeats }: Work): void {
-    const encoder = this.#gpu.device.createCommandEncoder();
-    for (let i = 0; i < repeats; i++) this.#gpu.record(encoder, dispatches, run);
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    this.#gpu.submit((encoder) => {
+      for (let i = 0; i < repeats; i++) this.#gpu.record(encoder, dispatches, run);
+    });
   }
 
   destroy(): void {

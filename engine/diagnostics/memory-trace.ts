@@ -107,10 +107,10 @@ export class MemoryTrace {
     });
     device.queue.writeBuffer(this.#mixed, 0, this.#staged, 0, us.length * 2 * this.#size);
     device.queue.writeBuffer(this.#run, 0, encodeRun(run));
-    const encoder = device.createCommandEncoder();
-    this.#gpu.record(encoder, dispatches, run);
-    then?.(encoder);
-    device.queue.submit([encoder.finish()]);
+    this.#gpu.submit((encoder) => {
+      this.#gpu.record(encoder, dispatches, run);
+      then?.(encoder);
+    });
   }
 
   destroy(): void {

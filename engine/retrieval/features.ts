@@ -117,9 +117,7 @@ class FeaturePass {
     queue.writeBuffer(this.#tokens, 0, Uint32Array.from(tokens));
     queue.writeBuffer(this.#together, 0, encodeRun({ rows, length: rows }));
     queue.writeBuffer(this.#apart, 0, encodeRun({ rows, length: 1 }));
-    const encoder = gpu.device.createCommandEncoder();
-    gpu.record(encoder, this.#dispatches, { rows, length: 1 });
-    queue.submit([encoder.finish()]);
+    gpu.submit((encoder) => gpu.record(encoder, this.#dispatches, { rows, length: 1 }));
     return gpu.readFloats(this.#mixed, 0, rows * 2 * this.#size);
   }
 

@@ -254,10 +254,10 @@ export class Resonance {
     this.#compared += count;
     const before = Math.min(first, 2 ** 31 - 1);
     queue.writeBuffer(this.#positions, 0, Uint32Array.of(count, first % this.#ring, before, count));
-    const encoder = gpu.device.createCommandEncoder();
-    gpu.record(encoder, this.#compare, { rows, length: rows });
-    if (count > 0) gpu.record(encoder, [this.#align], { rows: count, length: count });
-    queue.submit([encoder.finish()]);
+    gpu.submit((encoder) => {
+      gpu.record(encoder, this.#compare, { rows, length: rows });
+      if (count > 0) gpu.record(encoder, [this.#align], { rows: count, length: count });
+    });
     if (count === 0) return { scores: Promise.resolve({ first, count, scores: new Uint32Array() }) };
     const read = gpu.read(this.#scores, 0, 4 * this.#columns * count);
     return { scores: read.then((bytes) => ({ first, count, scores: new Uint32Array(bytes) })) };
@@ -317,9 +317,7 @@ async function readSignatures(
           const all = new Uint32Array(span - 1 + count).fill(SILENCE);
           all.set(own, all.length - own.length);
           gpu.device.queue.writeBuffer(slots, 0, all);
-          const encoder = gpu.device.createCommandEncoder();
-          gpu.record(encoder, [window], { rows: count, length: count });
-          gpu.device.queue.submit([encoder.finish()]);
+          gpu.submit((encoder) => gpu.record(encoder, [window], { rows: count, length: count }));
           return {
             values: gpu.readFloats(windows, 0, count * 2 * width),
             lengths: gpu.readFloats(scales, 0, count * 2),

@@ -81,10 +81,10 @@ export class StatePool {
 
   /** Empties `count` slots from `slot`: position 0, nothing remembered. */
   clear(slot: number, count = 1): void {
-    const encoder = this.#gpu.device.createCommandEncoder();
-    encoder.clearBuffer(this.state, slot * this.stateBytes, count * this.stateBytes);
-    encoder.clearBuffer(this.counts, slot * this.countBytes, count * this.countBytes);
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    this.#gpu.submit((encoder) => {
+      encoder.clearBuffer(this.state, slot * this.stateBytes, count * this.stateBytes);
+      encoder.clearBuffer(this.counts, slot * this.countBytes, count * this.countBytes);
+    });
   }
 
   /** Records a copy of a slot to one of another pool (WebGPU copies within a buffer are not allowed). */
