@@ -1,4 +1,4 @@
-import type { RunSettings } from "../engine/runner/runner.ts";
+import type { RunSettings } from "../engine/runner/decode-run.ts";
 import type { Sampling } from "../kernels/sample/sample.ts";
 
 /** Sampling as people use it. */

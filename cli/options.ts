@@ -86,25 +86,25 @@ export function withModel(command: Command): Command {
 export const alignmentOption = (): Option =>
   new Option(
     "--alignment <file>",
-    "what calibrate made of this model, so that its memory can vote on the next token",
+    "what calibrate made of this model, so that its memory can bias the next token's logits",
   ).env("ALIGNMENT");
 
 export interface ReadoutFlags extends ModelFlags {
   readonly readoutScale: number;
 }
 
-/** Adds an alignment, and the weight of its votes. */
+/** Adds an alignment, and the scale of its readout's logit bias. */
 export function withReadout(command: Command): Command {
   return command
     .addOption(alignmentOption())
     .addOption(
-      new Option("--readout-scale <λ>", "weight of its votes on the logits, 0: none")
+      new Option("--readout-scale <λ>", "scale of the readout's logit bias, 0: none")
         .argParser(numberIn(0, MOST_READOUT_SCALE))
         .default(0),
     );
 }
 
-/** @throws ResonantError `invalid_argument` for votes without an alignment, before a model is loaded */
+/** @throws ResonantError `invalid_argument` for a readout without an alignment, before a model is loaded */
 export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
   if (readoutScale === 0 || alignment !== undefined) return;
   throw new ResonantError("invalid_argument", `${readoutScale}, but there is no alignment`, {

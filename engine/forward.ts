@@ -9,7 +9,7 @@ import { metrics } from "../kernels/metrics/metrics.ts";
 import { mixerStep } from "../kernels/mixer-step/mixer-step.ts";
 import { scaleRows } from "../kernels/scale-rows/scale-rows.ts";
 import { shortConv } from "../kernels/short-conv/short-conv.ts";
-import type { VoteBuffers } from "./alignment/vote-buffers.ts";
+import type { ReadoutBiasBuffers } from "./alignment/readout-bias.ts";
 import type { Activations } from "./runner/activations.ts";
 import type { Blocks, BlockWeights, Weights } from "./weights.ts";
 
@@ -25,8 +25,8 @@ export interface Workspace {
   readonly tileBatch?: TileBatch | undefined;
   /** Whether to measure SPEC §4's metrics for every row. */
   readonly measure: boolean;
-  /** Buffers for the votes of the first block's memory on the logits; undefined: it does not vote. */
-  readonly votes?: VoteBuffers | undefined;
+  /** Buffers for the logit bias of the first block's readout; undefined: there is none. */
+  readonly bias?: ReadoutBiasBuffers | undefined;
 }
 
 /**
@@ -49,7 +49,7 @@ export function decodeHead(w: Weights, on: Workspace): Dispatch[] {
   const output = { buffer: a.logits, stride: w.head.rows };
   return [
     ...linearRow(host, { weight: w.head, input, output, epilogue: "store" }, w.norm),
-    ...voted(w, on, (product) => linearRow(host, product)),
+    ...biased(w, on, (product) => linearRow(host, product)),
   ];
 }
 
@@ -58,6 +58,15 @@ export function prefillPass(w: Weights, on: Workspace): Dispatch[] {
   return [
     ...embed(on.host, w.embed, { ...on.a, counts: on.counts }),
     ...w.blocks.flatMap((block) => prefillBlock(w, block, on)),
+  ];
+}
+
+/** Many tokens of each stream, from tokens to the first block's memory, which {@link prefillMemory} leaves in `a.memory`. */
+export function prefillReadout(w: Weights, on: Workspace): Dispatch[] {
+  const [first] = w.blocks;
+  return [
+    ...embed(on.host, w.embed, { ...on.a, counts: on.counts }),
+    ...(first ? prefillMemory(w, first, on) : []),
   ];
 }
 
@@ -70,7 +79,7 @@ export function prefillHead(w: Weights, on: Workspace): Dispatch[] {
   return [
     layerNorm(host, size, { h: a.h, norm: w.norm, out: a.normed }),
     ...tiled(on, { weight: w.head, input, output, epilogue: "store" }),
-    ...voted(w, on, (product) => tiled(on, product)),
+    ...biased(w, on, (product) => tiled(on, product)),
   ];
 }
 
@@ -114,8 +123,39 @@ export function decodeBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch
 
 /** One resonant block in prefill: many tokens of each stream. The memories are a parallel scan, the products are in tiles. */
 export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
+  const { host, a } = on;
+  const { size, inner } = w.shape;
+  return [
+    ...prefillMemory(w, b, on),
+    ...measured(w, b, on),
+    ...readOut(w, b, on),
+    ...(b.mlp
+      ? [
+          layerNorm(host, size, { h: a.h, norm: b.mlp.norm, out: a.normed }),
+          ...tiled(on, {
+            ...b.mlp.up,
+            input: { buffer: a.normed, stride: size },
+            output: { buffer: a.inner, stride: inner },
+            epilogue: "gated",
+          }),
+          ...tiled(on, {
+            ...b.mlp.down,
+            input: { buffer: a.inner, stride: inner },
+            output: { buffer: a.h, stride: size },
+            epilogue: "add",
+          }),
+        ]
+      : []),
+  ];
+}
+
+/**
+ * The first part of a block, for many tokens of each stream: its memories, their share of h, and the state after the last
+ * token. Until another block follows, `a.memory` holds m and z after each token.
+ */
+export function prefillMemory(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
   const { host, a, shape: state } = on;
-  const { size, taps, gated, lattice, inner } = w.shape;
+  const { size, taps, gated, lattice } = w.shape;
   const shared = { ...a, block: b.block, state: on.state };
   const u = { buffer: a.mixed, stride: 2 * size, offset: size };
   const z = { buffer: a.memory, stride: 2 * size, offset: size };
@@ -147,25 +187,6 @@ export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatc
         })
       : []),
     combine(host, size, a.layers, state, { ...shared, weights: b.combine }),
-    ...measured(w, b, on),
-    ...readOut(w, b, on),
-    ...(b.mlp
-      ? [
-          layerNorm(host, size, { h: a.h, norm: b.mlp.norm, out: a.normed }),
-          ...tiled(on, {
-            ...b.mlp.up,
-            input: { buffer: a.normed, stride: size },
-            output: { buffer: a.inner, stride: inner },
-            epilogue: "gated",
-          }),
-          ...tiled(on, {
-            ...b.mlp.down,
-            input: { buffer: a.inner, stride: inner },
-            output: { buffer: a.h, stride: size },
-            epilogue: "add",
-          }),
-        ]
-      : []),
   ];
 }
 
@@ -176,22 +197,22 @@ function measured(w: Blocks, b: BlockWeights, { host, a, measure }: Workspace): 
 }
 
 /** λ m of the first block, before the next block's memory overwrites m. */
-function readOut(w: Blocks, b: BlockWeights, { host, a, votes }: Workspace): Dispatch[] {
-  if (!votes || b !== w.blocks[0]) return [];
+function readOut(w: Blocks, b: BlockWeights, { host, a, bias }: Workspace): Dispatch[] {
+  if (!bias || b !== w.blocks[0]) return [];
   const { size } = w.shape;
-  const buffers = { x: a.memory, scales: votes.scales, out: votes.readouts };
+  const buffers = { x: a.memory, scales: bias.scales, out: bias.readouts };
   return [scaleRows(host, size, buffers, 2 * size)];
 }
 
 /** logits += λ m W Eᵀ, through the buffer of a norm that is no longer needed. */
-function voted(w: Weights, { a, votes }: Workspace, product: (p: Product) => Dispatch[]): Dispatch[] {
-  if (!votes) return [];
+function biased(w: Weights, { a, bias }: Workspace, product: (p: Product) => Dispatch[]): Dispatch[] {
+  if (!bias) return [];
   const { size } = w.shape;
-  const readouts = { buffer: votes.readouts, stride: size };
+  const readouts = { buffer: bias.readouts, stride: size };
   const aligned = { buffer: a.normed, stride: size };
   const logits = { buffer: a.logits, stride: w.head.rows };
   return [
-    ...product({ weight: votes.weight, input: readouts, output: aligned, epilogue: "store" }),
+    ...product({ weight: bias.weight, input: readouts, output: aligned, epilogue: "store" }),
     ...product({ weight: w.embed, input: aligned, output: logits, epilogue: "add" }),
   ];
 }

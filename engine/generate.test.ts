@@ -268,18 +268,18 @@ describe("text", () => {
 describe("a sampler's option", () => {
   /** The most likely tokens, from logits read back. */
   async function argmaxes(model: Model, count: number): Promise<number[]> {
-    const { runner, gpu, config } = model;
+    const { runner, config } = model;
     const slot = runner.pool.take();
     runner.pool.clear(slot);
     const tokens = model.encode(PROMPT);
     const fed = tokens.length;
     const pass = runner.pass(slot, 0, tokens, fed);
-    let logits = await gpu.readFloats(pass.logits, (fed - 1) * config.vocabulary, config.vocabulary);
+    let logits = await pass.readFloats("logits", (fed - 1) * config.vocabulary, config.vocabulary);
     const out: number[] = [];
     for (let i = 0; i < count; i++) {
       const best = logits.indexOf(Math.max(...logits));
       out.push(best);
-      logits = await gpu.readFloats(runner.step(slot, fed + i, best).logits, 0, config.vocabulary);
+      logits = await runner.step(slot, fed + i, best).readFloats("logits", 0, config.vocabulary);
     }
     runner.pool.give(slot);
     return out;
@@ -460,7 +460,7 @@ describe("metrics", () => {
 
   it("are the means over blocks and generated tokens of what feeding those measured", async () => {
     const model = await tiny();
-    const { runner, gpu, weights } = model;
+    const { runner, weights } = model;
     const layers = weights.blocks.length;
     const { tokens, phase, memory } = await collect(model.generate(PROMPT, OPTIONS));
     const prompt = model.encode(PROMPT);
@@ -469,8 +469,8 @@ describe("metrics", () => {
     runner.pass(slot, 0, prompt, prompt.length);
     const rows: Float32Array[] = [];
     for (const [i, token] of tokens.entries()) {
-      const { metrics } = runner.step(slot, prompt.length + i, token, true);
-      rows.push(await gpu.readFloats(metrics, 0, layers * 4));
+      const outputs = runner.step(slot, prompt.length + i, token, true);
+      rows.push(await outputs.readFloats("metrics", 0, layers * 4));
     }
     runner.pool.give(slot);
     const mean = (values: Float32Array[], which: number): number => {

@@ -2,7 +2,7 @@ import { ResonantError } from "../common/errors.ts";
 import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
 import type { Model } from "./model.ts";
-import type { RunSettings } from "./runner/runner.ts";
+import type { RunSettings } from "./runner/decode-run.ts";
 import type { Stream } from "./state/stream.ts";
 import { TextStream } from "./text/text-stream.ts";
 
@@ -21,7 +21,7 @@ export interface GenerateOptions {
   /** λ ≥ 0 of phase-aware sampling. Default 0. */
   readonly phaseTemperature?: number;
   /**
-   * λ, 0 to 100, of the calibrated readout's votes: logits += λ m W Eᵀ (SPEC §5), before all else. Above 0 the model needs
+   * λ, 0 to 100, of the calibrated readout's logit bias: logits += λ m W Eᵀ (SPEC §5), before all else. Above 0 the model needs
    * an alignment. Default 0.
    */
   readonly readoutScale?: number | undefined;
@@ -34,7 +34,7 @@ export interface GenerateOptions {
   /** Measure SPEC §4's metrics. Default false. */
   readonly metrics?: boolean;
   /**
-   * Tell each token's log-probability, in nats and by the model's own logits (a readout's votes among them; no penalty, no
+   * Tell each token's log-probability, in nats and by the model's own logits (the readout's bias included; no penalty, no
    * temperature), and as many of the most likely tokens: 0 to 5. Default: none.
    */
   readonly logprobs?: number | undefined;
@@ -245,7 +245,7 @@ export function checkTokens(
 /** A seed for those who give none; 32 bits, so that it is easily written down. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
-/** Largest λ of a readout's votes. */
+/** Largest λ of a readout's logit bias. */
 export const MOST_READOUT_SCALE = 100;
 
 const ranges = {

@@ -65,12 +65,12 @@ describe("golden native models", () => {
       const file = await openGolden(name);
       const { runner, ids, start } = await loadGolden(gpu, file, "f32");
       const layers = runner.weights.blocks.length;
-      const { metrics } = runner.pass(0, start, ids, ids.length, { measure: true });
-      const passed = await gpu.readFloats(metrics, 0, ids.length * layers * 4);
+      const pass = runner.pass(0, start, ids, ids.length, { measure: true });
+      const passed = await pass.readFloats("metrics", 0, ids.length * layers * 4);
       const stepped: number[] = [];
       for (const [t, id] of ids.entries()) {
         const after = runner.step(1, start + t, id, true);
-        stepped.push(...(await gpu.readFloats(after.metrics, 0, layers * 4)));
+        stepped.push(...(await after.readFloats("metrics", 0, layers * 4)));
       }
       for (const measures of [passed, stepped]) {
         for (const [which, tensor] of ["order_parameter", "plm_coherence", "pvm_gate"].entries()) {

@@ -97,10 +97,10 @@ export async function runBlock(
   for (let t = 0; t < tokens; t += rows) {
     const run = a.prepare(blocks.blocks, [{ slot: 0, position: t }], rows, 1, 0);
     gpu.device.queue.writeBuffer(a.h, 0, input.slice(t * d, (t + rows) * d));
-    const encoder = gpu.device.createCommandEncoder();
-    gpu.record(encoder, list, run);
-    encoder.copyBufferToBuffer(a.h, 0, out, (t / rows) * rowBytes, rowBytes);
-    gpu.device.queue.submit([encoder.finish()]);
+    gpu.submit((encoder) => {
+      gpu.record(encoder, list, run);
+      encoder.copyBufferToBuffer(a.h, 0, out, (t / rows) * rowBytes, rowBytes);
+    });
   }
   return gpu.readFloats(out, 0, input.length);
 }
@@ -131,14 +131,11 @@ async function checkNative(
   const expected = await file.float32("logits");
   const vocabulary = expected.length / ids.length;
   const pass = runner.pass(0, start, ids, ids.length);
-  const passed = await gpu.readFloats(pass.logits, 0, expected.length);
-  const out = gpu.storage("golden logits", expected.byteLength);
-  ids.forEach((id, t) => {
-    const { logits } = runner.step(1, start + t, id);
-    const encoder = gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(logits, 0, out, 4 * t * vocabulary, 4 * vocabulary);
-    gpu.device.queue.submit([encoder.finish()]);
-  });
-  const stepped = await gpu.readFloats(out, 0, expected.length);
+  const passed = await pass.readFloats("logits", 0, expected.length);
+  const stepped = new Float32Array(expected.length);
+  for (const [t, id] of ids.entries()) {
+    const logits = await runner.step(1, start + t, id).readFloats("logits", 0, vocabulary);
+    stepped.set(logits, t * vocabulary);
+  }
   return { pass: relativeError(passed, expected), step: relativeError(stepped, expected) };
 }

@@ -20,13 +20,13 @@ const OPTIONS = { seed: 3, temperature: 1.4, topK: 20, repetitionPenalty: 1.5, m
 
 /** In f64, from logits read back, of each of `tokens` but the first. */
 async function reference(model: Model, tokens: readonly number[], top: number): Promise<Logprobs[]> {
-  const { runner, gpu, config } = model;
+  const { runner, config } = model;
   const slot = runner.pool.take();
   runner.pool.clear(slot);
   const out: Logprobs[] = [];
   for (const [t, next] of tokens.slice(1).entries()) {
-    const { logits } = runner.step(slot, t, tokens[t]!);
-    out.push(logprobsReference(await gpu.readFloats(logits, 0, config.vocabulary), next, top));
+    const logits = await runner.step(slot, t, tokens[t]!).readFloats("logits", 0, config.vocabulary);
+    out.push(logprobsReference(logits, next, top));
   }
   runner.pool.give(slot);
   return out;

@@ -1,4 +1,4 @@
-import type { Step } from "./runner/runner.ts";
+import type { DecodedStep } from "./runner/decode-run.ts";
 import type { Weights } from "./weights.ts";
 
 /** SPEC §4's phase metrics, measured on a generation; null where the model lacks the feature or nothing was generated. */
@@ -29,7 +29,7 @@ export class MetricsMeter {
   }
 
   /** Each step's average over blocks of R, lattice coherence, gate and |m|. */
-  add({ measures }: Step): void {
+  add({ measures }: DecodedStep): void {
     if (!measures) return;
     this.#columns.forEach((column, which) => {
       column.push(mean(Array.from(measures).filter((_, i) => i % 4 === which)) ?? 0);

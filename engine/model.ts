@@ -7,11 +7,11 @@ import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weight
 import { type Alignment, readAlignment } from "./alignment/alignment-file.ts";
 import type { Gpu } from "./device/gpu.ts";
 import type { RunnerMemory } from "./device/memory.ts";
-import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import type { ModelConfig } from "./network.ts";
+import { type EvaluateOptions, type Evaluation, evaluate } from "./runner/evaluate.ts";
 import { Runner, type RunnerOptions } from "./runner/runner.ts";
 import { type ScoreOptions, score } from "./runner/score.ts";
 import { RunnerExecutor } from "./scheduler/runner-executor.ts";
@@ -29,7 +29,7 @@ export interface ModelFiles {
   readonly tensors: TensorFile;
   /** A checkpoint of adapters, on a base model. */
   readonly adapters?: TensorFile | undefined;
-  /** What `resonant calibrate` made of this model, so that its memory can vote on the next token. */
+  /** What `resonant calibrate` made of this model, so that its memory can bias the next token's logits. */
   readonly alignment?: TensorFile | undefined;
   /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
   readonly tokenizer: unknown;
@@ -136,13 +136,13 @@ export class Model {
     throw new ResonantError("invalid_file", "the model has no tokenizer.json", { where: this.name });
   }
 
-  /** How the alignment that votes was fitted; undefined: there is none. */
+  /** How the alignment of the readout was fitted; undefined: there is none. */
   get alignment(): AlignmentFit | undefined {
     return this.#alignment;
   }
 
   /**
-   * Takes an alignment of this model into use, in the place of one before it: it votes where `readoutScale` asks for it.
+   * Takes an alignment of this model into use, in the place of one before it: its readout biases the logits where `readoutScale` asks for it.
    * @throws ResonantError `unsupported` where the model has no phase-vector memory, `invalid_argument` for another size
    */
   align({ weights, lambda, tokens, residual }: Alignment): void {

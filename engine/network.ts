@@ -2,7 +2,7 @@ import type { Dispatch } from "../kernels/kernel.ts";
 import type { ProductWay } from "../kernels/linear/linear.ts";
 import type { NativeConfig } from "./config.ts";
 import type { Gpu } from "./device/gpu.ts";
-import { decodeHead, decodeStep, prefillHead, prefillPass, type Workspace } from "./forward.ts";
+import { decodeHead, decodeStep, prefillHead, prefillPass, prefillReadout, type Workspace } from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
 /** The part of a model's configuration that the engine uses, for every family. */
@@ -38,6 +38,8 @@ export interface Passes {
   decodeStep(on: Workspace, way: ProductWay): Dispatch[];
   /** Prefill: many tokens of each stream, from tokens to h. */
   prefillPass(on: Workspace): Dispatch[];
+  /** Prefill as far as the first resonant block's memory, which is left in `a.memory`. */
+  prefillReadout(on: Workspace): Dispatch[];
   /** From h to logits, a row at a time. */
   decodeHead(on: Workspace): Dispatch[];
   /** From h to logits, in tiles of rows. */
@@ -76,6 +78,7 @@ export function nativeNetwork(config: NativeConfig, weights: Weights): Network {
       decodeStep: (on, way) =>
         way === "row" ? decodeStep(weights, on) : [...prefillPass(weights, on), ...prefillHead(weights, on)],
       prefillPass: (on) => prefillPass(weights, on),
+      prefillReadout: (on) => prefillReadout(weights, on),
       decodeHead: (on) => decodeHead(weights, on),
       prefillHead: (on) => prefillHead(weights, on),
     }),

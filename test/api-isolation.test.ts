@@ -47,7 +47,7 @@ describe.each<
     requests = knownRequests(count, {
       name: model.name,
       chat: model.chatTemplate !== undefined,
-      votes: model.alignment !== undefined,
+      aligned: model.alignment !== undefined,
     });
     // Alone every prompt is read from its first token.
     const forgetful = await startServer(await load({ ...OPTIONS, prefixBytes: 0 }), flags);

@@ -127,8 +127,8 @@ it("writes what a fit by hand of the model's own memories gives, and says how go
     [1, 5].map(
       (most) => targets.filter((token, i) => guesses[i]!.slice(0, most).includes(token)).length / 33,
     );
-  const votes = aligned.slice(297).map((row) => order(ids.map((token) => dot(row, embedding(token)))));
-  expect([held.top1, held.top5]).toEqual(share(votes));
+  const ranked = aligned.slice(297).map((row) => order(ids.map((token) => dot(row, embedding(token)))));
+  expect([held.top1, held.top5]).toEqual(share(ranked));
   const counts = ids.map((token) => bytes.subarray(1, 298).filter((byte) => byte === token).length);
   expect([held.baseline_top1, held.baseline_top5]).toEqual(share(targets.map(() => order(counts))));
   const mean = es.map((values) => values.reduce((sum, value) => sum + value, 0) / 297);
@@ -153,7 +153,7 @@ it("says the same in words, of no more tokens than it is told to take", async ()
   expect(code).toBe(0);
   expect(out).toMatch(/^λ 0\.01, fitted to 90 tokens: relative residual 0\.\d{4}$/m);
   expect(out).toMatch(/^held out, 10 tokens: \d\.\d{4}, of the mean embedding \d\.\d{4}$/m);
-  expect(out).toMatch(/^next token by the votes alone: first [\d.]+ %, among five [\d.]+ %$/m);
+  expect(out).toMatch(/^next token by the readout alone: first [\d.]+ %, among five [\d.]+ %$/m);
   expect(out).toMatch(/^by frequency alone: first [\d.]+ %, among five [\d.]+ %$/m);
   expect(await calibrated(await loadTiny(gpu, { slots: 1 }))).toMatchObject({ lambda: 0.01, tokens: 90 });
 });

@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("the command line", () => {
-  it("generates what the model does with its readout's votes, and without them as if there were no alignment", async () => {
+  it("generates what the model does with its readout's logit bias, and without it as if there were no alignment", async () => {
     const args = ["generate", "ROMEO:", "-m", tiny, "-n", "20", "--seed", "4", "--json"];
     const options = { seed: 4, maxTokens: 20 };
     for (const readoutScale of [0, 0.5]) {
@@ -50,7 +50,7 @@ describe("the command line", () => {
     }
   });
 
-  it("measures the loss with the votes, and says so", async () => {
+  it("measures the loss with the bias, and says so", async () => {
     const args = ["eval", "-m", tiny, "--data", data, "--window", "12", "--readout-scale", "0.25"];
     const { loss } = await model.evaluate(model.encode("so foul and fair a day I have not seen"), {
       window: 12,
@@ -64,7 +64,7 @@ describe("the command line", () => {
       readout_scale: 0.25,
     });
     const said = await resonant([...args, "--alignment", own]);
-    expect(said.out).toMatch(/^with the readout's votes at a scale of 0\.25$/m);
+    expect(said.out).toMatch(/^with the readout's logit bias at a scale of 0\.25$/m);
   });
 
   it("tells of an alignment", async () => {
@@ -78,7 +78,12 @@ describe("the command line", () => {
   });
 
   it.each<[string, string[], number, RegExp]>([
-    ["votes that nobody has", ["--readout-scale", "1"], 2, /--readout-scale: 1, but there is no alignment/],
+    [
+      "a scale without an alignment",
+      ["--readout-scale", "1"],
+      2,
+      /--readout-scale: 1, but there is no alignment/,
+    ],
     ["a negative scale", ["--alignment", "OWN", "--readout-scale", "-1"], 2, /number from 0 to 100/],
     ["too large a scale", ["--alignment", "OWN", "--readout-scale", "101"], 2, /number from 0 to 100/],
     ["another model's alignment", ["--alignment", "FOREIGN"], 1, /foreign\.safetensors: .*another model/],
@@ -108,7 +113,7 @@ describe("a server", () => {
   const request = { prompt: "ROMEO:", max_tokens: 20, seed: 4 };
   const options = { seed: 4, maxTokens: 20 };
 
-  it("with an alignment lets the readout vote as it is asked to, and says that it can", async () => {
+  it("with an alignment biases the logits as it is asked to, and says that it can", async () => {
     const texts = [];
     for (const readoutScale of [undefined, 0, 0.5]) {
       const { status, body } = await post(`${server.url}/v1/generate`, {

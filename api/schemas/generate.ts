@@ -56,7 +56,7 @@ export const generateRequest = (limits: Limits) =>
           number(
             0,
             limits.readoutScale,
-            "Weight of the calibrated memory's votes on the logits; above 0 the server needs an alignment",
+            "Scale of the calibrated readout's logit bias; above 0 the server needs an alignment",
             limits.readoutScale === 0 ? "0: the server has no alignment" : undefined,
           ),
           0,

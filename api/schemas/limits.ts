@@ -12,7 +12,7 @@ export interface Limits {
   readonly vocabulary: number;
   /** Whether the model has a chat template. */
   readonly chat: boolean;
-  /** Largest weight of a readout's votes: 0 without an alignment. */
+  /** Largest scale of the readout's logit bias: 0 without an alignment. */
   readonly readoutScale: number;
   readonly retrievalModes: readonly [string, ...string[]];
 }

@@ -69,7 +69,7 @@ export const modelInfoResponse = v.pipe(
     fingerprint: v.pipe(v.string(), v.description("SHA-256 of configuration and weights")),
     alignment: v.pipe(
       v.nullable(v.object({ lambda: v.number(), tokens: whole, residual: v.number() })),
-      v.description("How the readout that `readout_scale` lets vote was fitted; null: there is none"),
+      v.description("How the readout that `readout_scale` weighs was fitted; null: there is none"),
     ),
   }),
   v.title("ModelInfo"),

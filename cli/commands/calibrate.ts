@@ -18,7 +18,7 @@ interface Flags extends ModelFlags {
 export function calibrateCommand(): Command {
   return withModel(
     new Subcommand("calibrate").description(
-      "Align a model's memory with its embedding, so that what it remembers can vote on the next token.",
+      "Align a model's memory with its embedding, so that what it remembers can bias the next token's logits.",
     ),
   )
     .argument("<output>", "a .safetensors file")
@@ -73,7 +73,7 @@ export function calibrateCommand(): Command {
           `λ ${lambda}, fitted to ${fitted} tokens: relative residual ${residual.toFixed(4)}\n` +
             `held out, ${heldOut.tokens} tokens: ${heldOut.residual.toFixed(4)}, ` +
             `of the mean embedding ${heldOut.meanResidual.toFixed(4)}\n` +
-            `next token by the votes alone: first ${percent(heldOut.top1)}, among five ${percent(heldOut.top5)}\n` +
+            `next token by the readout alone: first ${percent(heldOut.top1)}, among five ${percent(heldOut.top5)}\n` +
             `by frequency alone: first ${percent(heldOut.baselineTop1)}, ` +
             `among five ${percent(heldOut.baselineTop5)}\n` +
             `${bytes} bytes to ${output}\n`,

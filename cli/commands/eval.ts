@@ -1,5 +1,5 @@
 import { type Command, Option, Command as Subcommand } from "commander";
-import type { Evaluation } from "../../engine/evaluate.ts";
+import type { Evaluation } from "../../engine/runner/evaluate.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import {
   checkReadout,
@@ -49,11 +49,11 @@ export function evalCommand(): Command {
       const other = against && (await measure({ ...flags, format: against }, text));
       const { tokens, window, speed, device, loss } = await measure(flags, text);
       const change = other && { against, against_loss: other.loss, change: loss / other.loss - 1 };
-      const votes = readoutScale > 0 && { readout_scale: readoutScale };
-      if (flags.json) return printJson({ loss, tokens, window, ...votes, ...change });
+      const bias = readoutScale > 0 && { readout_scale: readoutScale };
+      if (flags.json) return printJson({ loss, tokens, window, ...bias, ...change });
       const how = window ? `in windows of ${window}` : "as one stream";
       await print(`loss ${loss.toFixed(6)} nats per token, perplexity ${Math.exp(loss).toFixed(4)}\n`);
-      if (votes) await print(`with the readout's votes at a scale of ${readoutScale}\n`);
+      if (bias) await print(`with the readout's logit bias at a scale of ${readoutScale}\n`);
       if (change) {
         const percent = `${change.change < 0 ? "" : "+"}${(100 * change.change).toFixed(3)} %`;
         await print(`${percent} against ${other.loss.toFixed(6)} with ${against} weights\n`);

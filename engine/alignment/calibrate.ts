@@ -4,7 +4,8 @@ import type { Model } from "../model.ts";
 import type { Alignment } from "./alignment-file.ts";
 import { readEmbeddings } from "./embeddings.ts";
 import { type HeldOut, HeldOutScore } from "./held-out.ts";
-import { assertMemory, readouts } from "./readouts.ts";
+import { assertVectorMemory } from "./readout-bias.ts";
+import { readouts } from "./readouts.ts";
 import { Ridge, type RidgeFit } from "./ridge.ts";
 
 /** Fewest tokens of a calibration text: ten have a next one, of which one is held out. */
@@ -25,9 +26,9 @@ export interface Calibration {
 }
 
 /**
- * Aligns the first block's memory with the embedding, so that what it holds can vote on the next token (KISS-Ridge, SPEC
- * §5): `W = (ZᵀZ + λI)⁻¹ ZᵀE`, where row t of Z `[T, D]` is the memory m_t after token t of the text (see `readouts`),
- * and row t of E `[T, D]` the embedding of token t + 1. A token's vote is then its embedding's dot product with m_t W.
+ * Aligns the first block's memory with the embedding, so that its readout can bias the next token's logits (KISS-Ridge,
+ * SPEC §5): `W = (ZᵀZ + λI)⁻¹ ZᵀE`, where row t of Z `[T, D]` is the memory m_t after token t of the text (see `readouts`),
+ * and row t of E `[T, D]` the embedding of token t + 1. A token's bias is then its embedding's dot product with m_t W.
  * Fitted to the first nine tenths of the text, in f64, and measured on the rest, the stream going on. It keeps O(D²)
  * numbers and the embeddings of the tokens that occur, whatever the text's length.
  * @throws ResonantError `unsupported` where the model has no such memory; `invalid_argument` for too few tokens or one the
@@ -42,7 +43,7 @@ export async function calibrate(
   const { gpu, runner } = model;
   const { weights } = runner;
   const size = weights.shape.size;
-  assertMemory(runner);
+  assertVectorMemory(weights);
   if (tokens.length < LEAST_TOKENS) {
     const message = `${tokens.length} tokens, and a calibration needs ${LEAST_TOKENS}`;
     throw new ResonantError("invalid_argument", message, { where: "data" });

@@ -1,7 +1,7 @@
 import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
 import type { Embeddings } from "./embeddings.ts";
-import { Votes } from "./votes.ts";
+import { TokenRanking } from "./token-ranking.ts";
 
 /** How an alignment does on text that it was not fitted to, beside what knows nothing of the model. */
 export interface HeldOut {
@@ -10,7 +10,7 @@ export interface HeldOut {
   readonly residual: number;
   /** The same of the fitted text's mean embedding in ZW's place. */
   readonly meanResidual: number;
-  /** How often the next token has the most votes, and is among the five that do. */
+  /** How often the aligned readout ranks the next token first, and among the first five. */
   readonly top1: number;
   readonly top5: number;
   /** How often it is the fitted text's most frequent token, and among its five most frequent. */
@@ -23,7 +23,7 @@ export class HeldOutScore {
   /** W, `[D, D]`. */
   readonly #weights: Float32Array;
   readonly #embeddings: Embeddings;
-  readonly #votes: Votes;
+  readonly #ranking: TokenRanking;
   /** `[D]`. */
   readonly #mean: Float64Array;
   readonly #frequent: readonly number[];
@@ -43,7 +43,7 @@ export class HeldOutScore {
     const { size } = embeddings;
     this.#weights = alignment;
     this.#embeddings = embeddings;
-    this.#votes = new Votes(gpu, weights);
+    this.#ranking = new TokenRanking(gpu, weights);
     const counts = new Map<number, number>();
     for (const token of fitted) counts.set(token, (counts.get(token) ?? 0) + 1);
     const order = [...counts].sort(([a, often], [b, seldom]) => seldom - often || a - b);
@@ -70,7 +70,7 @@ export class HeldOutScore {
       sums.meanError += (e[i]! - this.#mean[i % this.#mean.length]!) ** 2;
       sums.square += e[i]! ** 2;
     }
-    const ranked = await this.#votes.rank(aligned);
+    const ranked = await this.#ranking.rank(aligned);
     next.forEach((token, row) => {
       sums.tokens += 1;
       sums.top1 += Number(ranked[row]?.[0] === token);
@@ -94,7 +94,7 @@ export class HeldOutScore {
   }
 
   destroy(): void {
-    this.#votes.destroy();
+    this.#ranking.destroy();
   }
 }
 

@@ -16,7 +16,7 @@ import { loadBase } from "./testing/base-model.ts";
 const gpu = await testGpu();
 afterEach(() => vi.restoreAllMocks());
 
-/** Random, so that votes are as large as the logits. */
+/** Random, so that a readout's bias is as large as the logits. */
 const alignmentOf = ({ weights }: Pick<Model, "weights">, seed = 1): Alignment => ({
   weights: randomFloats(seed, weights.shape.size ** 2),
   lambda: 1,
@@ -40,7 +40,7 @@ const PROMPT = "the oscillators agree";
 const OPTIONS = { seed: 3, temperature: 1.4, topK: 20, maxTokens: 24 } as const;
 
 /** λ m_t W Eᵀ after each of `tokens`, in f64: `[tokens, V]`. */
-async function votesOf(model: Model, tokens: Uint32Array, scale: number): Promise<Float64Array> {
+async function biasOf(model: Model, tokens: Uint32Array, scale: number): Promise<Float64Array> {
   const { size } = model.weights.shape;
   const { vocabulary } = model.config;
   const w = alignmentOf(model).weights;
@@ -54,8 +54,8 @@ async function votesOf(model: Model, tokens: Uint32Array, scale: number): Promis
         for (let d = 0; d < size; d++) v[d]! += z[row * size + i]! * w[i * size + d]!;
       }
       for (const id of all) {
-        const vote = e.row(id).reduce((sum, value, d) => sum + value * v[d]!, 0);
-        out[(start + row) * vocabulary + id] = scale * vote;
+        const bias = e.row(id).reduce((sum, value, d) => sum + value * v[d]!, 0);
+        out[(start + row) * vocabulary + id] = scale * bias;
       }
     }
   }
@@ -76,17 +76,17 @@ async function logitsOf(
   runner.pool.clear(slot);
   for (let start = 0; start < tokens.length; start += width) {
     const part = tokens.subarray(start, start + width);
-    const { logits } =
+    const outputs =
       rows === "steps"
         ? runner.step(slot, start, part[0]!, false, readoutScale)
         : runner.pass(slot, start, part, part.length, { readoutScale });
-    out.set(await gpu.readFloats(logits, 0, part.length * vocabulary), start * vocabulary);
+    out.set(await outputs.readFloats("logits", 0, part.length * vocabulary), start * vocabulary);
   }
   runner.pool.give(slot);
   return out;
 }
 
-describe("a readout's votes", () => {
+describe("a readout's logit bias", () => {
   it.each<[string, () => Promise<Model>]>([
     ["a native model", tiny],
     ["a native model in q8", async () => aligned(await loadTiny(gpu, { format: "q8", promptRows: 64 }))],
@@ -96,27 +96,27 @@ describe("a readout's votes", () => {
         async () => aligned(await loadBase({ placement, attention })),
       ]),
     ),
-  ])("are λ m W Eᵀ on the logits of a pass and of steps: %s", async (_, load) => {
+  ])("is λ m W Eᵀ on the logits of a pass and of steps: %s", async (_, load) => {
     const model = await load();
     const tokens = randomIntegers(2, 70, model.config.vocabulary);
     const scale = 0.75;
-    const votes = await votesOf(model, tokens, scale);
+    const bias = await biasOf(model, tokens, scale);
     for (const rows of [64, "steps"] as const) {
       const plain = await logitsOf(model, tokens, rows, 0);
-      const voted = await logitsOf(model, tokens, rows, scale);
+      const biased = await logitsOf(model, tokens, rows, scale);
       expect(
         relativeError(
-          voted,
-          votes.map((vote, i) => plain[i]! + vote),
+          biased,
+          bias.map((value, i) => plain[i]! + value),
         ),
       ).toBeLessThan(2e-6);
-      // They are no small part of what was compared.
-      expect(relativeError(voted, plain)).toBeGreaterThan(0.1);
+      // It is no small part of what was compared.
+      expect(relativeError(biased, plain)).toBeGreaterThan(0.1);
     }
   });
 
   it.each([21, 141])(
-    "choose every generated token, the first after a prompt of %i included",
+    "chooses every generated token, the first after a prompt of %i included",
     async (length) => {
       const model = await tiny();
       const { runner, config } = model;
@@ -129,10 +129,10 @@ describe("a readout's votes", () => {
       for (let t = 0; expected.length < 20; t++) {
         const token = prompt[t] ?? expected[t - prompt.length]!;
         counts.add(token);
-        const { logits } = runner.step(slot, t, token, false, 0.5);
-        const values = await gpu.readFloats(logits, 0, config.vocabulary);
+        const outputs = runner.step(slot, t, token, false, 0.5);
+        const values = await outputs.readFloats("logits", 0, config.vocabulary);
         if (t < prompt.length - 1) continue;
-        // The penalty comes after the votes.
+        // The penalty comes after the bias.
         const scores = values.map((value, id) => {
           if (!counts.has(id)) return value;
           return value < 0 ? value * penalty : value / penalty;
@@ -147,7 +147,7 @@ describe("a readout's votes", () => {
     },
   );
 
-  it("are among what log-probabilities, scores and losses are of", async () => {
+  it("is part of what log-probabilities, scores and losses are of", async () => {
     const model = await tiny();
     const readoutScale = 0.3;
     const prompt = model.encode(PROMPT);
@@ -289,7 +289,7 @@ describe("an alignment", () => {
       bytesSource("a.safetensors", new Uint8Array(await collectBytes(encodeAlignment(owner, alignment)))),
     );
 
-  it("that a model is loaded with votes as one given later, and is told of", async () => {
+  it("that a model is loaded with biases logits as one given later, and is reported", async () => {
     const model = await tiny();
     expect(model.alignment).toEqual({ lambda: 1, tokens: 100, residual: 0.5 });
     const files = await goldenModelFiles("native_long");

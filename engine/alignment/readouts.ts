@@ -1,7 +1,9 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch } from "../../kernels/kernel.ts";
+import { PLAIN } from "../runner/pass-context.ts";
 import type { Runner } from "../runner/runner.ts";
 import { StatePool, stateShape } from "../state/state-pool.ts";
+import { assertVectorMemory } from "./readout-bias.ts";
 
 /** Readouts of successive tokens. */
 export interface Readouts {
@@ -14,10 +16,9 @@ export interface Readouts {
 /**
  * The first block's phase-vector memory after each token of a text, in blocks of at most the runner's prompt rows: z_t =
  * m_t of SPEC §1, which the block adds to its output as Rot(θ_t) m_t. The rotation is left out. It is the same for all
- * pairs and known from the position alone, so that it hides nothing from a voter who has m_t; but over a text it turns
- * many times, and a linear map of what it turned, fitted over all positions, averages to nearly nothing. (On the default
- * model, fitted to 54,000 bytes, votes of m_t find 32 % of the next ones and votes of Rot(θ_t) m_t 6 %, fewer than the
- * most frequent byte's 15 %.)
+ * pairs and known from the position alone, so that m_t lacks nothing without it; but over a text it turns many times, and
+ * a linear map of what it turned, fitted over all positions, averages to nearly nothing. (On the default model, fitted to
+ * 54,000 bytes, m_t alone predicts 32 % of the next bytes and Rot(θ_t) m_t 6 %, fewer than the most frequent byte's 15 %.)
  *
  * The text is one stream from an empty state; where a model's positions are limited, it starts anew after so many, as a
  * stream would have to. Other streams of the runner may go on meanwhile.
@@ -46,16 +47,13 @@ class ReadoutPass {
   #busy = false;
 
   constructor(runner: Runner) {
-    assertMemory(runner);
-    const { gpu, network, weights } = runner;
+    const { gpu, network, prefill, weights } = runner;
+    assertVectorMemory(weights);
     const shape = stateShape(weights.shape, weights.blocks.length);
     this.#runner = runner;
     this.#pool = new StatePool(gpu, shape, network.config.vocabulary, 1);
-    const { state, counts } = this.#pool;
-    const a = runner.passActivations;
-    const all = network.passes(gpu, 1).prefillPass({ host: gpu, a, shape, state, counts, measure: false });
-    // A block ends, and commits its state, with `combine`; until the next one's scan its memory stays in `a.memory`.
-    this.#dispatches = all.slice(0, all.findIndex(({ label }) => label === "combine") + 1);
+    const on = prefill.workspace(PLAIN, this.#pool);
+    this.#dispatches = network.passes(gpu, 1).prefillReadout(on);
   }
 
   async *over(tokens: Uint32Array, signal?: AbortSignal): AsyncGenerator<Readouts, void, undefined> {
@@ -78,17 +76,12 @@ class ReadoutPass {
   }
 
   async #run(position: number, tokens: Uint32Array): Promise<Float32Array> {
-    const { gpu, weights, passActivations: a } = this.#runner;
+    const { prefill, weights } = this.#runner;
     const size = weights.shape.size;
     const rows = tokens.length;
-    // Nothing is awaited until the copy of the memory is submitted: another pass may use the same buffers after it.
     if (position === 0) this.#pool.clear(0);
-    const run = a.prepare(weights.blocks, [{ slot: 0, position }], rows);
-    a.setTokens(tokens);
-    const encoder = gpu.device.createCommandEncoder();
-    gpu.record(encoder, this.#dispatches, run);
-    gpu.device.queue.submit([encoder.finish()]);
-    const memory = await gpu.readFloats(a.memory, 0, rows * 2 * size);
+    const outputs = prefill.submit(this.#dispatches, [{ slot: 0, position }], tokens);
+    const memory = await outputs.readFloats("memory", 0, rows * 2 * size);
     const z = new Float32Array(rows * size);
     for (let row = 0; row < rows; row++) {
       z.set(memory.subarray(2 * row * size, (2 * row + 1) * size), row * size);
@@ -96,12 +89,4 @@ class ReadoutPass {
     if (z.every(Number.isFinite)) return z;
     throw new ResonantError("model", "a readout of the memory is not finite");
   }
-}
-
-/** @throws ResonantError `unsupported` where the model has no phase-vector memory */
-export function assertMemory({ weights }: Pick<Runner, "weights">): void {
-  if (weights.shape.pvm && weights.blocks.length > 0) return;
-  throw new ResonantError("unsupported", "the model has no phase-vector memory, which an alignment reads", {
-    fix: "Take a native model, or a base model with adapters that have one",
-  });
 }

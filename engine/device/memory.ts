@@ -16,7 +16,7 @@ export interface RunnerMemory {
   readonly prompts: number;
   /** Buffers through which results are read back, for each run in flight. */
   readonly staging: number;
-  /** Buffers of a calibrated readout's votes. */
+  /** Buffers of a calibrated readout's logit bias. */
   readonly alignment: number;
 }
 

@@ -33,10 +33,11 @@ async function passLogits({ runner, config }: Model, tokens: readonly number[]):
   const rows: Float32Array[] = [];
   const slot = runner.pool.take();
   runner.pool.clear(slot);
-  for (let at = 0; at < tokens.length; at += runner.passLength) {
-    const part = tokens.slice(at, at + runner.passLength);
-    const { logits } = runner.pass(slot, at, part, part.length);
-    const values = await gpu.readFloats(logits, 0, part.length * config.vocabulary);
+  const { passLength } = runner.prefill;
+  for (let at = 0; at < tokens.length; at += passLength) {
+    const part = tokens.slice(at, at + passLength);
+    const outputs = runner.pass(slot, at, part, part.length);
+    const values = await outputs.readFloats("logits", 0, part.length * config.vocabulary);
     for (let row = 0; row < part.length; row++) {
       rows.push(values.subarray(row * config.vocabulary, (row + 1) * config.vocabulary));
     }
@@ -50,8 +51,7 @@ async function stepLogits({ runner, config }: Model, tokens: readonly number[]):
   const slot = runner.pool.take();
   runner.pool.clear(slot);
   for (const [position, token] of tokens.entries()) {
-    const { logits } = runner.step(slot, position, token);
-    rows.push(await gpu.readFloats(logits, 0, config.vocabulary));
+    rows.push(await runner.step(slot, position, token).readFloats("logits", 0, config.vocabulary));
   }
   runner.pool.give(slot);
   return rows;

@@ -9,7 +9,7 @@ import { type Columns, type Epilogue, linearRow, type ProductWay } from "../../k
 import { rowsThatFit } from "../../kernels/products.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { decodeBlock, decodeHead, prefillBlock, prefillHead, tiled, type Workspace } from "../forward.ts";
+import { decodeBlock, decodeHead, prefillBlock, prefillHead, prefillMemory, tiled, type Workspace } from "../forward.ts";
 import type { Network, Passes } from "../network.ts";
 import type { Activations } from "../runner/activations.ts";
 import type { Weights } from "../weights.ts";
@@ -101,6 +101,18 @@ class DecoderPasses implements Passes {
     return this.#toH(on, op, prefillBlock);
   }
 
+  prefillReadout(on: Workspace): Dispatch[] {
+    const op = layerOps(on, this.#config, tiledProducts(on, this.#config), this.#attention, false);
+    const { layers } = this.#decoder;
+    const [adapter] = this.#weights.blocks;
+    const before = this.#placement === "layers" ? layers.slice(0, this.#firstFollowed + 1) : [];
+    return [
+      ...embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
+      ...before.flatMap((layer) => this.#family.layer(layer, this.#config, op)),
+      ...(adapter ? prefillMemory(this.#weights, adapter, on) : []),
+    ];
+  }
+
   decodeHead(on: Workspace): Dispatch[] {
     return decodeHead(this.#weights, on);
   }
@@ -109,11 +121,16 @@ class DecoderPasses implements Passes {
     return prefillHead(this.#weights, on);
   }
 
+  /** Index of the first layer that an adapter follows, where they stand after layers. */
+  get #firstFollowed(): number {
+    return this.#decoder.layers.length - this.#weights.blocks.length;
+  }
+
   /** From tokens to h after the last layer. */
   #toH(on: Workspace, op: LayerOps, block: typeof decodeBlock): Dispatch[] {
     const { layers } = this.#decoder;
     const adapters = this.#weights.blocks.map((adapter) => block(this.#weights, adapter, on));
-    const first = layers.length - adapters.length; // first layer that an adapter follows
+    const first = this.#firstFollowed;
     return [
       ...embed(on.host, this.#decoder.embed, { ...on.a, counts: on.counts }),
       ...(this.#placement === "embedding" ? adapters.flat() : []),

@@ -6,7 +6,6 @@ export type { WeightFormat } from "../../kernels/matrix.ts";
 export { isSoftware } from "../device/device-kind.ts";
 export { Gpu } from "../device/gpu.ts";
 export type { Tuning } from "../device/tuning.ts";
-export type { EvaluateOptions, Evaluation } from "../evaluate.ts";
 export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";
 export type { MemoryStats, PhaseMetrics } from "../metrics.ts";
 export { type LoadOptions, Model, type ModelFiles } from "../model.ts";
@@ -17,5 +16,6 @@ export {
   type RetrieveOptions,
   retrieve,
 } from "../retrieval/retrieval.ts";
+export type { EvaluateOptions, Evaluation } from "../runner/evaluate.ts";
 export type { Stream } from "../state/stream.ts";
 export type { LoadProgress } from "../weights.ts";

@@ -1,11 +1,12 @@
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../../kernels/logprobs/logprobs.ts";
 import { checkOptions, checkTokens } from "../generate.ts";
-import { notFinite, type Runner } from "./runner.ts";
+import { notFinite } from "./decode-run.ts";
+import type { Runner } from "./runner.ts";
 
 export interface ScoreOptions {
   /** Looked at between passes. */
   readonly signal?: AbortSignal | undefined;
-  /** λ of the calibrated readout's votes, as for `generate`. Default 0. */
+  /** λ of the readout's logit bias, as for `generate`. Default 0. */
   readonly readoutScale?: number | undefined;
 }
 
@@ -27,9 +28,9 @@ export async function score(
   checkOptions({ logprobs: top, readoutScale });
   runner.votes(readoutScale);
   checkTokens(vocabulary, ids);
-  const width = runner.passLength;
-  const a = runner.passActivations;
-  const after = [logprobs(gpu, vocabulary, a)];
+  const { prefill } = runner;
+  const width = prefill.passLength;
+  const after = [logprobs(gpu, vocabulary, prefill.workspace().a)];
   const scores: Logprobs[] = [];
   const slot = pool.take();
   try {
@@ -38,10 +39,9 @@ export async function score(
       signal?.throwIfAborted();
       const targets = Uint32Array.from(ids.slice(start + 1, start + 1 + width));
       const rows = targets.length;
-      // Nothing is awaited until the copy of the results is submitted: another pass may use the same buffers after it.
-      gpu.device.queue.writeBuffer(a.results, 0, targets);
-      runner.pass(slot, start, ids.slice(start, start + rows), rows, { after, readoutScale });
-      const bytes = await gpu.read(a.logprobs, 0, rows * LOGPROBS_BYTES);
+      const options = { after, readoutScale, targets };
+      const outputs = prefill.pass(slot, start, ids.slice(start, start + rows), rows, options);
+      const bytes = await outputs.read("logprobs", rows * LOGPROBS_BYTES);
       for (let row = 0; row < rows; row++) {
         const found = decodeLogprobs(bytes, row * LOGPROBS_BYTES, top);
         if (!found) throw notFinite();

@@ -1,4 +1,4 @@
-import type { Run, RunSettings } from "../runner/runner.ts";
+import type { DecodeRun, RunSettings } from "../runner/decode-run.ts";
 
 /** A sequence's place in a run of steps. */
 export interface StepRow {
@@ -48,10 +48,10 @@ export interface Executor {
     rows: readonly Pick<StepRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
-  ): Run[];
+  ): DecodeRun[];
   /**
    * Feeds each slot's last token and draws the next, `steps` times.
    * @returns a run for each row
    */
-  step(rows: readonly StepRow[], steps: number): Run[];
+  step(rows: readonly StepRow[], steps: number): DecodeRun[];
 }

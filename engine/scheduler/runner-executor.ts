@@ -1,4 +1,5 @@
-import type { Run, Runner, RunSettings } from "../runner/runner.ts";
+import type { DecodeRun, RunSettings } from "../runner/decode-run.ts";
+import type { Runner } from "../runner/runner.ts";
 import type { Executor, StepRow } from "./executor.ts";
 
 /** The scheduler's device, as a model's runner is one. */
@@ -66,11 +67,11 @@ export class RunnerExecutor implements Executor {
     rows: readonly Pick<StepRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
-  ): Run[] {
+  ): DecodeRun[] {
     return this.#runner.prompts(rows, position, tokens);
   }
 
-  step(rows: readonly StepRow[], steps: number): Run[] {
+  step(rows: readonly StepRow[], steps: number): DecodeRun[] {
     return this.#runner.batch(rows, steps);
   }
 }

@@ -6,7 +6,7 @@ import { refusal } from "../../weights/testing/fixtures.ts";
 import { loadBase } from "../alignment/testing/base-model.ts";
 import { collect, type GenerateOptions } from "../generate.ts";
 import { type LoadOptions, Model } from "../model.ts";
-import type { RunSettings, Step } from "../runner/runner.ts";
+import type { DecodedStep, RunSettings } from "../runner/decode-run.ts";
 
 const gpu = await testGpu();
 afterEach(() => vi.restoreAllMocks());
@@ -42,7 +42,7 @@ const settingsOf = (stream: number): RunSettings => ({
 });
 
 interface Found {
-  readonly steps: Step[];
+  readonly steps: DecodedStep[];
   readonly logits: Float32Array;
 }
 
@@ -124,7 +124,7 @@ describe.each(MODELS)("%s", (_, load) => {
 });
 
 let opened: Promise<Model> | undefined;
-/** A small model with random weights and votes, whose prompts take several chunks. */
+/** A small model with random weights and an alignment, whose prompts take several chunks. */
 const tiny = (): Promise<Model> => {
   opened ??= loadTiny(gpu, { slots: 32, promptRows: 128, tiledDecodeFrom: 6 }).then((model) => {
     const weights = randomFloats(1, model.weights.shape.size ** 2);
@@ -471,7 +471,7 @@ describe("a prompt that begins as another of its client's did", () => {
     }
   });
 
-  it("is its own where votes differ, or where a stream has a past", async () => {
+  it("is its own where readout scales differ, or where a stream has a past", async () => {
     const model = await tiny();
     const prompt = random(77, 90);
     const seen = watch(model);

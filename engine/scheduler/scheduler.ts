@@ -1,6 +1,6 @@
 import { abortable } from "../../common/abortable.ts";
 import { ResonantError } from "../../common/errors.ts";
-import type { Step } from "../runner/runner.ts";
+import type { DecodedStep } from "../runner/decode-run.ts";
 import type { Executor } from "./executor.ts";
 import { type Decision, Policy, type TurnSize } from "./policy.ts";
 import { PrefixCache } from "./prefix-cache.ts";
@@ -63,7 +63,7 @@ export class Scheduler {
     cursor: Cursor,
     prompt: readonly number[],
     options: DecodeOptions,
-  ): AsyncGenerator<Step, void, undefined> {
+  ): AsyncGenerator<DecodedStep, void, undefined> {
     const whole = cursor.pending === undefined ? prompt : [cursor.pending, ...prompt];
     if (whole.length === 0) {
       throw new ResonantError("invalid_argument", "there is nothing to continue", {

@@ -1,4 +1,4 @@
-import type { Run, RunSettings } from "../runner/runner.ts";
+import type { DecodeRun, RunSettings } from "../runner/decode-run.ts";
 
 /** Where a stream stands. Everything else its future depends on lies in its slot of the state pool. */
 export interface Cursor {
@@ -24,7 +24,7 @@ export interface DecodeOptions extends RunSettings {
 export const DEPTH = 2;
 
 /** A run that has been submitted and is not yet read to its end. */
-export interface RunInFlight extends Run {
+export interface RunInFlight extends DecodeRun {
   /** Snapshot row of the state before the run. */
   readonly snapshot: number;
   /** Whether its tokens have come, or its failure. */
@@ -87,7 +87,7 @@ export class Sequence {
   }
 
   /** Takes note of a submitted run, before which the state was saved in a snapshot row. */
-  submitted(run: Run, snapshot: number): void {
+  submitted(run: DecodeRun, snapshot: number): void {
     const inFlight: RunInFlight = { ...run, snapshot, arrived: false };
     const arrive = (): void => {
       inFlight.arrived = true;

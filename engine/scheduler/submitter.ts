@@ -1,4 +1,4 @@
-import type { Run } from "../runner/runner.ts";
+import type { DecodeRun } from "../runner/decode-run.ts";
 import type { Executor } from "./executor.ts";
 import type { Decision } from "./policy.ts";
 import type { RunInFlight, Sequence } from "./sequence.ts";
@@ -104,5 +104,5 @@ export class Submitter {
 }
 
 /** When all of the runs have come, or failed. */
-const arrivalOf = (runs: readonly Run[]): Promise<unknown> =>
+const arrivalOf = (runs: readonly DecodeRun[]): Promise<unknown> =>
   Promise.allSettled(runs.map(({ results }) => results));

@@ -53,7 +53,7 @@ fn finish(index: u32, value: f32) {
     }
     case ADD: {
       // Adding zero must leave even the sign of a zero alone: the bits of a row must not depend on whether another row had
-      // votes.
+      // a bias.
       if (value != 0.0) {
         out[index] += value;
       }

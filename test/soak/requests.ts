@@ -7,8 +7,8 @@ export interface Served {
   readonly name: string;
   /** Whether it has a chat template. */
   readonly chat: boolean;
-  /** Whether its memory can vote. */
-  readonly votes: boolean;
+  /** Whether it has an alignment. */
+  readonly aligned: boolean;
 }
 
 /** A request that has one right answer, for it has a seed. */
@@ -54,7 +54,7 @@ const kinds: readonly ((i: number, random: Random, served: Served) => Known)[] =
     path: "/v1/generate",
     body: { prompt: promptOf(i, random), ...sampling(i, random), stop_sequences: ["e", "\u0001"] },
   }),
-  (i, random, { votes }) => ({
+  (i, random, { aligned }) => ({
     kind: "generate, streamed",
     path: "/v1/generate",
     body: {
@@ -62,7 +62,7 @@ const kinds: readonly ((i: number, random: Random, served: Served) => Known)[] =
       ...sampling(i, random),
       stream: true,
       return_phase_metrics: i % 3 === 0,
-      ...(votes ? { readout_scale: 0.5 } : {}),
+      ...(aligned ? { readout_scale: 0.5 } : {}),
     },
   }),
   (i, random) => ({

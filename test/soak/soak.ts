@@ -138,7 +138,7 @@ async function record(url: string): Promise<Recording> {
   const { paths } = await json<{ paths: Record<string, unknown> }>({ path: "/openapi.json" });
   const chat = "/v1/chat/completions" in paths;
   const known: Recorded[] = [];
-  for (const request of knownRequests(KNOWN, { name: info.model_name, chat, votes: false })) {
+  for (const request of knownRequests(KNOWN, { name: info.model_name, chat, aligned: false })) {
     known.push(await recorded(request));
   }
   const continued: [Recorded, Recorded][] = [];

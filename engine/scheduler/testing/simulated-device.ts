@@ -1,4 +1,4 @@
-import type { Run, RunSettings, Step } from "../../runner/runner.ts";
+import type { DecodedStep, DecodeRun, RunSettings } from "../../runner/decode-run.ts";
 import type { Executor, StepRow } from "../executor.ts";
 import type { Clock } from "../scheduler.ts";
 
@@ -194,7 +194,7 @@ export class SimulatedDevice implements Executor, Clock {
     rows: readonly Pick<StepRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
-  ): Run[] {
+  ): DecodeRun[] {
     const first = rows[0]!.slot;
     const done = this.#feed(first, position, tokens);
     for (const { slot } of rows) this.fork(first, slot);
@@ -205,7 +205,7 @@ export class SimulatedDevice implements Executor, Clock {
     });
   }
 
-  step(rows: readonly StepRow[], steps: number): Run[] {
+  step(rows: readonly StepRow[], steps: number): DecodeRun[] {
     if (steps < 1 || steps > this.maxSteps) throw new Error(`a run of ${steps} steps`);
     if (new Set(rows.map(({ slot }) => slot)).size < rows.length) throw new Error("a slot twice in a run");
     this.runSizes.push(rows.length);
@@ -217,7 +217,7 @@ export class SimulatedDevice implements Executor, Clock {
       let state = this.states[slot]!;
       this.#assertAt(state, position);
       if (snapshot !== undefined) this.saveSnapshot(slot, snapshot);
-      const drawn: Step[] = [];
+      const drawn: DecodedStep[] = [];
       for (let i = 0; i < steps; i++) {
         state = drawToken(feedToken(state, state.pending!), settings.sampling.seed);
         drawn.push(stepOf(state));
@@ -257,7 +257,7 @@ export class SimulatedDevice implements Executor, Clock {
   }
 }
 
-const stepOf = ({ pending }: SimulatedState): Step => ({ token: pending!, measures: undefined });
+const stepOf = ({ pending }: SimulatedState): DecodedStep => ({ token: pending!, measures: undefined });
 
 function written(state: SimulatedState | undefined, row: string): SimulatedState {
   if (!state) throw new Error(`nothing was saved in ${row}`);

@@ -1,7 +1,7 @@
-import { ResonantError } from "../common/errors.ts";
-import { crossEntropy } from "../kernels/cross-entropy/cross-entropy.ts";
-import { checkOptions, checkTokens } from "./generate.ts";
-import type { Runner } from "./runner/runner.ts";
+import { ResonantError } from "../../common/errors.ts";
+import { crossEntropy } from "../../kernels/cross-entropy/cross-entropy.ts";
+import { checkOptions, checkTokens } from "../generate.ts";
+import type { Runner } from "./runner.ts";
 
 export interface EvaluateOptions {
   /**
@@ -9,7 +9,7 @@ export interface EvaluateOptions {
    * undefined: one uninterrupted stream.
    */
   readonly window?: number | undefined;
-  /** λ of the calibrated readout's votes, as for `generate`. Default 0. */
+  /** λ of the readout's logit bias, as for `generate`. Default 0. */
   readonly readoutScale?: number | undefined;
   /** Told of the tokens done and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -50,13 +50,13 @@ export async function evaluate(
   const ids = Uint32Array.from(tokens);
   const vocabulary = runner.weights.head.rows;
   checkTokens(vocabulary, ids, "data");
-  const { gpu, logitRows } = runner;
-  const targetIds = gpu.storage("targets", logitRows * 4);
+  const { gpu, prefill } = runner;
+  const { logitRows } = prefill;
   const loss = gpu.storage("loss", logitRows * 4);
-  const { logits } = runner.passActivations;
-  const after = [crossEntropy(gpu, vocabulary, { logits, targets: targetIds, loss })];
+  const { logits, results } = prefill.workspace().a;
+  const after = [crossEntropy(gpu, vocabulary, { logits, targets: results, loss })];
   // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.
-  const width = length <= logitRows ? length : runner.passLength;
+  const width = length <= logitRows ? length : prefill.passLength;
   const streams = Math.min(Math.max(1, Math.floor(logitRows / length)), total / length, runner.pool.free);
   const slot = runner.pool.take(streams);
   let sum = 0;
@@ -67,14 +67,13 @@ export async function evaluate(
       const each = Math.min(width, length - into);
       rows = each * (each === length ? Math.min(streams, (total - start) / length) : 1);
       if (into === 0) runner.pool.clear(slot, streams);
-      gpu.device.queue.writeBuffer(targetIds, 0, ids.slice(start + 1, start + rows + 1));
-      runner.pass(slot, into, ids.subarray(start, start + rows), each, { after, readoutScale });
+      const targets = ids.slice(start + 1, start + rows + 1);
+      prefill.pass(slot, into, ids.subarray(start, start + rows), each, { after, readoutScale, targets });
       for (const value of await gpu.readFloats(loss, 0, rows)) sum += value;
       onProgress?.(start + rows, total);
     }
   } finally {
     runner.pool.give(slot, streams);
-    targetIds.destroy();
     loss.destroy();
   }
   if (!Number.isFinite(sum)) throw new ResonantError("model", "the loss is not finite");

@@ -6,12 +6,12 @@ import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
-/** Vectors that go through the GPU at once: so many, or as many as have this room for their votes. */
+/** Most vectors that go through the GPU at once, and most bytes of their dot products. */
 const MOST_ROWS = 512;
-const VOTE_BYTES = 64 * 2 ** 20;
+const PRODUCT_BYTES = 64 * 2 ** 20;
 
-/** Votes for the next token: the dot products of a vector with every row of the embedding, on the GPU. */
-export class Votes {
+/** Ranks tokens for a vector by the dot product of their embeddings with it, on the GPU. Destroy it after use. */
+export class TokenRanking {
   /** Vectors at once. */
   readonly #rows: number;
   readonly #size: number;
@@ -25,15 +25,15 @@ export class Votes {
 
   constructor(gpu: Gpu, { embed: table }: Weights) {
     const { rows: vocabulary, columns: size } = table;
-    this.#rows = Math.max(1, Math.min(MOST_ROWS, Math.floor(VOTE_BYTES / (4 * vocabulary))));
+    this.#rows = Math.max(1, Math.min(MOST_ROWS, Math.floor(PRODUCT_BYTES / (4 * vocabulary))));
     this.#size = size;
     this.#gpu = gpu;
     const scratch = new TemporaryBuffers(gpu, "alignment");
     this.#scratch = scratch;
-    this.#run = runUniform(scratch.host, "run of votes");
+    this.#run = runUniform(scratch.host, "run of token ranking");
     this.#vectors = scratch.words("vectors", this.#rows * size);
     this.#ranks = scratch.words("ranks", (this.#rows * LOGPROBS_BYTES) / 4);
-    const logits = scratch.words("votes", this.#rows * vocabulary);
+    const logits = scratch.words("dot products", this.#rows * vocabulary);
     this.#dispatches = [
       ...linearTiled(scratch.host, this.#run, {
         weight: table,
@@ -52,9 +52,9 @@ export class Votes {
   }
 
   /**
-   * The five tokens with the most votes for each vector, most first.
+   * The five tokens whose embeddings have the greatest dot products with each vector, greatest first.
    * @param vectors `[n, D]`
-   * @throws ResonantError `model` where votes are not finite
+   * @throws ResonantError `model` where a dot product is not finite
    */
   async rank(vectors: Float32Array<ArrayBuffer>): Promise<number[][]> {
     const ranked: number[][] = [];
@@ -70,13 +70,11 @@ export class Votes {
     const rows = vectors.length / this.#size;
     gpu.device.queue.writeBuffer(this.#vectors, 0, vectors);
     gpu.device.queue.writeBuffer(this.#run, 0, encodeRun({ rows, length: rows }));
-    const encoder = gpu.device.createCommandEncoder();
-    gpu.record(encoder, this.#dispatches, { rows, length: rows });
-    gpu.device.queue.submit([encoder.finish()]);
+    gpu.submit((encoder) => gpu.record(encoder, this.#dispatches, { rows, length: rows }));
     const bytes = await gpu.read(this.#ranks, 0, rows * LOGPROBS_BYTES);
     return Array.from({ length: rows }, (_, row) => {
       const found = decodeLogprobs(bytes, row * LOGPROBS_BYTES, TOP_LOGPROBS);
-      if (!found) throw new ResonantError("model", "a readout's votes are not finite");
+      if (!found) throw new ResonantError("model", "the logit bias of a readout is not finite");
       return found.top.map(({ token }) => token);
     });
   }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { randomIntegers, testGpu } from "../test/gpu.ts";
-import { loadTiny } from "../test/models.ts";
-import { refusal } from "../weights/testing/fixtures.ts";
-import type { Model } from "./model.ts";
+import { randomIntegers, testGpu } from "../../test/gpu.ts";
+import { loadTiny } from "../../test/models.ts";
+import { refusal } from "../../weights/testing/fixtures.ts";
+import type { Model } from "../model.ts";
 
 const TOKENS = Array.from(randomIntegers(12, 700, 300));
 
@@ -15,15 +15,15 @@ const tiny = (): Promise<Model> => {
 
 /** Mean −ln p in f64, from logits that steps leave behind, of windows that each start empty. */
 async function reference(model: Model, tokens: readonly number[], window: number): Promise<number> {
-  const { runner, gpu, config } = model;
+  const { runner, config } = model;
   const slot = runner.pool.take();
   let sum = 0;
   let count = 0;
   for (let start = 0; start + window < tokens.length; start += window) {
     runner.pool.clear(slot);
     for (let t = 0; t < window; t++) {
-      const { logits } = runner.step(slot, t, tokens[start + t]!);
-      const values = await gpu.readFloats(logits, 0, config.vocabulary);
+      const outputs = runner.step(slot, t, tokens[start + t]!);
+      const values = await outputs.readFloats("logits", 0, config.vocabulary);
       const most = Math.max(...values);
       const total = values.reduce((all, value) => all + Math.exp(value - most), 0);
       sum += Math.log(total) + most - values[tokens[start + t + 1]!]!;

@@ -1,0 +1,66 @@
+import { ResonantError } from "../../common/errors.ts";
+import type { Dispatch } from "../../kernels/kernel.ts";
+import type { StreamPlace } from "../../kernels/run.ts";
+import type { ReadoutBias } from "../alignment/readout-bias.ts";
+import type { Gpu } from "../device/gpu.ts";
+import type { Network } from "../network.ts";
+import type { Activations } from "./activations.ts";
+import { PassOutputs } from "./pass-outputs.ts";
+
+/** What a pass over given tokens needs beside them. */
+export interface FeedOptions {
+  /** λ of the logit bias of every row's readout. Default 0: none. */
+  readonly readoutScale?: number | undefined;
+  /** `[rows]`, written to `results` for kernels that ask how likely given tokens are. */
+  readonly targets?: Uint32Array<ArrayBuffer> | undefined;
+}
+
+/** Submits passes over given tokens in one set of activations, one pass after another. */
+export class TokenFeed {
+  readonly #gpu: Gpu;
+  readonly #network: Network;
+  readonly #activations: Activations;
+  readonly #bias: ReadoutBias;
+  #outputs: PassOutputs | undefined;
+
+  constructor(gpu: Gpu, network: Network, activations: Activations, bias: ReadoutBias) {
+    this.#gpu = gpu;
+    this.#network = network;
+    this.#activations = activations;
+    this.#bias = bias;
+  }
+
+  /**
+   * Submits `list` over `tokens`, as many of each of `streams`. Ends the outputs of the pass before.
+   * @throws ResonantError `invalid_argument` beyond the model's positions
+   */
+  submit(
+    list: readonly Dispatch[],
+    streams: readonly StreamPlace[],
+    tokens: ArrayLike<number>,
+    { readoutScale = 0, targets }: FeedOptions = {},
+  ): PassOutputs {
+    const gpu = this.#gpu;
+    const a = this.#activations;
+    const { config, weights } = this.#network;
+    const length = tokens.length / streams.length;
+    const end = Math.max(...streams.map(({ position }) => position + length));
+    if (config.positions !== null && end > config.positions) {
+      const message = `${end} tokens, but the model has ${config.positions} positions`;
+      throw new ResonantError("invalid_argument", message);
+    }
+    gpu.assertAlive();
+    this.end();
+    const run = a.prepare(weights.blocks, streams, length);
+    a.setTokens(tokens);
+    if (targets) gpu.device.queue.writeBuffer(a.results, 0, targets);
+    if (readoutScale) this.#bias.setScales(a, new Array(run.rows).fill(readoutScale));
+    gpu.submit((encoder) => gpu.record(encoder, list, run));
+    this.#outputs = new PassOutputs(gpu, a);
+    return this.#outputs;
+  }
+  /** Ends the outputs of the last pass: something else works in the activations now. */
+  end(): void {
+    this.#outputs?.end();
+  }
+}
