@@ -2,7 +2,14 @@ import type { Dispatch } from "../kernels/kernel.ts";
 import type { ProductWay } from "../kernels/linear/linear.ts";
 import type { NativeConfig } from "./config.ts";
 import type { Gpu } from "./device/gpu.ts";
-import { decodeHead, decodeStep, prefillHead, prefillPass, prefillReadout, type Workspace } from "./forward.ts";
+import {
+  decodeHead,
+  decodeStep,
+  prefillHead,
+  prefillPass,
+  prefillReadout,
+  type Workspace,
+} from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
 /** The part of a model's configuration that the engine uses, for every family. */

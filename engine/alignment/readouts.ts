@@ -47,8 +47,8 @@ class ReadoutPass {
   #busy = false;
 
   constructor(runner: Runner) {
+    assertVectorMemory(runner.weights);
     const { gpu, network, prefill, weights } = runner;
-    assertVectorMemory(weights);
     const shape = stateShape(weights.shape, weights.blocks.length);
     this.#runner = runner;
     this.#pool = new StatePool(gpu, shape, network.config.vocabulary, 1);

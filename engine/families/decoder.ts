@@ -9,7 +9,15 @@ import { type Columns, type Epilogue, linearRow, type ProductWay } from "../../k
 import { rowsThatFit } from "../../kernels/products.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { decodeBlock, decodeHead, prefillBlock, prefillHead, prefillMemory, tiled, type Workspace } from "../forward.ts";
+import {
+  decodeBlock,
+  decodeHead,
+  prefillBlock,
+  prefillHead,
+  prefillMemory,
+  tiled,
+  type Workspace,
+} from "../forward.ts";
 import type { Network, Passes } from "../network.ts";
 import type { Activations } from "../runner/activations.ts";
 import type { Weights } from "../weights.ts";

@@ -52,13 +52,13 @@ export async function evaluate(
   checkTokens(vocabulary, ids, "data");
   const { gpu, prefill } = runner;
   const { logitRows } = prefill;
-  const loss = gpu.storage("loss", logitRows * 4);
-  const { logits, results } = prefill.workspace().a;
-  const after = [crossEntropy(gpu, vocabulary, { logits, targets: results, loss })];
   // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.
   const width = length <= logitRows ? length : prefill.passLength;
   const streams = Math.min(Math.max(1, Math.floor(logitRows / length)), total / length, runner.pool.free);
   const slot = runner.pool.take(streams);
+  const loss = gpu.storage("loss", logitRows * 4);
+  const { logits, results } = prefill.workspace().a;
+  const after = [crossEntropy(gpu, vocabulary, { logits, targets: results, loss })];
   let sum = 0;
   try {
     for (let start = 0, rows = 0; start < total; start += rows) {
