@@ -103,7 +103,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void, undefined> {
   const o = checkOptions(options);
-  model.runner.votes(o.readoutScale);
+  model.runner.biases(o.readoutScale);
   const tokens = promptTokens(model, stream, prompt);
   const fresh = stream.position === 0 && stream.pending === undefined;
   const seed = o.seed ?? (fresh ? randomSeed() : stream.seed);

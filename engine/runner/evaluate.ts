@@ -36,7 +36,7 @@ export async function evaluate(
   { window, readoutScale, onProgress, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
   checkOptions({ readoutScale });
-  runner.votes(readoutScale);
+  runner.biases(readoutScale);
   if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
     throw new ResonantError("invalid_argument", `${window} is no whole number above 0`, { where: "window" });
   }

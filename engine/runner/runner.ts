@@ -124,7 +124,7 @@ export class Runner {
    * Whether the readout biases logits at this scale.
    * @throws ResonantError `invalid_argument` for a scale above 0 without an alignment (where: `readoutScale`)
    */
-  votes(readoutScale?: number): boolean {
+  biases(readoutScale?: number): boolean {
     return this.#bias.applies(readoutScale);
   }
 
@@ -203,14 +203,14 @@ export class Runner {
     const rows = streams.map((stream) => ({ ...stream, position: last }));
     if (tokens.length === 1) {
       const { queue } = this.gpu.device;
-      for (const { slot } of others) this.fork(first.slot, slot);
+      for (const { slot } of others) this.snapshots.fork(first.slot, slot);
       for (const { slot } of streams)
         queue.writeBuffer(this.pool.pending, slot * 4, Uint32Array.from(tokens));
       return this.batch(rows, 1);
     }
     const { readoutScale, onPrompt } = first.settings;
     const measure = streams.some(({ settings }) => settings.measure);
-    const list = this.prefill.toH({ measure, bias: this.votes(readoutScale) });
+    const list = this.prefill.toH({ measure, bias: this.biases(readoutScale) });
     let outputs: PassOutputs | undefined;
     let fed = 0;
     while (fed < tokens.length) {
@@ -221,7 +221,7 @@ export class Runner {
       const reported = fed < tokens.length ? part.length : part.length - 1;
       if (first.settings.measure && onPrompt) this.#reportMeasures(outputs, reported, at, onPrompt);
     }
-    for (const { slot } of others) this.fork(first.slot, slot);
+    for (const { slot } of others) this.snapshots.fork(first.slot, slot);
     return this.#decode.drawAfter(outputs!, (tokens.length - 1) % this.promptRows, rows);
   }
 
@@ -260,25 +260,10 @@ export class Runner {
     const snapshot = this.snapshots.take();
     try {
       const { results } = this.steps(slot, position, 1, settings, snapshot);
-      this.restore(slot, snapshot);
+      this.snapshots.restore(slot, snapshot);
       return (await results)[0]!;
     } finally {
       this.snapshots.give(snapshot);
     }
-  }
-
-  /** {@link Snapshots.keep}. */
-  keep(slot: number, row: number, rows?: StatePool): void {
-    this.snapshots.keep(slot, row, rows);
-  }
-
-  /** {@link Snapshots.restore}. */
-  restore(slot: number, row: number, rows?: StatePool): void {
-    this.snapshots.restore(slot, row, rows);
-  }
-
-  /** {@link Snapshots.fork}. */
-  fork(from: number, to: number): void {
-    this.snapshots.fork(from, to);
   }
 }

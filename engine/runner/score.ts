@@ -26,7 +26,7 @@ export async function score(
   const { gpu, pool } = runner;
   const vocabulary = runner.weights.head.rows;
   checkOptions({ logprobs: top, readoutScale });
-  runner.votes(readoutScale);
+  runner.biases(readoutScale);
   checkTokens(vocabulary, ids);
   const { prefill } = runner;
   const width = prefill.passLength;

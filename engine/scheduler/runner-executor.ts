@@ -27,7 +27,7 @@ export class RunnerExecutor implements Executor {
   }
 
   check({ readoutScale }: RunSettings): void {
-    this.#runner.votes(readoutScale);
+    this.#runner.biases(readoutScale);
   }
 
   takeSnapshot(): number {
@@ -39,23 +39,23 @@ export class RunnerExecutor implements Executor {
   }
 
   saveSnapshot(slot: number, row: number): void {
-    this.#runner.keep(slot, row);
+    this.#runner.snapshots.keep(slot, row);
   }
 
   restoreSnapshot(slot: number, row: number): void {
-    this.#runner.restore(slot, row);
+    this.#runner.snapshots.restore(slot, row);
   }
 
   savePrefix(slot: number, row: number): void {
-    this.#runner.keep(slot, row, this.#runner.prefixes?.pool);
+    this.#runner.snapshots.keep(slot, row, this.#runner.prefixes?.pool);
   }
 
   restorePrefix(slot: number, row: number): void {
-    this.#runner.restore(slot, row, this.#runner.prefixes?.pool);
+    this.#runner.snapshots.restore(slot, row, this.#runner.prefixes?.pool);
   }
 
   fork(from: number, to: number): void {
-    this.#runner.fork(from, to);
+    this.#runner.snapshots.fork(from, to);
   }
 
   feed(slot: number, position: number, tokens: readonly number[], settings: RunSettings): Promise<unknown> {

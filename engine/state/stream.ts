@@ -26,7 +26,7 @@ export class Stream implements Cursor {
   fork(): Stream {
     this.#runner.assertPortable("a stream cannot be forked");
     const copy = new Stream(this.#runner);
-    this.#runner.fork(this.slot, copy.slot);
+    this.#runner.snapshots.fork(this.slot, copy.slot);
     const { position, pending, text, seed, choice } = this;
     return Object.assign(copy, { position, pending, text, seed, choice });
   }
