@@ -9,7 +9,7 @@ const gpu = await testGpu();
 
 let opened: Promise<Model> | undefined;
 const tiny = (): Promise<Model> => {
-  opened ??= loadTiny(gpu, { promptRows: 64, slots: 4 });
+  opened ??= loadTiny(gpu, { promptRows: 64, slots: 8 });
   return opened;
 };
 
@@ -32,7 +32,9 @@ describe("a pass's outputs", () => {
   it("cannot be read after their holder has awaited anything", async () => {
     const { runner, config } = await tiny();
     runner.pool.clear(0);
-    for (const outputs of [runner.pass(0, 0, PART, PART.length), runner.step(0, PART.length, 1)]) {
+    const passes = [() => runner.pass(0, 0, PART, PART.length), () => runner.step(0, PART.length, 1)];
+    for (const submit of passes) {
+      const outputs = submit();
       expect(outputs.activations.layers).toBeGreaterThan(0);
       await undefined;
       expect(() => outputs.readFloats("logits", 0, config.vocabulary)).toThrow(TOO_LATE);
