@@ -121,7 +121,7 @@ export async function* generateParts<L>(
     yield part({
       text,
       logprobs: write(rest),
-      finish_reason: finish.reason === "max_tokens" ? "length" : "stop",
+      finish_reason: finish.reason === "length" ? "length" : "stop",
       tokens: rest.length,
       logprob: finish.logprobs?.reduce((sum, { logprob }) => sum + logprob, 0) ?? 0,
       reused: finish.reusedTokens,

@@ -1,5 +1,6 @@
 import type * as v from "valibot";
 import { ResonantError } from "../common/errors.ts";
+import { inContract } from "./contract.ts";
 
 /** The word of an error in the contract's shape, and the status it comes with. */
 const kinds = {
@@ -124,7 +125,7 @@ function fieldOf(path: v.BaseIssue<unknown>["path"]): string {
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ResonantError) {
-    const { message, where: field, code } = error;
+    const { message, where: field, code } = inContract(error);
     switch (code) {
       case "invalid_argument":
         return new ApiError("validation_error", message, field ? { details: { field } } : {});

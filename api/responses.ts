@@ -1,9 +1,10 @@
 import type { Finish } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
+import { deviceNames, finishReasons, memoryStatsOf, phaseMetricsOf } from "./contract.ts";
 import { usageOf } from "./schemas/usage.ts";
 
 /** `POST /v1/generate`'s answer, and `resonant generate --json`'s. */
-export function generateResponse(
+export function generateAnswer(
   model: Model,
   prompt: string,
   finish: Finish & { readonly text: string },
@@ -13,44 +14,43 @@ export function generateResponse(
     text: finish.text,
     prompt,
     tokens_generated: finish.tokens.length,
-    finish_reason: finish.reason,
+    finish_reason: finishReasons[finish.reason],
     timing_ms: milliseconds,
     seed: finish.seed,
     usage: usageOf(finish.promptTokens, finish.tokens.length, finish.reusedTokens),
-    phase_metrics: finish.phase ?? null,
-    memory_stats: finish.memory ?? null,
+    phase_metrics: finish.phase ? phaseMetricsOf(finish.phase) : null,
+    memory_stats: finish.memory ? memoryStatsOf(finish.memory) : null,
     model_info: {
       model_name: model.name,
-      num_afrb_layers: model.weights.blocks.length,
-      hidden_size: model.weights.shape.size,
+      num_afrb_layers: model.facts.blocks.length,
+      hidden_size: model.facts.size,
     },
   };
 }
 
 /** `GET /v1/model/info`'s answer, and `resonant info --json`'s. */
 export function modelInfo(model: Model) {
-  const { config, weights } = model;
-  const { shape, blocks } = weights;
+  const { blocks, ...facts } = model.facts;
   return {
     model_name: model.name,
     num_afrb_layers: blocks.length,
-    hidden_size: shape.size,
-    vocab_size: config.vocabulary,
-    max_context_length: config.positions,
+    hidden_size: facts.size,
+    vocab_size: facts.vocabulary,
+    max_context_length: facts.positions,
     phase_features: {
-      adaptive_omega: config.adaptiveOmega,
+      adaptive_omega: facts.adaptiveOmega,
       learnable_gamma: blocks.length > 0,
-      omega_base: blocks[0]?.constants.driveOmega ?? null,
-      phi_base: blocks[0]?.constants.drivePhi ?? null,
+      omega_base: blocks[0]?.driveOmega ?? null,
+      phi_base: blocks[0]?.drivePhi ?? null,
     },
-    memory_features: { pvm_enabled: shape.pvm, plm_enabled: shape.lattice !== undefined },
-    device: model.gpu.kind,
+    memory_features: { pvm_enabled: facts.pvm, plm_enabled: facts.lattice !== undefined },
+    device: deviceNames[model.gpu.kind],
     adapter: model.gpu.name,
-    parameters: weights.parameters,
-    weight_format: model.format,
-    state_bytes: model.runner.pool.stateBytes,
+    parameters: facts.parameters,
+    weight_format: facts.format,
+    state_bytes: facts.stateBytes,
     gpu_bytes: model.gpu.bytes,
-    dispatches_per_token: model.runner.dispatchesPerToken,
+    dispatches_per_token: facts.dispatchesPerToken,
     fingerprint: model.fingerprint,
     alignment: model.alignment ?? null,
   };

@@ -1,9 +1,9 @@
 import {
-  type RetrievalDiagnostics,
   type RetrievalDiagnosticsOptions,
   retrievalDiagnostics,
 } from "../engine/diagnostics/retrieval-diagnostics.ts";
 import type { Match, Retrieval, RetrievalMode, RetrievalModel } from "../engine/retrieval/retrieval.ts";
+import { memoryStatsOf, retrievalPhaseMetricsOf } from "./contract.ts";
 import type { RetrieveResponse } from "./schemas/retrieve.ts";
 
 /** What of a request the answer depends on. */
@@ -20,6 +20,9 @@ export interface MeasuresAsked {
   readonly return_memory_stats: boolean;
 }
 
+/** What was measured of a retrieval, where it was asked for. */
+export type RetrievalMeasures = Pick<RetrieveResponse, "phase_metrics" | "memory_stats">;
+
 /** Whether a retrieval must keep the context's tokens, for {@link measureRetrieval}. */
 export const measures = (asked: MeasuresAsked): boolean =>
   asked.return_phase_metrics || asked.return_memory_stats;
@@ -33,9 +36,9 @@ export async function measureRetrieval(
   asked: MeasuresAsked,
   { matches, cue, contextTokens, workingBytes }: Retrieval,
   options: { readonly mode: RetrievalMode } & Pick<RetrievalDiagnosticsOptions, "signal" | "onProgress">,
-): Promise<Partial<RetrievalDiagnostics>> {
+): Promise<RetrievalMeasures> {
   if (!contextTokens || !measures(asked)) return {};
-  const { phase_metrics, memory_stats } = await retrievalDiagnostics(model, {
+  const { phase, memory } = await retrievalDiagnostics(model, {
     ...options,
     tokens: contextTokens,
     cue,
@@ -43,8 +46,8 @@ export async function measureRetrieval(
     memoryBytes: workingBytes,
   });
   return {
-    ...(asked.return_phase_metrics ? { phase_metrics } : {}),
-    ...(asked.return_memory_stats ? { memory_stats } : {}),
+    ...(asked.return_phase_metrics ? { phase_metrics: retrievalPhaseMetricsOf(phase) } : {}),
+    ...(asked.return_memory_stats ? { memory_stats: memoryStatsOf(memory) } : {}),
   };
 }
 
@@ -52,7 +55,7 @@ export async function measureRetrieval(
 export function retrieveAnswer(
   asked: RetrieveAsked,
   matches: readonly Match[],
-  measured: Partial<RetrievalDiagnostics>,
+  measured: RetrievalMeasures,
   milliseconds: number,
 ): RetrieveResponse {
   return {

@@ -1,5 +1,7 @@
-import { type GenerateOptions, MOST_READOUT_SCALE, type Piece } from "../engine/generate.ts";
+import type { GenerateOptions, Piece } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
+import type { RetrievalMode } from "../engine/retrieval/retrieval-model.ts";
+import { samplingOptions } from "../engine/sampling-options.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { Admission, type Place } from "./admission.ts";
 import { ApiError } from "./errors.ts";
@@ -55,8 +57,8 @@ export class Service {
       running: () => this.admission.running,
       waiting: () => this.admission.waiting,
       stateBytes: () => {
-        const pool = this.#model?.runner.pool;
-        return pool ? (pool.slots - pool.free) * pool.stateBytes : 0;
+        const model = this.#model;
+        return model ? model.streams.open * model.facts.stateBytes : 0;
       },
       gpuBytes: () => this.#model?.gpu.bytes ?? 0,
       ready: () => this.status === "healthy",
@@ -168,8 +170,8 @@ const STATE_EXTRAS = 64 * 1024;
 
 function limitsOf(settings: Settings, model: Model | undefined): Limits {
   const { maxChoices } = settings;
-  const vocabulary = model?.config.vocabulary ?? 2 ** 31;
-  const stateBytes = model ? model.runner.pool.stateBytes + 8 * vocabulary + STATE_EXTRAS : 2 ** 20;
+  const vocabulary = model?.facts.vocabulary ?? 2 ** 31;
+  const stateBytes = model ? model.facts.stateBytes + 8 * vocabulary + STATE_EXTRAS : 2 ** 20;
   return {
     model: model?.name,
     maxTokens: settings.maxTokensLimit,
@@ -179,14 +181,13 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
     stateChars: Math.ceil((stateBytes * 4) / 3),
     vocabulary,
     chat: model ? model.chatTemplate !== undefined : true,
-    readoutScale: model && !model.alignment ? 0 : MOST_READOUT_SCALE,
+    readoutScale: model && !model.alignment ? 0 : samplingOptions.readoutScale.most,
     retrievalModes: model ? retrievalModes(model) : ["pvm", "plm", "hybrid"],
   };
 }
 
-function retrievalModes(model: Model): [string, ...string[]] {
-  const { pvm, lattice } = model.weights.shape;
-  const modes = [...(pvm ? ["pvm"] : []), ...(lattice ? ["plm"] : []), ...(pvm && lattice ? ["hybrid"] : [])];
-  // A model without a memory refuses the one it is asked for.
-  return modes.length > 0 ? (modes as [string, ...string[]]) : ["pvm"];
+/** A model without a memory refuses the one it is asked for. */
+function retrievalModes({ facts }: Model): readonly [RetrievalMode, ...RetrievalMode[]] {
+  const [first = "pvm", ...others] = facts.retrievalModes;
+  return [first, ...others];
 }

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { FinishReason } from "../engine/generate.ts";
+import { finishReasons } from "./contract.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const TOKEN_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -114,7 +115,7 @@ export class Telemetry {
       },
       left: () => this.#finished.inc({ finished_reason: "abort" }),
       finished: (reason) => {
-        this.#finished.inc({ finished_reason: reason });
+        this.#finished.inc({ finished_reason: finishReasons[reason] });
         this.#endToEnd.observe(since(start));
       },
     };

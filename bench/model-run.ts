@@ -234,7 +234,7 @@ class MemoryPeak {
   look(): void {
     const resident = process.memoryUsage.rss();
     this.#peak = Math.max(this.#peak, resident);
-    const buffers = this.#gpu.kind === "cpu" ? this.#gpu.bytes - this.#gpuBefore : 0;
+    const buffers = this.#gpu.kind === "software" ? this.#gpu.bytes - this.#gpuBefore : 0;
     this.#own = Math.max(this.#own, resident - this.#before - buffers);
   }
 

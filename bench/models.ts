@@ -21,7 +21,7 @@ function requestOf(
   format: WeightFormat,
   { gpu, quick }: Bench,
 ): Omit<ModelRequest, "model"> {
-  if (gpu.kind !== "cpu") {
+  if (gpu.kind !== "software") {
     return { format, prompts: [512, 32], tokens: quick ? 32 : 128, rounds: quick ? 1 : 3, replay: true };
   }
   // On a software adapter a prompt of a large model takes half a minute, and would again when it is replayed.

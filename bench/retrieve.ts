@@ -1,5 +1,5 @@
 import type { Model } from "../engine/model.ts";
-import type { RetrievalMode } from "../engine/retrieval/resonance.ts";
+import type { RetrievalMode } from "../engine/retrieval/retrieval-model.ts";
 import { Search } from "../engine/retrieval/search.ts";
 import type { BenchCase } from "./harness/case.ts";
 import { less, more, type Row } from "./harness/row.ts";

@@ -1,8 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type DeviceName, deviceChoices } from "../api/contract.ts";
 import { ResonantError } from "../common/errors.ts";
 import type { AttentionMode, Placement } from "../engine/families/index.ts";
-import { MOST_READOUT_SCALE } from "../engine/generate.ts";
-import type { DeviceChoice } from "../engine/platform/node/device.ts";
 import {
   type Gpu,
   loadModel,
@@ -11,6 +10,7 @@ import {
   openDevice,
   requestAdapter,
 } from "../engine/platform/node/index.ts";
+import { type NumberRange, samplingOptions } from "../engine/sampling-options.ts";
 import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
 import { isFolder } from "../weights/node/file.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
@@ -26,15 +26,18 @@ export function numberIn(least: number, most: number, whole = false): (text: str
   };
 }
 
+/** A number of the library's options, for `argParser`. */
+export const within = ({ least, most, whole }: NumberRange) => numberIn(least, most, whole);
+
 export const jsonOption = (): Option => new Option("--json", "print JSON, for machines");
 
 export const deviceOption = (): Option =>
   new Option("--device <kind>", "cuda or gpu: a hardware adapter, mps: Metal, cpu: a software adapter")
-    .choices(["cuda", "gpu", "mps", "cpu"])
+    .choices(Object.keys(deviceChoices))
     .env("DEVICE");
 
 export interface DeviceFlags {
-  readonly device?: DeviceChoice;
+  readonly device?: DeviceName;
 }
 
 export interface ModelFlags extends DeviceFlags {
@@ -99,8 +102,8 @@ export function withReadout(command: Command): Command {
     .addOption(alignmentOption())
     .addOption(
       new Option("--readout-scale <λ>", "scale of the readout's logit bias, 0: none")
-        .argParser(numberIn(0, MOST_READOUT_SCALE))
-        .default(0),
+        .argParser(within(samplingOptions.readoutScale))
+        .default(samplingOptions.readoutScale.default),
     );
 }
 
@@ -115,9 +118,10 @@ export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
 
 /** Loads the model that the flags name, or the default one, with progress bars. */
 export async function openModel(
-  { model, checkpoint, adapterPlacement, attention, alignment, format, device }: ModelFlags,
+  flags: ModelFlags,
   more: Pick<OpenOptions, "slots" | "prefixBytes" | "onPacked"> = {},
 ): Promise<Model> {
+  const { model, checkpoint, adapterPlacement, attention, alignment, format } = flags;
   const download = downloadProgress();
   const reading = new Progress("reading the model", "tensors");
   let fetched: { readonly file: string; readonly bar: Progress } | undefined;
@@ -139,7 +143,7 @@ export async function openModel(
       alignment,
       format,
       ...more,
-      ...(device ? { device } : {}),
+      ...deviceChoice(flags),
       onDownload: (bytes, total) => download.update(bytes, total),
       onProgress: (done, total) => {
         fetched?.bar.stop();
@@ -156,12 +160,16 @@ export async function openModel(
   }
 }
 
+/** What the library calls the device that the flag names. */
+export const deviceChoice = ({ device }: DeviceFlags): Pick<OpenOptions, "device"> =>
+  device ? { device: deviceChoices[device] } : {};
+
 /** An adapter without a model, with a progress bar. */
-export async function findAdapter({ device }: DeviceFlags): Promise<GPUAdapter> {
+export async function findAdapter(flags: DeviceFlags): Promise<GPUAdapter> {
   const download = downloadProgress();
   try {
     return await requestAdapter({
-      ...(device ? { device } : {}),
+      ...deviceChoice(flags),
       onProgress: (bytes, total) => download.update(bytes, total),
     });
   } finally {

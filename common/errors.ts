@@ -10,26 +10,62 @@ export type ErrorCode =
   | "model" // the model produced something unusable, such as NaN logits
   | "state"; // a saved state that is damaged or of another model
 
-/** Every error this project raises on purpose: a code, a message, where it happened, and how to mend it. */
+/** What a caller's interface calls an option of the library: `topK` is `top_k` in HTTP and `--top-k` in a shell. */
+export type OptionName = (option: string) => string;
+
+export interface ErrorDetail {
+  /** The library's option at fault, as its caller writes it: `topK`, `stopSequences[0]`. */
+  readonly option?: string | undefined;
+  /** The file, tensor, field, flag, kernel or buffer concerned. Default: the option. */
+  readonly where?: string | undefined;
+  /** What the reader can do about it; a function where it mentions options. */
+  readonly fix?: string | ((name: OptionName) => string) | undefined;
+  readonly cause?: unknown;
+}
+
+/** Every error this project raises on purpose: a code, what is wrong, where, and how to mend it. */
 export class ResonantError extends Error {
   override readonly name = "ResonantError";
   readonly code: ErrorCode;
-  /** The file, tensor, field, flag, kernel or buffer concerned. */
+  /** What is wrong, without where and how to mend it. */
+  readonly problem: string;
+  /** The library's option at fault, as its caller writes it. */
+  readonly option: string | undefined;
+  /** The file, tensor, field, flag, kernel or buffer concerned, or the option at fault. */
   readonly where: string | undefined;
   /** What the reader can do about it. */
   readonly fix: string | undefined;
+  readonly #detail: ErrorDetail;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    detail: { where?: string; fix?: string; cause?: unknown } = {},
-  ) {
-    super(
-      `${detail.where ? `${detail.where}: ` : ""}${message}${detail.fix ? `. ${detail.fix}` : ""}`,
-      detail.cause === undefined ? undefined : { cause: detail.cause },
-    );
+  constructor(code: ErrorCode, problem: string, detail: ErrorDetail = {}) {
+    const where = detail.where ?? detail.option;
+    const fix = typeof detail.fix === "function" ? detail.fix((option) => option) : detail.fix;
+    super(asMessage(where, problem, fix), detail.cause === undefined ? undefined : { cause: detail.cause });
     this.code = code;
-    this.where = detail.where;
-    this.fix = detail.fix;
+    this.problem = problem;
+    this.option = detail.option;
+    this.where = where;
+    this.fix = fix;
+    this.#detail = detail;
+  }
+
+  /** The same error with options under another interface's names. What is no option keeps its name. */
+  renamed(name: OptionName): ResonantError {
+    const { option, where = option && renamedPath(option, name), fix } = this.#detail;
+    return new ResonantError(this.code, this.problem, {
+      option,
+      where,
+      fix: typeof fix === "function" ? fix(name) : fix,
+      cause: this,
+    });
   }
 }
+
+/** `stopSequences[0]` as `stop_sequences[0]`. */
+function renamedPath(path: string, name: OptionName): string {
+  const end = path.indexOf("[");
+  return end < 0 ? name(path) : `${name(path.slice(0, end))}${path.slice(end)}`;
+}
+
+const asMessage = (where: string | undefined, problem: string, fix: string | undefined): string =>
+  `${where ? `${where}: ` : ""}${problem}${fix ? `. ${fix}` : ""}`;

@@ -120,14 +120,14 @@ describe("the default model", () => {
     );
     expect(tokens).toEqual(await ids("greedy_ids"));
     expect(text).toBe(expected.greedy_text);
-    expect(reason).toBe("max_tokens");
+    expect(reason).toBe("length");
   });
 
   it("reports the greedy tokens' phase coherence as its own measure", async () => {
     const model = await defaultModel("f32");
     const settings = { temperature: 0, maxTokens: 200, metrics: true };
     const { phase } = await collect(model.generate(expected.greedy_prompt, settings));
-    expect(Math.abs(phase!.phase_coherence! / expected.phase.phase_coherence_greedy_mean - 1)).toBeLessThan(
+    expect(Math.abs(phase!.phaseCoherence! / expected.phase.phase_coherence_greedy_mean - 1)).toBeLessThan(
       1e-4,
     );
   });

@@ -195,7 +195,7 @@ describe("text", () => {
     const options = { ...GREEDY, seed: 1, stopSequences: ["never", stop, "else"] };
     for (const runAhead of [0, 8]) {
       const stopped = await generated(model, "a", { ...options, runAhead });
-      expect(stopped).toMatchObject({ text, reason: "stop_sequence", stop });
+      expect(stopped).toMatchObject({ text, reason: "stop", stop });
       expect(stopped.tokens).toEqual([...BYTES.subarray(1, count + 1)]);
       const exact = await generated(model, "a", { ...GREEDY, seed: 1, maxTokens: count });
       expect(stopped.saved).toEqual(exact.saved);
@@ -240,7 +240,7 @@ describe("text", () => {
     const stream = model.open();
     expect((await pieces({ ...held, maxTokens: 6, stream })).join("")).toBe("b ");
     const rest = await collect(model.generate("", { ...GREEDY, ...held, stream }));
-    expect(rest).toMatchObject({ text: "", reason: "stop_sequence", stop: "cd😀e" });
+    expect(rest).toMatchObject({ text: "", reason: "stop", stop: "cd😀e" });
     expect(rest.tokens).toHaveLength(3);
     stream.close();
   });
@@ -250,7 +250,7 @@ describe("text", () => {
     const model = await Model.load(await testGpu(), files, { slots: 1 });
     const stream = model.open();
     const ended = await collect(model.generate("a", { ...GREEDY, stopSequences: ["fg.hi!"], stream }));
-    expect(ended).toMatchObject({ text: "b cd😀efg", reason: "eos_token", stop: undefined });
+    expect(ended).toMatchObject({ text: "b cd😀efg", reason: "eos", stop: undefined });
     expect(ended.tokens).toEqual([...BYTES.subarray(1, 13)]);
     expect(stream).toMatchObject({ position: 12, pending: ".".charCodeAt(0) });
     const more = await collect(model.generate("", { ...GREEDY, maxTokens: 2, stream }));
@@ -337,7 +337,7 @@ describe("a sampler's option", () => {
 
   it("stopSequences that is empty text is refused by name", async () => {
     const error = await refusal(collect((await tiny()).generate(PROMPT, { stopSequences: ["a", ""] })));
-    expect(error).toMatchObject({ code: "invalid_argument", where: "stop_sequences[1]" });
+    expect(error).toMatchObject({ code: "invalid_argument", option: "stopSequences[1]" });
   });
 });
 
@@ -478,22 +478,22 @@ describe("metrics", () => {
       return column.reduce((sum, value) => sum + value, 0) / column.length;
     };
     expect(rows).toHaveLength(OPTIONS.maxTokens);
-    expect(phase!.phase_coherence).toBeCloseTo(mean(rows, 0), 5);
-    expect(memory!.plm_coherence).toBeCloseTo(mean(rows, 1), 5);
-    expect(memory!.pvm_gate_strength).toBeCloseTo(mean(rows, 2), 5);
-    expect(memory!.pvm_mem_norm).toBeCloseTo(mean(rows.slice(-1), 3), 5);
-    for (const value of [phase!.phase_coherence, memory!.plm_coherence, memory!.pvm_gate_strength]) {
+    expect(phase!.phaseCoherence).toBeCloseTo(mean(rows, 0), 5);
+    expect(memory!.plmCoherence).toBeCloseTo(mean(rows, 1), 5);
+    expect(memory!.pvmGateStrength).toBeCloseTo(mean(rows, 2), 5);
+    expect(memory!.pvmMemoryNorm).toBeCloseTo(mean(rows.slice(-1), 3), 5);
+    for (const value of [phase!.phaseCoherence, memory!.plmCoherence, memory!.pvmGateStrength]) {
       expect(value).toBeGreaterThan(0.01);
       expect(value).toBeLessThan(1);
     }
-    expect(phase!.omega_values).toEqual([6, 6.1, 6.2]);
-    expect(phase!.phase_offsets).toEqual([0, 0.1, 0.2]);
-    expect(phase!.gamma_mean).toBeCloseTo(
+    expect(phase!.omegaValues).toEqual([6, 6.1, 6.2]);
+    expect(phase!.phaseOffsets).toEqual([0, 0.1, 0.2]);
+    expect(phase!.gammaMean).toBeCloseTo(
       weights.blocks.reduce((sum, { constants }) => sum + constants.gamma, 0) / layers,
       12,
     );
     // Three layers of two conv rows and two memories, 64 f32 numbers each.
-    expect(memory!.total_memory_kb).toBe((3 * (2 + 2) * 64 * 4) / 1024);
+    expect(memory!.memoryBytes).toBe(3 * (2 + 2) * 64 * 4);
   });
 
   it("do not change the text, and are left out where nobody asks", async () => {
@@ -518,8 +518,8 @@ describe("metrics", () => {
     const model = await tiny();
     const one = await collect(model.generate("some words", OPTIONS));
     const other = await collect(model.generate("others, and more of them", OPTIONS));
-    expect(one.phase!.phase_coherence).not.toBe(other.phase!.phase_coherence);
-    for (const field of ["pvm_mem_norm", "pvm_gate_strength", "plm_coherence"] as const) {
+    expect(one.phase!.phaseCoherence).not.toBe(other.phase!.phaseCoherence);
+    for (const field of ["pvmMemoryNorm", "pvmGateStrength", "plmCoherence"] as const) {
       expect(one.memory![field], field).not.toBe(other.memory![field]);
     }
   });
@@ -530,14 +530,14 @@ describe("metrics", () => {
     const shape = { ...weights.shape, pvm: false, lattice: undefined };
     const without = new MetricsMeter({ ...weights, shape });
     without.add(step);
-    expect(without.phase().phase_coherence).toBeNull();
-    const nulls = { pvm_mem_norm: null, pvm_gate_strength: null, plm_coherence: null, total_memory_kb: 1 };
+    expect(without.phase().phaseCoherence).toBeNull();
+    const nulls = { pvmMemoryNorm: null, pvmGateStrength: null, plmCoherence: null, memoryBytes: 1024 };
     expect(without.memory(1024)).toEqual(nulls);
     const silent = new MetricsMeter(weights);
-    expect(silent.phase().phase_coherence).toBeNull();
+    expect(silent.phase().phaseCoherence).toBeNull();
     expect(silent.memory(1024)).toEqual(nulls);
     silent.add(step);
-    expect(silent.phase().phase_coherence).toBe(0.5);
-    expect(silent.memory(1024).plm_coherence).toBe(0.5);
+    expect(silent.phase().phaseCoherence).toBe(0.5);
+    expect(silent.memory(1024).plmCoherence).toBe(0.5);
   });
 });

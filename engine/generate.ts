@@ -1,14 +1,19 @@
 import { ResonantError } from "../common/errors.ts";
-import { type Logprobs, TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
+import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
+import { checkTokens } from "./check-tokens.ts";
 import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts";
-import type { Model } from "./model.ts";
+import type { ModelConfig } from "./network.ts";
 import type { RunSettings } from "./runner/decode-run.ts";
+import type { Runner } from "./runner/runner.ts";
+import { checkSamplingOptions, samplingDefaults as defaults } from "./sampling-options.ts";
+import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Stream } from "./state/stream.ts";
 import { TextStream } from "./text/text-stream.ts";
+import type { Weights } from "./weights.ts";
 
-/** Defaults and ranges are the API contract's. */
+/** Ranges and defaults of numbers: see `samplingOptions`. */
 export interface GenerateOptions {
-  /** 1 to any number. Default 100. */
+  /** At least 1. Default 100. */
   readonly maxTokens?: number;
   /** 0 (argmax) to 2. Default 0.7. */
   readonly temperature?: number;
@@ -54,7 +59,7 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type FinishReason = "max_tokens" | "eos_token" | "stop_sequence";
+export type FinishReason = "length" | "eos" | "stop";
 
 /** How a generation ended. */
 export interface Finish {
@@ -92,28 +97,40 @@ export interface Piece {
   readonly finish?: Finish;
 }
 
+/** What generating needs of a model. */
+export interface GenerationModel {
+  readonly config: ModelConfig;
+  readonly weights: Weights;
+  readonly runner: Pick<Runner, "biases" | "peek" | "streamBytes">;
+  readonly scheduler: Pick<Scheduler, "decode">;
+  encode(text: string): number[];
+  tokenBytes(token: number): Uint8Array;
+}
+
 /**
  * Continues `stream` with `prompt` and generates. The stream is left right after the last token that was read.
- * @throws ResonantError `invalid_argument` naming the field; what `Scheduler.decode` throws
+ * @throws ResonantError `invalid_argument` naming the option; what `Scheduler.decode` throws
  */
 export async function* generate(
-  model: Model,
+  model: GenerationModel,
   stream: Stream,
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<Piece, void, undefined> {
-  const o = checkOptions(options);
+  const o = options;
+  checkSamplingOptions(o);
+  const number = (option: keyof typeof defaults): number => o[option] ?? defaults[option];
   model.runner.biases(o.readoutScale);
   const tokens = promptTokens(model, stream, prompt);
   const fresh = stream.position === 0 && stream.pending === undefined;
   const seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
   const choice = o.choice ?? stream.choice;
   const sampling = {
-    temperature: o.temperature ?? 0.7,
-    topK: o.topK ?? 50,
-    topP: o.topP ?? 0.95,
-    repetitionPenalty: o.repetitionPenalty ?? 1,
-    phaseTemperature: o.phaseTemperature ?? 0,
+    temperature: number("temperature"),
+    topK: number("topK"),
+    topP: number("topP"),
+    repetitionPenalty: number("repetitionPenalty"),
+    phaseTemperature: number("phaseTemperature"),
     seed,
     choice,
   };
@@ -123,10 +140,10 @@ export async function* generate(
   const text = new TextStream(o.stopSequences, stream.text);
   const generated: number[] = [];
   const told: Logprobs[] = [];
-  let reason: FinishReason = "max_tokens";
+  let reason: FinishReason = "length";
   let stop: string | undefined;
-  const maxTokens = Math.min(o.maxTokens ?? 100, roomFor(model, stream, tokens));
-  const { logprobs, readoutScale, runAhead = 8, client, signal } = o;
+  const maxTokens = Math.min(number("maxTokens"), roomFor(model, stream, tokens));
+  const { logprobs, readoutScale, client, signal } = o;
   let reusedTokens = 0;
   const onReuse = (count: number): void => {
     reusedTokens = count;
@@ -137,7 +154,7 @@ export async function* generate(
     logprobs,
     readoutScale,
     maxTokens,
-    runAhead,
+    runAhead: number("runAhead"),
     client,
     signal,
     onReuse,
@@ -150,7 +167,7 @@ export async function* generate(
     generated.push(step.token);
     if (step.logprobs) told.push(step.logprobs);
     if (eosIds.has(step.token)) {
-      reason = "eos_token";
+      reason = "eos";
       break;
     }
     const released = text.push(model.tokenBytes(step.token));
@@ -159,16 +176,16 @@ export async function* generate(
     const trace = measures && state && { position: stream.position, measures, state };
     yield { text: released.text, token, logprobs, ...(trace ? { trace } : {}) };
     if (released.stopped !== undefined) {
-      reason = "stop_sequence";
+      reason = "stop";
       stop = released.stopped;
       break;
     }
   }
   let rest = "";
-  if (reason !== "stop_sequence" && !(o.keepPending && reason === "max_tokens")) {
+  if (reason !== "stop" && !(o.keepPending && reason === "length")) {
     const released = text.flush();
     rest = released.text;
-    if (released.stopped !== undefined) [reason, stop] = ["stop_sequence", released.stopped];
+    if (released.stopped !== undefined) [reason, stop] = ["stop", released.stopped];
     stream.text = { bytes: new Uint8Array(), text: "" };
   }
   const { positions } = model.config;
@@ -202,21 +219,25 @@ export async function collect(pieces: AsyncIterable<Piece>): Promise<Finish & { 
   return { ...finish, text };
 }
 
-function promptTokens(model: Model, stream: Stream, prompt: string | readonly number[]): readonly number[] {
+function promptTokens(
+  model: GenerationModel,
+  stream: Stream,
+  prompt: string | readonly number[],
+): readonly number[] {
   const tokens = typeof prompt === "string" ? model.encode(prompt) : prompt;
   const fresh = stream.position === 0 && stream.pending === undefined;
   if (tokens.length === 0 && fresh) {
     if (model.config.bosId !== null) return [model.config.bosId];
     throw new ResonantError("invalid_argument", "it is empty, and there is no state to continue", {
-      where: "prompt",
+      option: "prompt",
     });
   }
-  checkTokens(model.config.vocabulary, tokens);
+  checkTokens(model.config.vocabulary, tokens, "prompt");
   return tokens;
 }
 
 /** Tokens that may be generated after the prompt; the last of them is not fed, and needs no position. */
-function roomFor(model: Model, stream: Stream, prompt: readonly number[]): number {
+function roomFor(model: GenerationModel, stream: Stream, prompt: readonly number[]): number {
   const { positions } = model.config;
   if (positions === null) return Number.POSITIVE_INFINITY;
   const held = stream.position + (stream.pending === undefined ? 0 : 1);
@@ -225,55 +246,9 @@ function roomFor(model: Model, stream: Stream, prompt: readonly number[]): numbe
   throw new ResonantError(
     "invalid_argument",
     `it has ${prompt.length} tokens${before}, but the model has ${positions} positions`,
-    { where: "prompt" },
+    { option: "prompt" },
   );
-}
-
-/** @throws ResonantError `invalid_argument` naming a token that is none of the `vocabulary` */
-export function checkTokens(
-  vocabulary: number,
-  tokens: { find(is: (id: number) => boolean): number | undefined },
-  where = "prompt",
-): void {
-  const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
-  if (bad === undefined) return;
-  throw new ResonantError("invalid_argument", `token ${bad} is not among the model's ${vocabulary}`, {
-    where,
-  });
 }
 
 /** A seed for those who give none; 32 bits, so that it is easily written down. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-
-/** Largest λ of a readout's logit bias. */
-export const MOST_READOUT_SCALE = 100;
-
-const ranges = {
-  maxTokens: [1, Number.MAX_SAFE_INTEGER, true],
-  temperature: [0, 2, false],
-  topK: [0, 2 ** 31, true],
-  topP: [0, 1, false],
-  repetitionPenalty: [1, 2, false],
-  phaseTemperature: [0, 100, false],
-  readoutScale: [0, MOST_READOUT_SCALE, false],
-  seed: [0, Number.MAX_SAFE_INTEGER, true],
-  choice: [0, 2 ** 32 - 1, true],
-  logprobs: [0, TOP_LOGPROBS, true],
-  runAhead: [0, 1024, true],
-} as const;
-
-/** @throws ResonantError `invalid_argument` naming an option that is out of its range */
-export function checkOptions(options: GenerateOptions): GenerateOptions {
-  for (const [field, [least, most, whole]] of Object.entries(ranges)) {
-    const value = options[field as keyof typeof ranges];
-    if (value === undefined) continue;
-    if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-      throw new ResonantError(
-        "invalid_argument",
-        `${value} is not ${whole ? "a whole number " : ""}from ${least} to ${most}`,
-        { where: field },
-      );
-    }
-  }
-  return options;
-}

@@ -139,7 +139,7 @@ describe("log-probabilities of generated tokens", () => {
     for await (const piece of model.generate("a", { temperature: 0, logprobs: 1 })) pieces.push(piece);
     expect(pieces.map(({ logprobs }) => logprobs?.token)).toEqual([98, 99, undefined]);
     const { tokens, reason, logprobs } = pieces.at(-1)!.finish!;
-    expect({ tokens, reason }).toEqual({ tokens: [98, 99, 46], reason: "eos_token" });
+    expect({ tokens, reason }).toEqual({ tokens: [98, 99, 46], reason: "eos" });
     expect(logprobs!.map(({ token, top }) => [token, top[0]!.token])).toEqual([
       [98, 98],
       [99, 99],

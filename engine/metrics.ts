@@ -3,17 +3,19 @@ import type { Weights } from "./weights.ts";
 
 /** SPEC §4's phase metrics, measured on a generation; null where the model lacks the feature or nothing was generated. */
 export interface PhaseMetrics {
-  readonly phase_coherence: number | null;
-  readonly gamma_mean: number | null;
-  readonly omega_values: readonly number[];
-  readonly phase_offsets: readonly number[];
+  readonly phaseCoherence: number | null;
+  readonly gammaMean: number | null;
+  readonly omegaValues: readonly number[];
+  readonly phaseOffsets: readonly number[];
 }
 
+/** SPEC §4's measures of the memories on a generation; null where the model lacks the memory. */
 export interface MemoryStats {
-  readonly pvm_mem_norm: number | null;
-  readonly pvm_gate_strength: number | null;
-  readonly plm_coherence: number | null;
-  readonly total_memory_kb: number;
+  readonly pvmMemoryNorm: number | null;
+  readonly pvmGateStrength: number | null;
+  readonly plmCoherence: number | null;
+  /** What the stream takes. */
+  readonly memoryBytes: number;
 }
 
 const mean = (values: readonly number[]): number | null =>
@@ -39,10 +41,10 @@ export class MetricsMeter {
   phase(): PhaseMetrics {
     const constants = this.#weights.blocks.map((block) => block.constants);
     return {
-      phase_coherence: this.#weights.shape.pvm ? mean(this.#columns[0]) : null,
-      gamma_mean: mean(constants.map(({ gamma }) => gamma)),
-      omega_values: constants.map(({ driveOmega }) => driveOmega),
-      phase_offsets: constants.map(({ drivePhi }) => drivePhi),
+      phaseCoherence: this.#weights.shape.pvm ? mean(this.#columns[0]) : null,
+      gammaMean: mean(constants.map(({ gamma }) => gamma)),
+      omegaValues: constants.map(({ driveOmega }) => driveOmega),
+      phaseOffsets: constants.map(({ drivePhi }) => drivePhi),
     };
   }
 
@@ -50,10 +52,10 @@ export class MetricsMeter {
   memory(bytes: number): MemoryStats {
     const { pvm, lattice } = this.#weights.shape;
     return {
-      pvm_mem_norm: pvm ? (this.#columns[3].at(-1) ?? null) : null,
-      pvm_gate_strength: pvm ? mean(this.#columns[2]) : null,
-      plm_coherence: lattice ? mean(this.#columns[1]) : null,
-      total_memory_kb: bytes / 1024,
+      pvmMemoryNorm: pvm ? (this.#columns[3].at(-1) ?? null) : null,
+      pvmGateStrength: pvm ? mean(this.#columns[2]) : null,
+      plmCoherence: lattice ? mean(this.#columns[1]) : null,
+      memoryBytes: bytes,
     };
   }
 }

@@ -10,6 +10,7 @@ import type { RunnerMemory } from "./device/memory.ts";
 import { type BaseOptions, loadNetwork } from "./families/index.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
+import { factsOf, type ModelFacts } from "./model-facts.ts";
 import type { ModelConfig } from "./network.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./runner/evaluate.ts";
 import { Runner, type RunnerOptions } from "./runner/runner.ts";
@@ -68,6 +69,8 @@ export class Model {
   /** SHA-256 of its configuration and source weights. */
   readonly fingerprint: string;
   readonly format: WeightFormat;
+  /** What there is to say of it. */
+  readonly facts: ModelFacts;
   readonly #weightBytes: number;
   #alignment: AlignmentFit | undefined;
 
@@ -113,12 +116,29 @@ export class Model {
     this.chatTemplate = chatTemplate;
     this.fingerprint = fingerprint;
     this.format = format;
+    this.facts = factsOf(runner, format);
     this.#weightBytes = weightBytes;
   }
 
   /** The GPU memory that it has taken so far: its part of the device's `bytes`, if it was loaded while nothing else was. */
   get memory(): ModelMemory {
     return { weights: this.#weightBytes, ...this.runner.memory };
+  }
+
+  /** Bytes of {@link memory} for each stream that may be open at once. */
+  get memoryPerStream(): number {
+    return this.runner.memoryPerStream;
+  }
+
+  /** Takes now the GPU memory that it would take when it is first needed. */
+  reserve(): void {
+    this.runner.reserve();
+  }
+
+  /** How many streams are open, and may be at once. */
+  get streams(): { readonly open: number; readonly most: number } {
+    const { slots, free } = this.runner.pool;
+    return { open: slots - free, most: slots };
   }
 
   /** @throws ResonantError `invalid_file` where the model has no tokenizer */

@@ -83,7 +83,7 @@ describe("a generation interrupted at random", () => {
     const stopSequences = [...new Set(free.text)].slice(0, 40).map((character) => `${character}\u0001never`);
     const options = { ...sampling, stopSequences };
     const whole = await collect(model.generate(PROMPT, { ...options, seed, maxTokens: TOKENS }));
-    expect(whole).toMatchObject({ text: free.text, reason: "max_tokens" });
+    expect(whole).toMatchObject({ text: free.text, reason: "length" });
 
     const next = mulberry32(50);
     let heldBack = 0;
@@ -111,7 +111,7 @@ describe("a generation interrupted at random", () => {
       };
       expect(text + resumed.text, `interrupted after ${count}`).toBe(whole.text);
       expect(resumed.tokens).toEqual(whole.tokens.slice(count));
-      expect(resumed.reason).toBe("max_tokens");
+      expect(resumed.reason).toBe("length");
       return { pid: resumed.pid, count };
     };
     const done: { pid: number; count: number }[] = [];

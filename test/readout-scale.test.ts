@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { generateResponse } from "../api/responses.ts";
+import { generateAnswer } from "../api/responses.ts";
 import { settingNames } from "../cli/serve-options.ts";
 import { type Alignment, encodeAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Model } from "../engine/model.ts";
@@ -122,7 +122,7 @@ describe("a server", () => {
       });
       expect(status).toBe(200);
       const finish = await generated(model, "ROMEO:", { ...options, readoutScale });
-      expect(body).toEqual({ ...generateResponse(model, "ROMEO:", finish, body.timing_ms) });
+      expect(body).toEqual({ ...generateAnswer(model, "ROMEO:", finish, body.timing_ms) });
       texts.push(body.text);
     }
     expect(texts[1]).toBe(texts[0]);

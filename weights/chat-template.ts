@@ -75,7 +75,7 @@ export function loadChatTemplate(
         throw new ResonantError(
           "invalid_argument",
           `the model's chat template ${what} them: ${reason(cause)}`,
-          { where: "messages", cause },
+          { option: "messages", cause },
         );
       }
     },

@@ -75,7 +75,7 @@ function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limit
     throw refusal(`messages must be at most ${most} characters as the model's chat template writes them`);
   }
   const prompt = model.encode(text, { special: false });
-  const { positions } = model.config;
+  const { positions } = model.facts;
   if (positions !== null && prompt.length > positions) {
     throw refusal(`messages have ${prompt.length} tokens, but the model has ${positions} positions`);
   }

@@ -2,9 +2,10 @@ import { ResonantError } from "../../common/errors.ts";
 import type { Finish } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
 import type { ApiContext } from "../context.ts";
+import { generateOptions } from "../contract.ts";
 import { ApiError } from "../errors.ts";
 import { post } from "../operation.ts";
-import { generateResponse as respond } from "../responses.ts";
+import { generateAnswer } from "../responses.ts";
 import {
   type GenerateRequest,
   type GenerateResponse,
@@ -74,7 +75,7 @@ function piecesOf(
 
 /** @throws ApiError `validation_error` naming the field that a model with attention cannot serve */
 function refuseStates(model: Model, request: GenerateRequest): void {
-  if (model.runner.portable) return;
+  if (model.facts.portable) return;
   for (const field of ["return_state", "state", "session"] as const) {
     if (!request[field]) continue;
     throw new ApiError(
@@ -92,23 +93,12 @@ type Last = TurnPiece & { readonly finish: Finish };
 const isLast = (piece: TurnPiece): piece is Last => piece.finish !== undefined;
 
 function toJob(request: GenerateRequest, service: Service): Job {
-  const { state, seed } = request;
+  const { state } = request;
   return {
     prompt: request.prompt ?? "",
     state: typeof state === "string" ? service.states.verify(state) : undefined,
     returnState: request.return_state,
-    options: {
-      maxTokens: request.max_tokens,
-      temperature: request.temperature,
-      topK: request.top_k,
-      topP: request.top_p,
-      repetitionPenalty: request.repetition_penalty,
-      phaseTemperature: request.phase_temperature,
-      readoutScale: request.readout_scale,
-      stopSequences: request.stop_sequences ?? [],
-      metrics: request.return_phase_metrics || request.return_memory_stats,
-      ...(typeof seed === "number" ? { seed } : {}),
-    },
+    options: generateOptions(request),
   };
 }
 
@@ -119,7 +109,7 @@ function response(
   text: string,
   { finish, milliseconds = 0, state, turn }: Last,
 ): GenerateResponse {
-  const whole = respond(model, request.prompt ?? "", { ...finish, text }, milliseconds);
+  const whole = generateAnswer(model, request.prompt ?? "", { ...finish, text }, milliseconds);
   return {
     ...whole,
     phase_metrics: request.return_phase_metrics ? whole.phase_metrics : null,

@@ -1,4 +1,4 @@
-import { type RetrievalMode, retrieve } from "../../engine/retrieval/retrieval.ts";
+import { retrieve } from "../../engine/retrieval/retrieval.ts";
 import { post } from "../operation.ts";
 import { measureRetrieval, measures, retrieveAnswer } from "../retrieve-response.ts";
 import { retrieveRequest, retrieveResponse } from "../schemas/retrieve.ts";
@@ -21,7 +21,7 @@ export const retrieveOperation = post({
       await place!.turn(signal);
       const start = performance.now();
       const { context, needle, query } = request;
-      const mode = request.retrieval_mode as RetrievalMode;
+      const mode = request.retrieval_mode;
       const found = await retrieve(model, {
         context,
         needle,

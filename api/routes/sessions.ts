@@ -122,7 +122,7 @@ export const importSessionOperation = checked({
   handle: async (c, service, { params: { name } }) => {
     const { model } = service;
     const state = await readFile(c, service);
-    if (!model.runner.portable) {
+    if (!model.facts.portable) {
       throw new ApiError("validation_error", "the body must be a state, and under attention there are none", {
         details: { field: "body" },
       });

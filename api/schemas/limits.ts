@@ -1,3 +1,5 @@
+import type { RetrievalMode } from "../../engine/retrieval/retrieval-model.ts";
+
 /** What the deployment and the model allow a request. */
 export interface Limits {
   /** The served model's name, once it is known. */
@@ -14,7 +16,7 @@ export interface Limits {
   readonly chat: boolean;
   /** Largest scale of the readout's logit bias: 0 without an alignment. */
   readonly readoutScale: number;
-  readonly retrievalModes: readonly [string, ...string[]];
+  readonly retrievalModes: readonly [RetrievalMode, ...RetrievalMode[]];
 }
 
 /** For the OpenAPI document: a name that is none of these is not a fault of the request, but not found. */

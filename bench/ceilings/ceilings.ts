@@ -12,7 +12,7 @@ import readSource from "./read.wgsl";
 const ONCE = { rows: 1, length: 1 };
 const MB = 2 ** 20;
 
-const isSoftware = ({ gpu }: Bench): boolean => gpu.kind === "cpu";
+const isSoftware = ({ gpu }: Bench): boolean => gpu.kind === "software";
 
 /** What a large buffer holds: at most what a kernel can bind. */
 const largeBytes = (bench: Bench): number =>

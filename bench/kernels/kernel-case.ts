@@ -19,7 +19,7 @@ export interface KernelWork extends GpuWork {
 }
 
 /** Rows of a prompt's pass: enough for a GPU's cores, and few enough for a CPU's. */
-export const promptRows = ({ gpu }: Bench): number => (gpu.kind === "cpu" ? 64 : 256);
+export const promptRows = ({ gpu }: Bench): number => (gpu.kind === "software" ? 64 : 256);
 
 /** Kernels that are measured in turns, so that they can be compared. */
 export function kernelCase(

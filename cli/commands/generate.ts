@@ -1,16 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import { type Command, Option, Command as Subcommand } from "commander";
-import { generateResponse } from "../../api/responses.ts";
+import { finishReasons, memoryStatsOf, phaseMetricsOf } from "../../api/contract.ts";
+import { generateAnswer } from "../../api/responses.ts";
 import { ResonantError } from "../../common/errors.ts";
 import { collect, type Piece } from "../../engine/generate.ts";
+import { type samplingDefaults, samplingOptions } from "../../engine/sampling-options.ts";
 import { writeFileAtomically } from "../../weights/node/file.ts";
 import {
   checkReadout,
   jsonOption,
-  numberIn,
   openModel,
   type ReadoutFlags,
+  within,
   withModel,
   withReadout,
 } from "../options.ts";
@@ -34,29 +36,23 @@ interface Flags extends ReadoutFlags {
 
 /** `resonant generate`. */
 export function generateCommand(): Command {
-  const option = (
-    flags: string,
-    description: string,
-    parse: (text: string) => number,
-    value?: number,
-  ): Option => {
-    const made = new Option(flags, description).argParser(parse);
-    return value === undefined ? made : made.default(value);
-  };
+  const { seed, ...defaulted } = samplingOptions;
+  const option = (flags: string, name: keyof typeof samplingDefaults, description: string): Option =>
+    new Option(flags, description).argParser(within(defaulted[name])).default(defaulted[name].default);
   return withReadout(withModel(new Subcommand("generate").description("Continue a text.")))
     .argument("[prompt]", "text to continue; - reads it from standard input; optional with --state", "")
-    .addOption(option("-n, --max-tokens <n>", "most tokens", numberIn(1, 2 ** 40, true), 100))
-    .addOption(option("-t, --temperature <t>", "0 (the likeliest token) to 2", numberIn(0, 2), 0.7))
-    .addOption(option("--top-k <k>", "of the k likeliest tokens, 0: of all", numberIn(0, 2 ** 31, true), 50))
-    .addOption(option("--top-p <p>", "of the likeliest tokens that reach p", numberIn(0, 1), 0.95))
-    .addOption(option("--repetition-penalty <r>", "1 (none) to 2", numberIn(1, 2), 1))
-    .addOption(option("--phase-temperature <l>", "hotter where phases disagree, 0: off", numberIn(0, 100), 0))
-    .addOption(option("--seed <n>", "for the same text again", numberIn(0, Number.MAX_SAFE_INTEGER, true)))
+    .addOption(option("-n, --max-tokens <n>", "maxTokens", "most tokens"))
+    .addOption(option("-t, --temperature <t>", "temperature", "0 (the likeliest token) to 2"))
+    .addOption(option("--top-k <k>", "topK", "of the k likeliest tokens, 0: of all"))
+    .addOption(option("--top-p <p>", "topP", "of the likeliest tokens that reach p"))
+    .addOption(option("--repetition-penalty <r>", "repetitionPenalty", "1 (none) to 2"))
+    .addOption(option("--phase-temperature <l>", "phaseTemperature", "hotter where phases disagree, 0: off"))
+    .addOption(new Option("--seed <n>", "for the same text again").argParser(within(seed)))
     .option("--stop <text...>", "end before any of these")
     .option("--state <file>", "continue from a saved state")
     .option("--state-out <file>", "save the state at the end")
     .option("--metrics", "measure phase coherence and memories")
-    .addOption(option("--run-ahead <n>", "steps computed ahead, 0: none", numberIn(0, 1024, true), 8))
+    .addOption(option("--run-ahead <n>", "runAhead", "steps computed ahead, 0: none"))
     .addOption(jsonOption())
     .action(async (prompt: string, flags: Flags) =>
       run(prompt === "-" ? await readAll(process.stdin) : prompt, flags),
@@ -91,7 +87,7 @@ async function run(prompt: string, flags: Flags): Promise<void> {
   try {
     const finish = await collect(json ? pieces : printing(pieces));
     const milliseconds = performance.now() - start;
-    if (json) await printJson(generateResponse(model, prompt, finish, milliseconds));
+    if (json) await printJson(generateAnswer(model, prompt, finish, milliseconds));
     else report(model.gpu.name, finish, milliseconds);
   } catch (error) {
     if (!abort.signal.aborted) throw error;
@@ -133,7 +129,9 @@ function report(device: string, finish: Awaited<ReturnType<typeof collect>>, mil
   const count = finish.tokens.length;
   const speed = (1000 * count) / milliseconds;
   if (process.stderr.isTTY) {
-    remark(`${count} tokens, ${speed.toFixed(1)} a second, ${finish.reason}, seed ${finish.seed}, ${device}`);
+    const reason = finishReasons[finish.reason];
+    remark(`${count} tokens, ${speed.toFixed(1)} a second, ${reason}, seed ${finish.seed}, ${device}`);
   }
-  if (finish.phase && finish.memory) remark(JSON.stringify({ ...finish.phase, ...finish.memory }));
+  if (!finish.phase || !finish.memory) return;
+  remark(JSON.stringify({ ...phaseMetricsOf(finish.phase), ...memoryStatsOf(finish.memory) }));
 }

@@ -43,9 +43,9 @@ export function infoCommand(): Command {
       };
       const model = await openModel(flags, { slots: flags.slots, onPacked });
       // What is otherwise taken when it is first needed belongs to what a model needs.
-      model.runner.reserve();
+      model.reserve();
       const info = modelInfo(model);
-      const blocks = model.weights.blocks.map(({ constants: c }) => ({
+      const blocks = model.facts.blocks.map((c) => ({
         gamma: c.gamma,
         alpha: c.alpha,
         drive_omega: c.driveOmega,
@@ -57,14 +57,12 @@ export function infoCommand(): Command {
         pvm_gate: c.pvm?.gate ?? null,
       }));
       const { memory } = model;
-      const perStream = model.runner.memoryPerStream;
+      const perStream = model.memoryPerStream;
       if (flags.json) {
         const budget = { ...memory, slots: flags.slots, per_stream: perStream };
         return printJson({ ...info, memory: budget, blocks, weight_errors: errors });
       }
-      const { base, family } = model.config;
-      const { cacheBytes } = model.runner.network;
-      const { size, taps, inner, lattice } = model.weights.shape;
+      const { base, family, cacheBytes, size, taps, inner, lattice } = model.facts;
       await print(
         table([
           ["model", info.model_name],

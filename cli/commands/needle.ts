@@ -105,7 +105,7 @@ async function run(flags: Flags): Promise<void> {
 }
 
 const codecOf = (model: Model): Codec => ({
-  vocabulary: Math.min(model.weights.embed.rows, model.tokenizer?.size ?? 0),
+  vocabulary: Math.min(model.facts.vocabulary, model.tokenizer?.size ?? 0),
   encode: (text) => model.encode(text, { special: false }),
   bytes: (token) => model.tokenBytes(token),
 });

@@ -4,11 +4,11 @@ import {
   type MeasuresAsked,
   measureRetrieval,
   measures,
+  type RetrievalMeasures,
   retrieveAnswer,
 } from "../../api/retrieve-response.ts";
 import { fileChunks, streamChunks, type TextChunks } from "../../api/text-chunks.ts";
 import { ResonantError } from "../../common/errors.ts";
-import type { RetrievalDiagnostics } from "../../engine/diagnostics/retrieval-diagnostics.ts";
 import type { Model } from "../../engine/platform/node/index.ts";
 import {
   type Match,
@@ -128,10 +128,8 @@ async function openContext({ file, context }: Flags): Promise<string | (TextSour
   });
 }
 
-function defaultMode({ weights }: Model): RetrievalMode {
-  const { pvm, lattice } = weights.shape;
-  return !pvm && lattice ? "plm" : "pvm";
-}
+/** A model without a memory refuses the one it is asked for. */
+const defaultMode = (model: Model): RetrievalMode => model.facts.retrievalModes[0] ?? "pvm";
 
 /** A bar where it is known how long the text is, else a count. */
 function searching(
@@ -158,7 +156,7 @@ async function report(
   model: Model,
   { matches, tokens }: Retrieval,
   milliseconds: number,
-  measured: Partial<RetrievalDiagnostics>,
+  measured: RetrievalMeasures,
 ): Promise<void> {
   const lines = table([
     ["", "similarity", "confidence", "position", "line"],

@@ -54,8 +54,8 @@ async function load(settings: ServeFlags, service: Service, log: Logger): Promis
 /** Alone, some, and as many at once as there may be: few streams and many have kernels of their own. */
 async function warmUp(model: Model): Promise<void> {
   const scales = model.alignment ? [0, 1] : [0];
-  const { slots } = model.runner.pool;
-  for (const count of new Set([1, Math.min(16, slots), slots])) {
+  const { most } = model.streams;
+  for (const count of new Set([1, Math.min(16, most), most])) {
     for (const readoutScale of scales) {
       for (const metrics of [false, true]) {
         const options = { maxTokens: 2, temperature: 0, metrics, readoutScale };

@@ -59,7 +59,7 @@ export interface WriteEvent {
 
 /** How a generation ended; `stopped` means by the reader. */
 export interface Written {
-  readonly reason: "max_tokens" | "eos_token" | "stop_sequence" | "stopped";
+  readonly reason: "length" | "eos" | "stop" | "stopped";
   readonly promptTokens: number;
   /** Tokens that the stream has been fed. */
   readonly position: number;

@@ -167,7 +167,7 @@ function describe(model: Model, source: ModelSource): ModelInfo {
       grid: shape.lattice?.grid ?? null,
     },
     adapter: gpu.name,
-    software: gpu.kind === "cpu",
+    software: gpu.kind === "software",
   };
 }
 

@@ -6,9 +6,9 @@ import { type Mark, Transcript } from "./transcript.tsx";
 import type { Workspace } from "./workspace.ts";
 
 const ENDINGS: Record<Written["reason"], string> = {
-  max_tokens: "Written to the last token asked for.",
-  eos_token: "The model ended the text.",
-  stop_sequence: "A stop sequence came.",
+  length: "Written to the last token asked for.",
+  eos: "The model ended the text.",
+  stop: "A stop sequence came.",
   stopped: "Stopped.",
 };
 

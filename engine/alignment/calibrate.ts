@@ -1,5 +1,5 @@
 import { ResonantError } from "../../common/errors.ts";
-import { checkTokens } from "../generate.ts";
+import { checkTokens } from "../check-tokens.ts";
 import type { Model } from "../model.ts";
 import type { Alignment } from "./alignment-file.ts";
 import { readEmbeddings } from "./embeddings.ts";
@@ -32,7 +32,7 @@ export interface Calibration {
  * Fitted to the first nine tenths of the text, in f64, and measured on the rest, the stream going on. It keeps O(D²)
  * numbers and the embeddings of the tokens that occur, whatever the text's length.
  * @throws ResonantError `unsupported` where the model has no such memory; `invalid_argument` for too few tokens or one the
- * model lacks (where: `data`), or a λ that is out of range or leaves W undetermined (where: `lambda`); `model` if the
+ * model lacks (option: `tokens`), or a λ that is out of range or leaves W undetermined (option: `lambda`); `model` if the
  * memory is not finite; the signal's reason when it is aborted
  */
 export async function calibrate(
@@ -46,10 +46,10 @@ export async function calibrate(
   assertVectorMemory(weights);
   if (tokens.length < LEAST_TOKENS) {
     const message = `${tokens.length} tokens, and a calibration needs ${LEAST_TOKENS}`;
-    throw new ResonantError("invalid_argument", message, { where: "data" });
+    throw new ResonantError("invalid_argument", message, { option: "tokens" });
   }
   const ids = Uint32Array.from(tokens);
-  checkTokens(weights.embed.rows, ids, "data");
+  checkTokens(weights.embed.rows, ids, "tokens");
   const next = ids.subarray(1);
   const total = next.length;
   const fitted = total - Math.floor(total / 10);

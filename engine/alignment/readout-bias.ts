@@ -43,7 +43,7 @@ export class ReadoutBias {
     const { size } = this.#weights.shape;
     if (alignment.length !== size * size) {
       const message = `${alignment.length} numbers are no [${size}, ${size}]`;
-      throw new ResonantError("invalid_argument", message, { where: "alignment" });
+      throw new ResonantError("invalid_argument", message, { option: "alignment" });
     }
     this.#alignment ??= this.#memory.of("alignment", () => alignmentMatrix(this.#gpu, size));
     packAlignment(this.#gpu, alignment, this.#alignment);
@@ -51,14 +51,15 @@ export class ReadoutBias {
 
   /**
    * Whether logits are biased at this scale λ: not at 0.
-   * @throws ResonantError `invalid_argument` for another scale without an alignment (where: `readoutScale`)
+   * @throws ResonantError `invalid_argument` for another scale without an alignment (option: `readoutScale`)
    */
   applies(scale = 0): boolean {
     if (scale === 0) return false;
     if (this.#alignment) return true;
     throw new ResonantError("invalid_argument", `${scale}, but the model has no alignment`, {
-      where: "readoutScale",
-      fix: "Load it with one that `resonant calibrate` made, or leave the scale at 0",
+      option: "readoutScale",
+      fix: (name) =>
+        `Load it with an ${name("alignment")} that \`resonant calibrate\` made, or leave the scale at 0`,
     });
   }
 

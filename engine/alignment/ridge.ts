@@ -85,7 +85,7 @@ export class Ridge {
   solve(lambda: number): RidgeFit {
     if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) {
       throw new ResonantError("invalid_argument", `${lambda} is no number of at least 0`, {
-        where: "lambda",
+        option: "lambda",
       });
     }
     if (this.#rows === 0) throw new ResonantError("invalid_argument", "there are no rows to fit");
@@ -167,6 +167,6 @@ function singular(lambda: number, rows: number, inputs: number): ResonantError {
   return new ResonantError(
     "invalid_argument",
     `ZᵀZ + λI is singular with λ = ${lambda} and ${rows} rows for ${inputs} columns`,
-    { where: "lambda", fix: "Take a larger λ, or more text" },
+    { option: "lambda", fix: "Take a larger λ, or more text" },
   );
 }

@@ -1,11 +1,11 @@
 /** The kind of device: an NVIDIA GPU, an Apple GPU, another GPU, or the CPU through a software adapter. */
-export type DeviceKind = "cuda" | "mps" | "gpu" | "cpu";
+export type DeviceKind = "nvidia" | "apple" | "gpu" | "software";
 
 /** The kind of an adapter, from what its driver reports. */
 export function kindOf(info: GPUAdapterInfo): DeviceKind {
-  if (isSoftware(info)) return "cpu";
-  if (/nvidia/i.test(info.vendor)) return "cuda";
-  return /apple/i.test(info.vendor) ? "mps" : "gpu";
+  if (isSoftware(info)) return "software";
+  if (/nvidia/i.test(info.vendor)) return "nvidia";
+  return /apple/i.test(info.vendor) ? "apple" : "gpu";
 }
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;

@@ -39,7 +39,7 @@ export class Gpu implements KernelHost {
         "invalid_argument",
         `${tuning.sharedLoadLanes} lanes, but at most ${mostLanes} can share loads`,
         {
-          where: "tuning.sharedLoadLanes",
+          option: "tuning.sharedLoadLanes",
           fix: "Measure it on this adapter: `resonant tune`",
         },
       );

@@ -165,7 +165,7 @@ class Bench {
     this.#samples = samples;
     this.#milliseconds = milliseconds;
     try {
-      const bytes = weightBytes ?? (gpu.kind === "cpu" ? 16 : 256) * 2 ** 20;
+      const bytes = weightBytes ?? (gpu.kind === "software" ? 16 : 256) * 2 ** 20;
       // The values do not matter, but zeros might be faster.
       const numbers = (count: number): Float32Array<ArrayBuffer> =>
         Float32Array.from({ length: count }, (_, i) => Math.sin(i));

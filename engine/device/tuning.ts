@@ -34,11 +34,11 @@ export function mostSharedLoadLanes(
 export function defaultTuning(
   kind: DeviceKind,
   mostLanes: KernelHost["sharedLoadLanes"],
-  sharedLoadLanes: KernelHost["sharedLoadLanes"] = kind === "cpu" ? mostLanes : 0,
+  sharedLoadLanes: KernelHost["sharedLoadLanes"] = kind === "software" ? mostLanes : 0,
 ): Tuning {
   return {
     sharedLoadLanes,
-    rowsPerWorkgroup: sharedLoadLanes > 0 || kind === "cpu" ? 64 : 16,
+    rowsPerWorkgroup: sharedLoadLanes > 0 || kind === "software" ? 64 : 16,
     tiledDecodeFrom: sharedLoadLanes > 0 ? 4 : 8,
   };
 }

@@ -1,26 +1,26 @@
 import { ResonantError } from "../../common/errors.ts";
 
 /**
- * What a trajectory's curvature says of a needle and of a later retrieval, by the names of the reference's diagnostics.
+ * What a trajectory's curvature says of a needle and of a later retrieval.
  * Indices are of c, which has two elements fewer than the trajectory has tokens: c[i] bends at token i + 1.
  */
 export interface CurvatureMetrics {
   /** Largest normalised curvature within 4 of the needle, in [0, 1]. */
-  readonly curv_peak_at_needle: number | null;
+  readonly peakAtNeedle: number | null;
   /** Largest normalised curvature before the retrieval, in [0, 1]; 0 where nothing is before it. */
-  readonly curv_peak_before_needle: number | null;
+  readonly peakBeforeRetrieval: number | null;
   /** Tokens. */
-  readonly curv_traj_len: number;
+  readonly tokens: number;
   /** Where the curvature is largest: the first such index. */
-  readonly curv_peak_idx: number | null;
+  readonly peakIndex: number | null;
   /** That, less the retrieval's index. */
-  readonly curv_peak_offset_from_retrieval: number | null;
-  /** 1 where it is within 4 of the needle, else 0. */
-  readonly curv_peak_at_needle_binary: 0 | 1 | null;
+  readonly peakOffset: number | null;
+  /** Whether it is within 4 of the needle. */
+  readonly peakIsAtNeedle: boolean | null;
   /** Share of the curvature's sum that is before the retrieval. */
-  readonly curv_pre_peak_fraction: number | null;
+  readonly fractionBeforeRetrieval: number | null;
   /** Entropy of the curvature over its sum, as a share of a constant one's. */
-  readonly curv_entropy: number | null;
+  readonly entropy: number | null;
 }
 
 export interface CurvatureOptions {
@@ -89,14 +89,14 @@ export class Curvature {
     const end = this.#tokens - 3;
     if (end < 0) {
       return {
-        curv_peak_at_needle: null,
-        curv_peak_before_needle: null,
-        curv_traj_len: this.#tokens,
-        curv_peak_idx: null,
-        curv_peak_offset_from_retrieval: null,
-        curv_peak_at_needle_binary: null,
-        curv_pre_peak_fraction: null,
-        curv_entropy: null,
+        peakAtNeedle: null,
+        peakBeforeRetrieval: null,
+        tokens: this.#tokens,
+        peakIndex: null,
+        peakOffset: null,
+        peakIsAtNeedle: null,
+        fractionBeforeRetrieval: null,
+        entropy: null,
       };
     }
     const needle = Math.min(this.#needle, end);
@@ -105,14 +105,14 @@ export class Curvature {
     const sum = this.#sum;
     const entropy = (Math.log(sum) - this.#information / sum) / Math.log(end + 1);
     return {
-      curv_peak_at_needle: this.#normalised(atNeedle) / (this.#normalised(this.#most) + EPSILON),
-      curv_peak_before_needle: retrieval > 0 ? this.#normalised(this.#before) : 0,
-      curv_traj_len: this.#tokens,
-      curv_peak_idx: this.#peak,
-      curv_peak_offset_from_retrieval: this.#peak - retrieval,
-      curv_peak_at_needle_binary: Math.abs(this.#peak - needle) <= REACH ? 1 : 0,
-      curv_pre_peak_fraction: sum > 0 ? this.#sumBefore / sum : null,
-      curv_entropy: sum > 0 && end > 0 ? entropy : null,
+      peakAtNeedle: this.#normalised(atNeedle) / (this.#normalised(this.#most) + EPSILON),
+      peakBeforeRetrieval: retrieval > 0 ? this.#normalised(this.#before) : 0,
+      tokens: this.#tokens,
+      peakIndex: this.#peak,
+      peakOffset: this.#peak - retrieval,
+      peakIsAtNeedle: Math.abs(this.#peak - needle) <= REACH,
+      fractionBeforeRetrieval: sum > 0 ? this.#sumBefore / sum : null,
+      entropy: sum > 0 && end > 0 ? entropy : null,
     };
   }
 

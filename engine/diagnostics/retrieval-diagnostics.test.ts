@@ -118,22 +118,22 @@ describe("a retrieval's diagnostics", () => {
       const phase = mean(rowsOf(m, size).map((row) => coherenceReference(pairsReference(row))));
       const plm = mean(rowsOf(z, size).map((row) => latticeCoherenceReference(row, lattice!.grid)));
       for (const mode of ["pvm", "plm", "hybrid"] as const) {
-        const { phase_metrics, memory_stats } = await retrievalDiagnostics(model, {
+        const found = await retrievalDiagnostics(model, {
           ...options,
           mode,
         });
-        const { curvature, ...coherence } = phase_metrics;
-        expectNear(coherence, { phase_coherence: phase, plm_coherence: plm });
+        const { curvature, ...coherence } = found.phase;
+        expectNear(coherence, { phaseCoherence: phase, plmCoherence: plm });
         const at = { size, needle: 120, retrieval: 200 };
         expectNear(curvature, phaseCurvature(mode === "plm" ? z : m, at));
-        const { pvm_gate_strength, ...stats } = memory_stats;
+        const { pvmGateStrength, ...stats } = found.memory;
         expectNear(stats, {
-          pvm_mem_norm: mean(m.slice(-size).map(Math.abs)),
-          plm_coherence: plm,
-          total_memory_kb: 5,
+          pvmMemoryNorm: mean(m.slice(-size).map(Math.abs)),
+          plmCoherence: plm,
+          memoryBytes: 5 * 1024,
         });
-        expect(pvm_gate_strength).toBeGreaterThan(0);
-        expect(pvm_gate_strength).toBeLessThan(1);
+        expect(pvmGateStrength).toBeGreaterThan(0);
+        expect(pvmGateStrength).toBeLessThan(1);
       }
     },
   );
@@ -142,32 +142,32 @@ describe("a retrieval's diagnostics", () => {
     const { size, pvm } = base.weights.shape;
     expect(pvm).toBe(true);
     const { m } = await memories(base, [...tokens, ...cue]);
-    const { phase_metrics, memory_stats } = await retrievalDiagnostics(base, {
+    const found = await retrievalDiagnostics(base, {
       ...options,
       mode: "pvm",
     });
     const phase = mean(rowsOf(m, size).map((row) => coherenceReference(pairsReference(row))));
-    expect(phase_metrics).toMatchObject({ phase_coherence: near(phase), plm_coherence: null });
-    expectNear(phase_metrics.curvature, phaseCurvature(m, { size, needle: 120, retrieval: 200 }));
-    expectNear(memory_stats, {
-      pvm_mem_norm: mean(m.slice(-size).map(Math.abs)),
-      pvm_gate_strength: base.weights.blocks[0]!.constants.pvm!.gate,
-      plm_coherence: null,
-      total_memory_kb: 5,
+    expect(found.phase).toMatchObject({ phaseCoherence: near(phase), plmCoherence: null });
+    expectNear(found.phase.curvature, phaseCurvature(m, { size, needle: 120, retrieval: 200 }));
+    expectNear(found.memory, {
+      pvmMemoryNorm: mean(m.slice(-size).map(Math.abs)),
+      pvmGateStrength: base.weights.blocks[0]!.constants.pvm!.gate,
+      plmCoherence: null,
+      memoryBytes: 5 * 1024,
     });
   });
 
   it("are those of the context alone where there is no cue", async () => {
     const { size } = tiny.weights.shape;
     const { m } = await memories(tiny, tokens);
-    const { phase_metrics, memory_stats } = await retrievalDiagnostics(tiny, {
+    const found = await retrievalDiagnostics(tiny, {
       ...options,
       tokens: Uint32Array.from(tokens),
       cue: [],
       mode: "hybrid",
     });
-    expectNear(phase_metrics.curvature, phaseCurvature(m, { size, needle: 120, retrieval: 200 }));
-    expect(memory_stats.pvm_mem_norm).toBeCloseTo(mean(m.slice(-size).map(Math.abs)), 5);
+    expectNear(found.phase.curvature, phaseCurvature(m, { size, needle: 120, retrieval: 200 }));
+    expect(found.memory.pvmMemoryNorm).toBeCloseTo(mean(m.slice(-size).map(Math.abs)), 5);
   });
 
   it("tell how far they are", async () => {

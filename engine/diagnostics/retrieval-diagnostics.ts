@@ -25,21 +25,21 @@ export interface RetrievalDiagnosticsOptions {
 
 /** SPEC §4's measures of the first block's memories over a retrieval; null is what the model lacks. */
 export interface RetrievalDiagnostics {
-  readonly phase_metrics: {
+  readonly phase: {
     /** R_t of m_t, the mean over all tokens. */
-    readonly phase_coherence: number | null;
+    readonly phaseCoherence: number | null;
     /** The lattice's coherence, the mean over all tokens. */
-    readonly plm_coherence: number | null;
+    readonly plmCoherence: number | null;
     readonly curvature: CurvatureMetrics;
   };
-  readonly memory_stats: {
+  readonly memory: {
     /** Mean |m[d]| after the last token. */
-    readonly pvm_mem_norm: number | null;
+    readonly pvmMemoryNorm: number | null;
     /** The mean over all tokens of the gate that u_t sets. */
-    readonly pvm_gate_strength: number | null;
-    readonly plm_coherence: number | null;
-    /** What the retrieval worked in, in units of 1024 bytes. */
-    readonly total_memory_kb: number;
+    readonly pvmGateStrength: number | null;
+    readonly plmCoherence: number | null;
+    /** What the retrieval worked in. */
+    readonly memoryBytes: number;
   };
 }
 
@@ -92,23 +92,23 @@ export async function retrievalDiagnostics(
 
   const plmCoherence = lattice ? plm / total : null;
   return {
-    phase_metrics: {
-      phase_coherence: pvm ? phase / total : null,
-      plm_coherence: plmCoherence,
+    phase: {
+      phaseCoherence: pvm ? phase / total : null,
+      plmCoherence,
       curvature: curvature.metrics(),
     },
-    memory_stats: {
-      pvm_mem_norm: pvm ? norm : null,
-      pvm_gate_strength: pvm ? gate / total : null,
-      plm_coherence: plmCoherence,
-      total_memory_kb: memoryBytes / 1024,
+    memory: {
+      pvmMemoryNorm: pvm ? norm : null,
+      pvmGateStrength: pvm ? gate / total : null,
+      plmCoherence,
+      memoryBytes,
     },
   };
 }
 
 function expectArguments({ tokens, position, mode }: RetrievalDiagnosticsOptions, hasMemory: boolean): void {
-  const refuse = (where: string, message: string): never => {
-    throw new ResonantError("invalid_argument", message, { where });
+  const refuse = (option: string, message: string): never => {
+    throw new ResonantError("invalid_argument", message, { option });
   };
   if (tokens.length === 0) refuse("tokens", "is empty");
   if (!(Number.isInteger(position) && position >= 0 && position < tokens.length)) {

@@ -165,8 +165,8 @@ describe("a base model", () => {
     const { tokens, reason, phase } = await collect(
       model.generate(prompt, { temperature: 0, maxTokens: 100, metrics: true }),
     );
-    expect([tokens.length, reason]).toEqual([11, "max_tokens"]);
-    expect(phase).toEqual({ phase_coherence: null, gamma_mean: null, omega_values: [], phase_offsets: [] });
+    expect([tokens.length, reason]).toEqual([11, "length"]);
+    expect(phase).toEqual({ phaseCoherence: null, gammaMean: null, omegaValues: [], phaseOffsets: [] });
     const long = Array.from({ length: 321 }, () => 1);
     await expect(collect(model.generate(long))).rejects.toMatchObject({
       code: "invalid_argument",
@@ -215,7 +215,7 @@ describe("a base model", () => {
     expect(matches[0]).toMatchObject({ text: options.needle, position: context.indexOf(options.needle) });
     expect(matches[0]!.similarity).toBeGreaterThan(0.999);
     await expect(retrieve(adapted, { ...options, mode: "plm" })).rejects.toMatchObject({
-      where: "retrieval_mode",
+      option: "mode",
     });
   });
 

@@ -171,7 +171,7 @@ class Attention {
         `the keys of ${slots} streams take ${slots * slotBytes} bytes, but this device binds at most ${most}`,
         {
           where: "attention's cache",
-          fix: `Run at most ${Math.floor(most / slotBytes)} at once (MAX_BATCH_SIZE)`,
+          fix: (name) => `Run at most ${Math.floor(most / slotBytes)} at once (${name("slots")})`,
         },
       );
     }

@@ -9,6 +9,7 @@ export type { Tuning } from "../device/tuning.ts";
 export { collect, type Finish, type FinishReason, type GenerateOptions, type Piece } from "../generate.ts";
 export type { MemoryStats, PhaseMetrics } from "../metrics.ts";
 export { type LoadOptions, Model, type ModelFiles } from "../model.ts";
+export type { ModelFacts } from "../model-facts.ts";
 export {
   type Match,
   type Retrieval,

@@ -2,7 +2,7 @@ import { planarWidth, toPlanar } from "../../kernels/memory-window/memory-window
 import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
 import { tokenFeatures } from "./features.ts";
-import type { RetrievalModel } from "./retrieval.ts";
+import type { FeatureModel } from "./retrieval-model.ts";
 
 /** Room for features on the GPU, in bytes: 32,768 tokens of D 256. */
 const ROOM = 32 * 2 ** 20;
@@ -40,7 +40,7 @@ export class FeatureTable {
   /** What uses the table does so in turn. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(model: Pick<RetrievalModel, "gpu" | "weights" | "tokenizer">) {
+  constructor(model: FeatureModel) {
     const { gpu, weights } = model;
     const { rows: vocabulary, columns: size } = weights.embed;
     const width = planarWidth(size);
@@ -122,7 +122,7 @@ export class FeatureTable {
 const known = new WeakMap<Weights, WeakMap<object, FeatureTable>>();
 
 /** The features of a model's tokens: made once, and kept with its weights and tokenizer. */
-export function featuresOf(model: Pick<RetrievalModel, "gpu" | "weights" | "tokenizer">): FeatureTable {
+export function featuresOf(model: FeatureModel): FeatureTable {
   const tables = known.get(model.weights) ?? new WeakMap<object, FeatureTable>();
   known.set(model.weights, tables);
   const key = model.tokenizer ?? model.weights;
@@ -141,7 +141,7 @@ function unit(values: Float64Array): Float64Array {
 
 /** The token of a token's text in lower case; itself where there is none, or no tokenizer. */
 function caseFolding(
-  { tokenizer }: Pick<RetrievalModel, "tokenizer">,
+  { tokenizer }: Pick<FeatureModel, "tokenizer">,
   vocabulary: number,
 ): (token: number) => number {
   if (!tokenizer) return (token) => token;

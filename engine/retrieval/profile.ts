@@ -29,7 +29,7 @@ export class ProfileBuilder {
   constructor(parts: number) {
     if (!(Number.isInteger(parts) && parts >= 1 && parts <= MOST_PARTS)) {
       const message = `${parts} is no whole number from 1 to ${MOST_PARTS}`;
-      throw new ResonantError("invalid_argument", message, { where: "profile" });
+      throw new ResonantError("invalid_argument", message, { option: "profile" });
     }
     this.#offsets = new Float64Array(parts);
     this.#similarity = new Float32Array(parts).fill(Number.NaN);

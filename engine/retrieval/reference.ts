@@ -4,7 +4,7 @@ import type { PairFade } from "../../kernels/memory-window/memory-window.ts";
 import { memoryWindowReference } from "../../kernels/memory-window/reference.ts";
 import { segmentCosineReference } from "../../kernels/segment-cosine/reference.ts";
 import { CASE_SHARE } from "./feature-table.ts";
-import type { RetrievalMode } from "./resonance.ts";
+import type { RetrievalMode } from "./retrieval-model.ts";
 import { cutSegments } from "./segments.ts";
 
 /**

@@ -9,7 +9,8 @@ import { readFades } from "./decay.ts";
 import { featuresOf } from "./feature-table.ts";
 import { tokenFeatures } from "./features.ts";
 import { featureReference, similaritiesReference } from "./reference.ts";
-import { Resonance, type ResonanceOptions, type RetrievalMode } from "./resonance.ts";
+import { Resonance, type ResonanceOptions } from "./resonance.ts";
+import type { RetrievalMode } from "./retrieval-model.ts";
 import { Search } from "./search.ts";
 
 const gpu = await testGpu();
@@ -170,7 +171,7 @@ describe("resonance", () => {
     );
     expect([best, columns[1]![best]!.lag]).toEqual([2000, 1]);
     const search = Search.open(model, { cues: [cue], modes: ["hybrid"], capacity: 1 });
-    expect(await refusal(search)).toMatchObject({ where: "retrieval_mode" });
+    expect(await refusal(search)).toMatchObject({ option: "mode" });
     await files.close();
   });
 

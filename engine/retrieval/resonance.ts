@@ -7,13 +7,10 @@ import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
-import type { Model } from "../model.ts";
 import { readFades } from "./decay.ts";
 import { type FeatureTable, featuresOf, SILENCE } from "./feature-table.ts";
+import type { FeatureModel, RetrievalMode } from "./retrieval-model.ts";
 import { cutSegments, type Segments } from "./segments.ts";
-
-/** Which memory compares: the vector memory, the lattice, or the mean of the two. */
-export type RetrievalMode = "pvm" | "plm" | "hybrid";
 
 /** What PVM and PLM weigh. */
 const weightsOf: Readonly<Record<RetrievalMode, readonly [number, number]>> = {
@@ -138,10 +135,7 @@ export class Resonance {
   }
 
   /** @throws ResonantError `invalid_argument` for a token the model lacks, `model` where a feature is not finite */
-  static async open(
-    model: Pick<Model, "gpu" | "weights" | "tokenizer">,
-    options: ResonanceOptions,
-  ): Promise<Resonance> {
+  static async open(model: FeatureModel, options: ResonanceOptions): Promise<Resonance> {
     const { gpu, weights } = model;
     const { cues, modes } = options;
     const features = featuresOf(model);

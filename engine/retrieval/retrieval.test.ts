@@ -325,8 +325,8 @@ describe("retrieval", () => {
     [{ context: "" }, "context"],
     [{ needle: "" }, "needle"],
     [{ query: "" }, "query"],
-    [{ topK: 0 }, "top_k"],
-    [{ topK: 1.5 }, "top_k"],
+    [{ topK: 0 }, "topK"],
+    [{ topK: 1.5 }, "topK"],
   ])("refuses %j", async (wrong, where) => {
     const options = { context: "text", needle: "t", mode: "pvm", topK: 1, ...wrong } as const;
     expect(await refusal(retrieve(tiny, options))).toMatchObject({ code: "invalid_argument", where });
@@ -351,7 +351,7 @@ describe("retrieval", () => {
     const model = withWeights(tiny, { ...tiny.weights, shape });
     for (const mode of ["plm", "hybrid"] as const) {
       const error = await refusal(retrieve(model, { context: "text", needle: "x", mode, topK: 1 }));
-      expect(error).toMatchObject({ code: "invalid_argument", where: "retrieval_mode" });
+      expect(error).toMatchObject({ code: "invalid_argument", option: "mode" });
     }
     const [match] = await find(model, { context: "text", needle: "x", mode: "pvm" });
     expect(match).toMatchObject({ text: "x", position: 2 });

@@ -1,19 +1,15 @@
 import { ResonantError } from "../../common/errors.ts";
-import type { Model } from "../model.ts";
 import { type Place, Places } from "./places.ts";
 import { type Profile, ProfileBuilder } from "./profile.ts";
-import type { RetrievalMode } from "./resonance.ts";
+import type { RetrievalMode, RetrievalModel } from "./retrieval-model.ts";
 import { Search } from "./search.ts";
 import type { TextSource } from "./text-source.ts";
 import { TokenStream } from "./token-stream.ts";
 
 export type { Surroundings } from "./places.ts";
 export type { Profile } from "./profile.ts";
-export type { RetrievalMode } from "./resonance.ts";
+export type { RetrievalMode, RetrievalModel } from "./retrieval-model.ts";
 export type { TextSource } from "./text-source.ts";
-
-/** What of a model retrieval needs. */
-export type RetrievalModel = Pick<Model, "gpu" | "weights" | "tokenizer" | "encode" | "tokenBytes">;
 
 export interface RetrieveOptions {
   /** The text that is searched, of any length, whole or as it comes. */
@@ -77,16 +73,16 @@ interface Cue {
  * states that a segment's tokens alone leave there are compared, at every token, with those of the needle's segments, each
  * at a lag of its own of up to a few tokens (see the folder's README). The context goes by: what is kept does not depend
  * on its length.
- * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query`, `top_k` or `profile` if it is empty, too long or out of range,
- * or `retrieval_mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
+ * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query`, `topK` or `profile` if it is empty, too long or out of range,
+ * or `mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
  */
 export async function retrieve(model: RetrievalModel, options: RetrieveOptions): Promise<Retrieval> {
   const { context, needle, query, mode, topK, signal } = options;
   signal?.throwIfAborted();
   if (!(Number.isInteger(topK) && topK > 0)) {
-    throw new ResonantError("invalid_argument", `${topK} is no whole number above 0`, { where: "top_k" });
+    throw new ResonantError("invalid_argument", `${topK} is no whole number above 0`, { option: "topK" });
   }
-  if (context === "") throw nothing("context", "is empty");
+  if (context === "") throw refusal("context", "is empty");
   const profile = options.profile === undefined ? undefined : new ProfileBuilder(options.profile);
   const cues = encodeCues(model, needle, "needle");
   const used = query === undefined ? cues : encodeCues(model, query, "query");
@@ -131,7 +127,7 @@ async function scan(
     most = Math.max(most, search.bytes + places.bytes);
     onProgress?.(tokens, characters);
   }
-  if (tokens === 0) throw nothing("context", stream.bytes === 0 ? "is empty" : NO_TOKENS);
+  if (tokens === 0) throw refusal("context", stream.bytes === 0 ? "is empty" : NO_TOKENS);
   await search.finish();
   const hits = ranked();
   places.note(hits);
@@ -167,26 +163,26 @@ const MOST_CUE_TOKENS = 16_384;
 
 const NO_TOKENS = "holds nothing this tokenizer has a token for";
 
-const nothing = (where: string, message: string): ResonantError =>
-  new ResonantError("invalid_argument", message, { where });
+const refusal = (option: string, problem: string): ResonantError =>
+  new ResonantError("invalid_argument", problem, { option });
 
-function encode(model: RetrievalModel, text: string, where: string): number[] {
-  if (text === "") throw nothing(where, "is empty");
+function encode(model: RetrievalModel, text: string, option: string): number[] {
+  if (text === "") throw refusal(option, "is empty");
   const tokens = model.encode(text);
-  if (tokens.length === 0) throw nothing(where, NO_TOKENS);
+  if (tokens.length === 0) throw refusal(option, NO_TOKENS);
   if (tokens.length <= MOST_CUE_TOKENS) return tokens;
-  throw nothing(where, `has ${tokens.length} tokens, and at most ${MOST_CUE_TOKENS} are looked for`);
+  throw refusal(option, `has ${tokens.length} tokens, and at most ${MOST_CUE_TOKENS} are looked for`);
 }
 
 /** The text as it is, and with a space before it (without, if it has one), where that makes a difference. */
-function encodeCues(model: RetrievalModel, text: string, where: string): Cue[] {
+function encodeCues(model: RetrievalModel, text: string, option: string): Cue[] {
   const special = model.tokenizer?.specialIds ?? new Set();
   // What a tokenizer puts around a text is not around a needle within one.
   const own = (tokens: readonly number[]): readonly number[] => {
     const first = tokens.findIndex((token) => !special.has(token));
     return first < 0 ? tokens : tokens.slice(first, tokens.findLastIndex((token) => !special.has(token)) + 1);
   };
-  const plain = { tokens: own(encode(model, text, where)), spaced: false };
+  const plain = { tokens: own(encode(model, text, option)), spaced: false };
   const spaced = !text.startsWith(" ");
   const other = spaced ? ` ${text}` : text.slice(1);
   const tokens = own(model.encode(other));

@@ -1,11 +1,11 @@
 import { ResonantError } from "../../common/errors.ts";
 import { LAGS } from "../../kernels/lag-alignment/lag-alignment.ts";
-import type { Model } from "../model.ts";
 import type { Weights } from "../weights.ts";
 import { byRank, CHAIN_LENGTHS, type Peak } from "./peaks.ts";
 import type { ProfileBuilder } from "./profile.ts";
 import { Ranking } from "./ranking.ts";
-import { Resonance, type RetrievalMode, type Scores } from "./resonance.ts";
+import { Resonance, type Scores } from "./resonance.ts";
+import { type FeatureModel, type RetrievalMode, retrievalModes } from "./retrieval-model.ts";
 
 /** A peak, and the index of the cue that it resembles. */
 export interface Hit {
@@ -46,13 +46,10 @@ export class Search {
 
   /**
    * A search with a model's memories.
-   * @throws ResonantError `invalid_argument` naming `retrieval_mode` if the model lacks a memory, or for a token that it
+   * @throws ResonantError `invalid_argument` naming `mode` if the model lacks a memory, or for a token that it
    * lacks; `model` if a feature is not finite; the signal's reason, from `push` and `finish` too
    */
-  static async open(
-    model: Pick<Model, "gpu" | "weights" | "tokenizer">,
-    options: SearchOptions,
-  ): Promise<Search> {
+  static async open(model: FeatureModel, options: SearchOptions): Promise<Search> {
     for (const mode of options.modes) expectMemory(model.weights, mode);
     return new Search(await Resonance.open(model, options), options);
   }
@@ -127,12 +124,11 @@ export class Search {
   }
 }
 
-function expectMemory({ shape }: Weights, mode: RetrievalMode): void {
-  const lacks = (mode !== "plm" && !shape.pvm) || (mode !== "pvm" && !shape.lattice);
-  if (!lacks) return;
-  const has = [...(shape.pvm ? ["pvm"] : []), ...(shape.lattice ? ["plm"] : [])];
+function expectMemory(weights: Weights, mode: RetrievalMode): void {
+  const has = retrievalModes(weights);
+  if (has.includes(mode)) return;
   throw new ResonantError("invalid_argument", `the model has no memory for ${JSON.stringify(mode)}`, {
-    where: "retrieval_mode",
+    option: "mode",
     fix: has.length > 0 ? `Use ${has.join(", ")}` : "Use a model with a memory",
   });
 }

@@ -1,6 +1,7 @@
 import { ResonantError } from "../../common/errors.ts";
 import { crossEntropy } from "../../kernels/cross-entropy/cross-entropy.ts";
-import { checkOptions, checkTokens } from "../generate.ts";
+import { checkTokens } from "../check-tokens.ts";
+import { checkSamplingOptions } from "../sampling-options.ts";
 import type { Runner } from "./runner.ts";
 
 export interface EvaluateOptions {
@@ -35,21 +36,23 @@ export async function evaluate(
   tokens: ArrayLike<number>,
   { window, readoutScale, onProgress, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
-  checkOptions({ readoutScale });
+  checkSamplingOptions({ readoutScale });
   runner.biases(readoutScale);
   if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
-    throw new ResonantError("invalid_argument", `${window} is no whole number above 0`, { where: "window" });
+    throw new ResonantError("invalid_argument", `${window} is no whole number above 0`, { option: "window" });
   }
   const targets = tokens.length - 1;
   const length = window ?? targets;
   const total = window ? Math.floor(targets / window) * window : targets;
   if (!(total > 0)) {
     const wanted = window ? `a window of ${window} needs ${window + 1}` : "a stream needs 2";
-    throw new ResonantError("invalid_argument", `${tokens.length} tokens, and ${wanted}`, { where: "data" });
+    throw new ResonantError("invalid_argument", `${tokens.length} tokens, and ${wanted}`, {
+      option: "tokens",
+    });
   }
   const ids = Uint32Array.from(tokens);
   const vocabulary = runner.weights.head.rows;
-  checkTokens(vocabulary, ids, "data");
+  checkTokens(vocabulary, ids, "tokens");
   const { gpu, prefill } = runner;
   const { logitRows } = prefill;
   // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.

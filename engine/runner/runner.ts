@@ -60,7 +60,7 @@ export class Runner {
     const slots = options.slots ?? 16;
     if (slots > MOST_STREAMS) {
       const message = `${slots} streams, but a step feeds at most ${MOST_STREAMS}`;
-      throw new ResonantError("invalid_argument", message, { where: "slots" });
+      throw new ResonantError("invalid_argument", message, { option: "slots" });
     }
     this.gpu = gpu;
     this.network = network;
@@ -122,7 +122,7 @@ export class Runner {
 
   /**
    * Whether the readout biases logits at this scale.
-   * @throws ResonantError `invalid_argument` for a scale above 0 without an alignment (where: `readoutScale`)
+   * @throws ResonantError `invalid_argument` for a scale above 0 without an alignment (option: `readoutScale`)
    */
   biases(readoutScale?: number): boolean {
     return this.#bias.applies(readoutScale);

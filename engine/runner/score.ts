@@ -1,5 +1,6 @@
 import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../../kernels/logprobs/logprobs.ts";
-import { checkOptions, checkTokens } from "../generate.ts";
+import { checkTokens } from "../check-tokens.ts";
+import { checkSamplingOptions } from "../sampling-options.ts";
 import { notFinite } from "./decode-run.ts";
 import type { Runner } from "./runner.ts";
 
@@ -13,7 +14,7 @@ export interface ScoreOptions {
 /**
  * The log-probability, in nats, of each of `tokens` but the first, given those before it from an empty state, and of the
  * `top` (0 to 5) most likely tokens there: `[tokens − 1]`. Takes one slot of the state pool, and gives it back.
- * @throws ResonantError `invalid_argument` for a bad token (where: `prompt`), count (where: `logprobs`) or scale,
+ * @throws ResonantError `invalid_argument` for a bad token (option: `tokens`), count (option: `logprobs`) or scale,
  * `out_of_memory` with no slot free, `model` if the logits are not finite; the signal's reason when it is aborted
  */
 export async function score(
@@ -25,9 +26,9 @@ export async function score(
   const ids = Array.from(tokens);
   const { gpu, pool } = runner;
   const vocabulary = runner.weights.head.rows;
-  checkOptions({ logprobs: top, readoutScale });
+  checkSamplingOptions({ logprobs: top, readoutScale });
   runner.biases(readoutScale);
-  checkTokens(vocabulary, ids);
+  checkTokens(vocabulary, ids, "tokens");
   const { prefill } = runner;
   const width = prefill.passLength;
   const after = [logprobs(gpu, vocabulary, prefill.workspace().a)];

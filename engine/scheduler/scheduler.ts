@@ -67,7 +67,7 @@ export class Scheduler {
     const whole = cursor.pending === undefined ? prompt : [cursor.pending, ...prompt];
     if (whole.length === 0) {
       throw new ResonantError("invalid_argument", "there is nothing to continue", {
-        where: "prompt",
+        option: "prompt",
         fix: "Give a prompt of at least one token, or a state",
       });
     }

@@ -68,7 +68,7 @@ export class StatePool {
     });
     if (slot < 0) {
       throw new ResonantError("out_of_memory", `no ${count} of the ${this.slots} state slots are free`, {
-        fix: "Close a stream, or load the model with more slots",
+        fix: (name) => `Close a stream, or load the model with more ${name("slots")}`,
       });
     }
     this.#used.fill(true, slot, slot + count);

@@ -136,7 +136,7 @@ describe("StopMatcher", () => {
 
   it.each([[[""]], [["a", ""]], [["\ud83c"]], [["a\udfb5"]]])("refuses %j", (stops) => {
     expect(() => new StopMatcher(stops)).toThrowError(
-      expect.objectContaining({ code: "invalid_argument", where: `stop_sequences[${stops.length - 1}]` }),
+      expect.objectContaining({ code: "invalid_argument", option: `stopSequences[${stops.length - 1}]` }),
     );
   });
 

@@ -23,13 +23,13 @@ export class StopMatcher {
    */
   constructor(stops: readonly string[], pending = "") {
     stops.forEach((stop, index) => {
-      const where = `stop_sequences[${index}]`;
+      const option = `stopSequences[${index}]`;
       const fix = "Leave it out, or give the text to stop at";
       if (typeof stop !== "string" || stop === "") {
-        throw new ResonantError("invalid_argument", "is empty, which would stop everything", { where, fix });
+        throw new ResonantError("invalid_argument", "is empty, which would stop everything", { option, fix });
       }
       if (LONE_SURROGATE.test(stop)) {
-        throw new ResonantError("invalid_argument", "holds half a surrogate pair", { where, fix });
+        throw new ResonantError("invalid_argument", "holds half a surrogate pair", { option, fix });
       }
     });
     this.#stops = [...new Set(stops)];

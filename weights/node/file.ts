@@ -79,7 +79,7 @@ export async function checkOutput(path: string, input: string, force: boolean): 
   if (!force) {
     throw new ResonantError("invalid_argument", "exists already", {
       where: path,
-      fix: "Name another output, or replace it with force",
+      fix: (name) => `Name another output, or replace it with ${name("force")}`,
     });
   }
 }

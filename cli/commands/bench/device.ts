@@ -1,17 +1,17 @@
 import type { Gpu } from "../../../engine/device/gpu.ts";
 import { describeAdapter, openDevice, requestAdapter } from "../../../engine/platform/node/index.ts";
-import type { DeviceFlags } from "../../options.ts";
+import { type DeviceFlags, deviceChoice } from "../../options.ts";
 import { downloadProgress } from "../../terminal.ts";
 
 /** Dawn rounds timestamps to 100 µs unless it is told not to. */
 const EXACT = "disable-dawn-features=timestamp_quantization";
 
 /** A device whose timestamps are exact, tuned as `resonant tune` left it, and its adapter's name. */
-export async function openTimedGpu({ device }: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+export async function openTimedGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
   const download = downloadProgress();
   try {
     const adapter = await requestAdapter({
-      device,
+      ...deviceChoice(flags),
       dawn: [EXACT],
       onProgress: (bytes, total) => download.update(bytes, total),
     });

@@ -1,4 +1,4 @@
-import type { RetrievalMode } from "../../../engine/retrieval/resonance.ts";
+import type { RetrievalMode } from "../../../engine/retrieval/retrieval-model.ts";
 import type { WeightFormat } from "../../../kernels/matrix.ts";
 import type { ModelFlags } from "../../options.ts";
 

@@ -104,7 +104,7 @@ async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<B
     quick,
     rounds: quick ? 3 : 5,
     sample: quick ? 5 : 20,
-    uncached: gpu.kind === "cpu" ? 64e6 : 256e6,
+    uncached: gpu.kind === "software" ? 64e6 : 256e6,
     ceilings: {},
     native,
     model: () => {

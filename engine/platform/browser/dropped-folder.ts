@@ -61,7 +61,7 @@ function modelFolder(names: readonly string[]): string {
   const [first = "", second] = folders;
   if (second === undefined || depth(second) > depth(first)) return first;
   throw new ResonantError("invalid_argument", `there are two models: ${first} and ${second}`, {
-    where: "files",
+    option: "from",
     fix: "Give the folder of one",
   });
 }

@@ -8,11 +8,12 @@ import { hasSystemVulkanLoader } from "./vulkan-loader.ts";
 export type { AdapterDescription } from "./adapter-info.ts";
 export type { OnProgress } from "./npm-tarball.ts";
 
-/** `gpu` and `cuda`: a hardware adapter; `mps`: Metal; `cpu`: a software adapter; undefined: the best there is. */
-export type DeviceChoice = "gpu" | "cuda" | "mps" | "cpu";
+/** A hardware adapter, one through Metal, or a software adapter. */
+export type DeviceChoice = "hardware" | "metal" | "software";
 
 /** How to find an adapter. */
 export interface AdapterOptions {
+  /** Default: the best there is. */
   device?: DeviceChoice | undefined;
   /** Called during the download of the software driver, if there is one. */
   onProgress?: OnProgress | undefined;
@@ -27,21 +28,21 @@ export interface AdapterOptions {
  */
 export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
   const { device } = options;
-  if (device === "mps" && process.platform !== "darwin") {
+  if (device === "metal" && process.platform !== "darwin") {
     throw new ResonantError("no_adapter", `Metal is on macOS only, and this is ${process.platform}`, {
-      where: "device mps",
-      fix: 'Leave the device out for the best there is, or use "gpu" or "cpu"',
+      option: "device",
+      fix: (name) => `Leave ${name("device")} out for the best there is`,
     });
   }
   const create = await loadDawn();
   const found = systemHasBackend() ? await surveyAdapters(create, options.dawn) : [];
-  const wanted = found.find(({ kind }) => kind === (device === "cpu" ? "software" : "hardware"));
+  const wanted = found.find(({ kind }) => kind === (device === "software" ? "software" : "hardware"));
   const chosen = wanted ?? (device === undefined ? found[0] : undefined);
   if (chosen !== undefined) return keep(chosen);
-  if (device === undefined || device === "cpu") return keep(await fetchedAdapter(create, options));
+  if (device === undefined || device === "software") return keep(await fetchedAdapter(create, options));
   throw new ResonantError("no_adapter", `no hardware adapter; ${whatWasFound(found)}`, {
-    where: `device ${device}`,
-    fix: `${INSTALL_GPU}, or leave the device out to compute in software`,
+    option: "device",
+    fix: (name) => `${INSTALL_GPU}, or leave ${name("device")} out to compute in software`,
   });
 }
 

@@ -1,0 +1,70 @@
+import { ResonantError } from "../common/errors.ts";
+import { TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
+
+/** What a number may be: from `least` to `most`, both included. */
+export interface NumberRange {
+  readonly least: number;
+  readonly most: number;
+  /** Whole numbers only. */
+  readonly whole: boolean;
+}
+
+const number = <const Default extends number | undefined>(least: number, most: number, value: Default) => ({
+  least,
+  most,
+  whole: false,
+  default: value,
+});
+
+const integer = <const Default extends number | undefined>(least: number, most: number, value: Default) => ({
+  least,
+  most,
+  whole: true,
+  default: value,
+});
+
+/**
+ * Ranges and defaults of a generation's numbers, for every interface that takes them. Without a default: the stream's own
+ * (`seed`, `choice`), or none (`logprobs`).
+ */
+export const samplingOptions = {
+  maxTokens: integer(1, Number.MAX_SAFE_INTEGER, 100),
+  /** 0: argmax. */
+  temperature: number(0, 2, 0.7),
+  /** 0: off. */
+  topK: integer(0, 2 ** 31 - 1, 50),
+  topP: number(0, 1, 0.95),
+  repetitionPenalty: number(1, 2, 1),
+  phaseTemperature: number(0, 100, 0),
+  readoutScale: number(0, 100, 0),
+  seed: integer(0, Number.MAX_SAFE_INTEGER, undefined),
+  choice: integer(0, 2 ** 32 - 1, undefined),
+  logprobs: integer(0, TOP_LOGPROBS, undefined),
+  runAhead: integer(0, 1024, 8),
+} as const satisfies Readonly<Record<string, NumberRange & { readonly default: number | undefined }>>;
+
+/** The defaults alone. */
+export const samplingDefaults = {
+  maxTokens: samplingOptions.maxTokens.default,
+  temperature: samplingOptions.temperature.default,
+  topK: samplingOptions.topK.default,
+  topP: samplingOptions.topP.default,
+  repetitionPenalty: samplingOptions.repetitionPenalty.default,
+  phaseTemperature: samplingOptions.phaseTemperature.default,
+  runAhead: samplingOptions.runAhead.default,
+} as const;
+
+export type SamplingOption = keyof typeof samplingOptions;
+
+/** @throws ResonantError `invalid_argument` naming an option that is out of its range */
+export function checkSamplingOptions(
+  options: { readonly [Name in SamplingOption]?: number | undefined },
+): void {
+  for (const [option, { least, most, whole }] of Object.entries(samplingOptions)) {
+    const value = options[option as SamplingOption];
+    if (value === undefined) continue;
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) continue;
+    const message = `${value} is not ${whole ? "a whole number " : ""}from ${least} to ${most}`;
+    throw new ResonantError("invalid_argument", message, { option });
+  }
+}
