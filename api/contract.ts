@@ -31,7 +31,10 @@ const fields: Readonly<Record<string, string>> = {
 };
 
 /** The field by which a client gives an option of the library; an option that none gives keeps its name. */
-export const fieldOf = (option: string): string => fields[option] ?? option;
+export function fieldOf(path: string): string {
+  const [option = path, ...indices] = path.split("[");
+  return [fields[option] ?? option, ...indices].join("[");
+}
 
 /** An error of the library with the contract's names for its options. */
 export const inContract = (error: ResonantError): ResonantError => error.renamed(fieldOf);

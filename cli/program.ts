@@ -40,13 +40,17 @@ async function createProgram(name: string | undefined): Promise<Command> {
  * @returns the exit status: 0, 2 for wrong arguments, 1 for every other failure, which has then been printed
  */
 export async function runCommand(args: readonly string[]): Promise<number> {
+  let command: Command | undefined;
   try {
     const program = await createProgram(args[0]);
+    program.hook("preAction", (_, running) => {
+      command = running;
+    });
     await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander has printed its own; its help and version end with 0, its errors are about usage.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    return fail(error);
+    return fail(error, command);
   }
 }

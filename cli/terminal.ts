@@ -1,5 +1,7 @@
 import { Presets, SingleBar } from "cli-progress";
+import type { Command } from "commander";
 import { ResonantError } from "../common/errors.ts";
+import { flagNames } from "./flag-names.ts";
 
 /** Writes and waits until it is out: a process that exits right after would cut a pipe short. */
 export function print(text: string): Promise<void> {
@@ -15,10 +17,14 @@ export const remark = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
-/** Reports an error in a line, and tells the exit status: 2 for wrong arguments, 1 for all else. */
-export function fail(error: unknown): number {
+/**
+ * Reports an error in a line, and tells the exit status: 2 for wrong arguments, 1 for all else.
+ * @param command whose flags the error is about
+ */
+export function fail(error: unknown, command?: Command): number {
   if (error instanceof ResonantError) {
-    remark(`error: ${error.message}`);
+    const { message } = command ? error.renamed(flagNames(command)) : error;
+    remark(`error: ${message}`);
     return error.code === "invalid_argument" ? 2 : 1;
   }
   remark(`error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);

@@ -10,7 +10,10 @@ export type ErrorCode =
   | "model" // the model produced something unusable, such as NaN logits
   | "state"; // a saved state that is damaged or of another model
 
-/** What a caller's interface calls an option of the library: `topK` is `top_k` in HTTP and `--top-k` in a shell. */
+/**
+ * What another interface calls an option of the library, given as its caller writes it: `topK` is `top_k` in HTTP and
+ * `--top-k` in a shell, `stopSequences[0]` is `stop_sequences[0]` and `--stop`.
+ */
 export type OptionName = (option: string) => string;
 
 export interface ErrorDetail {
@@ -51,7 +54,7 @@ export class ResonantError extends Error {
 
   /** The same error with options under another interface's names. What is no option keeps its name. */
   renamed(name: OptionName): ResonantError {
-    const { option, where = option && renamedPath(option, name), fix } = this.#detail;
+    const { option, where = option && name(option), fix } = this.#detail;
     return new ResonantError(this.code, this.problem, {
       option,
       where,
@@ -59,12 +62,6 @@ export class ResonantError extends Error {
       cause: this,
     });
   }
-}
-
-/** `stopSequences[0]` as `stop_sequences[0]`. */
-function renamedPath(path: string, name: OptionName): string {
-  const end = path.indexOf("[");
-  return end < 0 ? name(path) : `${name(path.slice(0, end))}${path.slice(end)}`;
 }
 
 const asMessage = (where: string | undefined, problem: string, fix: string | undefined): string =>

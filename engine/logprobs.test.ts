@@ -211,7 +211,7 @@ describe("a prompt's score", () => {
     const model = await tiny();
     for (const token of [300, -1, 1.5]) {
       const error = await refusal(model.score([1, token]));
-      expect(error).toMatchObject({ code: "invalid_argument", where: "prompt" });
+      expect(error).toMatchObject({ code: "invalid_argument", option: "tokens" });
       expect(error.message).toContain(`token ${token} `);
     }
   });

@@ -70,7 +70,7 @@ describe("an error of the engine", () => {
     ["invalid_file", 500, "internal_error"],
     ["unsupported", 500, "internal_error"],
   ])("has its status and word, in the shape of its path: %s", async (code, status, kind) => {
-    failWith(new ResonantError(code, "went wrong", { where: "prompt" }));
+    failWith(new ResonantError(code, "went wrong", { option: "prompt" }));
     for (const [path, body] of Object.entries(bodies())) {
       for (const stream of [false, true]) {
         const answer = await post(server.url + path, { ...body, stream });
@@ -81,7 +81,7 @@ describe("an error of the engine", () => {
   });
 
   it("names the field that it found at fault", async () => {
-    failWith(new ResonantError("invalid_argument", "is odd", { where: "prompt" }));
+    failWith(new ResonantError("invalid_argument", "is odd", { option: "prompt" }));
     const { body } = await post(`${server.url}/v1/generate`, { prompt: PROMPT });
     expect(body).toMatchObject({ message: "prompt: is odd", details: { field: "prompt" } });
     const completion = await post(`${server.url}/v1/completions`, { model: model.name, prompt: PROMPT });

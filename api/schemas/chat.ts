@@ -1,8 +1,10 @@
 import * as v from "valibot";
+import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, object, picklist, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { answerOf, finishReason, generationFields, nothing } from "./openai.ts";
 
+const { logprobs: logprobsRange } = samplingOptions;
 const MESSAGES = 256;
 const PARTS = 256;
 
@@ -50,7 +52,10 @@ export const chatRequest = (limits: Limits) =>
         ),
         max_tokens: v.nullish(integer(1, limits.maxTokens, "An older name of max_completion_tokens")),
         logprobs: v.nullish(flag("Tell the tokens' log-probabilities"), false),
-        top_logprobs: v.nullish(integer(0, 5, "With logprobs: of so many likeliest tokens, too"), 0),
+        top_logprobs: v.nullish(
+          integer(logprobsRange.least, logprobsRange.most, "With logprobs: of so many likeliest tokens, too"),
+          0,
+        ),
         response_format: v.nullish(
           object(
             {

@@ -1,8 +1,10 @@
 import * as v from "valibot";
+import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { answerOf, finishReason, generationFields, only } from "./openai.ts";
 
+const { logprobs: logprobsRange } = samplingOptions;
 const PROMPTS = 16;
 
 const token = (limits: Limits) => integer(0, limits.vocabulary - 1, "Token id");
@@ -35,7 +37,11 @@ export const completionRequest = (limits: Limits) => {
           Math.min(16, limits.maxTokens),
         ),
         logprobs: v.nullish(
-          integer(0, 5, "Log-probabilities of the tokens, and of so many likeliest others"),
+          integer(
+            logprobsRange.least,
+            logprobsRange.most,
+            "Log-probabilities of the tokens, and of so many likeliest others",
+          ),
         ),
         echo: v.nullish(flag("Give the prompt, too"), false),
         best_of: v.nullish(

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { sessionName, turns } from "./sessions.ts";
@@ -8,12 +9,18 @@ import { usage } from "./usage.ts";
 export const stopString = () => text(1, 256, "Text to end before");
 export const stopStrings = () => list(stopString(), 0, 64, "strings");
 
+const { maxTokens, temperature, topK, topP, repetitionPenalty, phaseTemperature, seed } = samplingOptions;
+
+/** Fields of every endpoint that generates. */
+export const temperatureField = () =>
+  number(temperature.least, temperature.most, "0: the likeliest token, always");
+export const topKField = () => integer(topK.least, topK.most, "Draw among the k likeliest tokens; 0: all");
+export const topPField = () =>
+  number(topP.least, topP.most, "Draw among the likeliest tokens that together reach p");
+export const repetitionPenaltyField = () =>
+  number(repetitionPenalty.least, repetitionPenalty.most, "Of tokens in prompt and output; 1: none");
 export const seedField = () =>
-  integer(
-    0,
-    Number.MAX_SAFE_INTEGER,
-    "The same seed gives the same text; without one, a random seed is drawn",
-  );
+  integer(seed.least, seed.most, "The same seed gives the same text; without one, a random seed is drawn");
 
 /** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last seven are ours. */
 export const generateRequest = (limits: Limits) =>
@@ -24,13 +31,13 @@ export const generateRequest = (limits: Limits) =>
           text(0, limits.promptChars, "Text to continue; required, but where `state` or `session` is given"),
         ),
         max_tokens: v.optional(
-          integer(1, limits.maxTokens, "Most tokens to generate"),
-          Math.min(100, limits.maxTokens),
+          integer(maxTokens.least, limits.maxTokens, "Most tokens to generate"),
+          Math.min(maxTokens.default, limits.maxTokens),
         ),
-        temperature: v.optional(number(0, 2, "0: the likeliest token, always"), 0.7),
-        top_k: v.optional(integer(0, 2 ** 31 - 1, "Draw among the k likeliest tokens; 0: all"), 50),
-        top_p: v.optional(number(0, 1, "Draw among the likeliest tokens that together reach p"), 0.95),
-        repetition_penalty: v.optional(number(1, 2, "Of tokens in prompt and output; 1: none"), 1),
+        temperature: v.optional(temperatureField(), temperature.default),
+        top_k: v.optional(topKField(), topK.default),
+        top_p: v.optional(topPField(), topP.default),
+        repetition_penalty: v.optional(repetitionPenaltyField(), repetitionPenalty.default),
         stop_sequences: v.nullish(v.pipe(stopStrings(), v.description("End before any of these"))),
         seed: v.nullish(seedField()),
         return_phase_metrics: v.optional(flag("Measure the phases on this run"), false),
@@ -49,17 +56,21 @@ export const generateRequest = (limits: Limits) =>
           turns("With `session`: how many it must have had, 0 for a new one, so that no turn is taken twice"),
         ),
         phase_temperature: v.optional(
-          number(0, 100, "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence"),
-          0,
+          number(
+            phaseTemperature.least,
+            phaseTemperature.most,
+            "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence",
+          ),
+          phaseTemperature.default,
         ),
         readout_scale: v.optional(
           number(
-            0,
+            samplingOptions.readoutScale.least,
             limits.readoutScale,
             "Scale of the calibrated readout's logit bias; above 0 the server needs an alignment",
             limits.readoutScale === 0 ? "0: the server has no alignment" : undefined,
           ),
-          0,
+          samplingOptions.readoutScale.default,
         ),
       },
       "a JSON object",

@@ -1,6 +1,14 @@
 import * as v from "valibot";
-import { flag, integer, number, object, whole } from "./fields.ts";
-import { seedField, stopString, stopStrings } from "./generate.ts";
+import { flag, integer, object, whole } from "./fields.ts";
+import {
+  repetitionPenaltyField,
+  seedField,
+  stopString,
+  stopStrings,
+  temperatureField,
+  topKField,
+  topPField,
+} from "./generate.ts";
 import { type Limits, modelNames } from "./limits.ts";
 import { usage } from "./usage.ts";
 
@@ -26,10 +34,10 @@ export const generationFields = (limits: Limits) => ({
     v.metadata(modelNames(limits)),
     v.description("The id that `/v1/models` lists"),
   ),
-  temperature: v.nullish(number(0, 2, "0: the likeliest token, always"), 1),
-  top_p: v.nullish(number(0, 1, "Draw among the likeliest tokens that together reach p"), 1),
-  top_k: v.nullish(integer(0, 2 ** 31 - 1, "Draw among the k likeliest tokens; 0: all"), 0),
-  repetition_penalty: v.nullish(number(1, 2, "Of tokens in prompt and output; 1: none"), 1),
+  temperature: v.nullish(temperatureField(), 1),
+  top_p: v.nullish(topPField(), 1),
+  top_k: v.nullish(topKField(), 0),
+  repetition_penalty: v.nullish(repetitionPenaltyField(), 1),
   n: v.nullish(integer(1, limits.choices, "Continuations of each prompt"), 1),
   stream: v.nullish(flag("Answer as server-sent events"), false),
   stream_options: v.nullish(

@@ -24,7 +24,7 @@ async function run(settings: ServeFlags): Promise<void> {
   const log = createLogger(settings);
   const service = new Service(settings, log, await openSessionStore(settings, log));
   const server = await listen(service).catch((cause: Error) => {
-    throw new ResonantError("invalid_argument", cause.message, { where: "API_HOST, API_PORT", cause });
+    throw new ResonantError("invalid_argument", cause.message, { where: "--host, --port", cause });
   });
   const stopped = untilStopped(log);
   log.info(`listening on http://${settings.host}:${server.port}`);

@@ -96,7 +96,7 @@ export class TracedStream {
 
   /** How many numbers a token's measures have. */
   get #measures(): number {
-    return 4 * this.#model.weights.blocks.length;
+    return 4 * this.#model.facts.blocks.length;
   }
 
   /** Records the text of each prompt token. Returns how many tokens `onPrompt` will report. */

@@ -7,7 +7,6 @@ import {
   requestAdapter,
   type WeightFormat,
 } from "../../engine/platform/browser/index.ts";
-import { stateShape } from "../../engine/state/state-pool.ts";
 import { search } from "../search/search.ts";
 import { sendErrors } from "./errors.ts";
 import type {
@@ -139,32 +138,26 @@ class Engine {
   }
 }
 
-function describe(model: Model, source: ModelSource): ModelInfo {
-  const { config, weights, runner, gpu } = model;
-  const { shape, blocks } = weights;
-  const { tail, pvm, plm, rows } = stateShape(shape, blocks.length);
+function describe({ facts, memory, gpu }: Model, source: ModelSource): ModelInfo {
+  const { blocks, size, stateRows } = facts;
   return {
     name: source.name,
-    family: config.family,
-    format: model.format,
+    family: facts.family,
+    format: facts.format,
     layers: blocks.length,
-    size: shape.size,
-    vocabulary: config.vocabulary,
-    weightBytes: model.memory.weights,
-    stateBytes: runner.pool.stateBytes,
-    portable: runner.portable,
-    modes: [
-      ...(pvm && plm ? (["hybrid"] as const) : []),
-      ...(pvm ? (["pvm"] as const) : []),
-      ...(plm ? (["plm"] as const) : []),
-    ],
+    size,
+    vocabulary: facts.vocabulary,
+    weightBytes: memory.weights,
+    stateBytes: facts.stateBytes,
+    portable: facts.portable,
+    modes: (["hybrid", "pvm", "plm"] as const).filter((mode) => facts.retrievalModes.includes(mode)),
     shape: {
       layers: blocks.length,
-      size: shape.size,
-      rows,
-      vectorRow: pvm ? tail : null,
-      latticeRow: plm ? tail + Number(pvm) : null,
-      grid: shape.lattice?.grid ?? null,
+      size,
+      rows: stateRows.count,
+      vectorRow: stateRows.pvm,
+      latticeRow: stateRows.plm,
+      grid: facts.lattice?.grid ?? null,
     },
     adapter: gpu.name,
     software: gpu.kind === "software",

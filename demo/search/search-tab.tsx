@@ -16,6 +16,7 @@ import {
   type Fault,
   type Field,
   faultOf,
+  faulty,
   MODES,
 } from "./words.ts";
 
@@ -71,10 +72,10 @@ export function SearchTab({ modes, run }: SearchTabProps) {
     fault.value = undefined;
     stopped.value = false;
     if (context === "")
-      return refuse(new Error("context: is empty. Paste a text, open a file or try the sample"));
-    if (needle.value === "") return refuse(new Error("needle: is empty. Say what to look for"));
+      return refuse(faulty("context", "is empty", "Paste a text, open a file or try the sample"));
+    if (needle.value === "") return refuse(faulty("needle", "is empty", "Say what to look for"));
     if (!(Number.isInteger(topK) && topK >= 1 && topK <= MOST_MATCHES)) {
-      return refuse(new Error(`top_k: say a whole number from 1 to ${MOST_MATCHES}`));
+      return refuse(faulty("topK", `say a whole number from 1 to ${MOST_MATCHES}`));
     }
     controller.current = new AbortController();
     const { signal } = controller.current;
@@ -168,12 +169,12 @@ export function SearchTab({ modes, run }: SearchTabProps) {
             {faultLine("needle")}
           </div>
           <div class="search-field">
-            <label for="search-retrieval_mode">Compared in</label>
+            <label for="search-mode">Compared in</label>
             <select
-              id="search-retrieval_mode"
+              id="search-mode"
               value={used}
-              aria-invalid={faultIn("retrieval_mode") !== undefined}
-              aria-describedby={describe("retrieval_mode", "search-mode-says")}
+              aria-invalid={faultIn("mode") !== undefined}
+              aria-describedby={describe("mode", "search-mode-says")}
               onChange={(event) => {
                 mode.value = event.currentTarget.value as RetrievalMode;
               }}
@@ -184,23 +185,23 @@ export function SearchTab({ modes, run }: SearchTabProps) {
                 </option>
               ))}
             </select>
-            {faultLine("retrieval_mode")}
+            {faultLine("mode")}
           </div>
           <div class="search-field few">
-            <label for="search-top_k">Matches</label>
+            <label for="search-topK">Matches</label>
             <input
-              id="search-top_k"
+              id="search-topK"
               type="number"
               min={1}
               max={MOST_MATCHES}
               value={matches}
-              aria-invalid={faultIn("top_k") !== undefined}
-              aria-describedby={describe("top_k")}
+              aria-invalid={faultIn("topK") !== undefined}
+              aria-describedby={describe("topK")}
               onInput={(event) => {
                 matches.value = event.currentTarget.value;
               }}
             />
-            {faultLine("top_k")}
+            {faultLine("topK")}
           </div>
           <p id="search-mode-says" class="search-soft">
             {used === undefined ? "This model has no memory to search with." : MODES[used].says}

@@ -1,6 +1,6 @@
 import { type Signal, signal } from "@preact/signals";
 import { createRef } from "preact";
-import { count } from "./words.ts";
+import { count, faulty } from "./words.ts";
 
 /** A longer text is kept outside the text area, which would lay out all of it. */
 const MOST_IN_AREA = 400_000;
@@ -150,8 +150,8 @@ export function TextSourceField({ source, fault, dropping, onFile, onSample }: P
  * @throws Error naming `context` if the file is not text, or longer than a string can be
  */
 export async function readText(file: File): Promise<string> {
-  if (file.size > 2 ** 28) throw new Error("context: has more than 256 MiB. Take a part of it");
+  if (file.size > 2 ** 28) throw faulty("context", "has more than 256 MiB", "Take a part of it");
   const text = await file.text();
-  if (text.slice(0, 4096).includes("\0")) throw new Error(`context: in ${file.name} is no plain text`);
+  if (text.slice(0, 4096).includes("\0")) throw faulty("context", `in ${file.name} is no plain text`);
   return text;
 }

@@ -2,19 +2,19 @@ import { expect, it } from "vitest";
 import { ResonantError } from "../../common/errors.ts";
 import { confidenceInDigits, confidenceInWords, count, decimal, duration, faultOf } from "./words.ts";
 
-const refused = (message: string, where?: string): ResonantError =>
-  new ResonantError("invalid_argument", message, where === undefined ? {} : { where, fix: "Use pvm" });
+const refused = (problem: string, option?: string): ResonantError =>
+  new ResonantError("invalid_argument", problem, option === undefined ? {} : { option, fix: "Use pvm" });
 
 it.each([
   [refused("is empty", "context"), { field: "context", message: "The text is empty. Use pvm." }],
   [refused("is empty", "needle"), { field: "needle", message: "The needle is empty. Use pvm." }],
   [
-    refused('the model has no memory for "plm"', "retrieval_mode"),
-    { field: "retrieval_mode", message: 'The model has no memory for "plm". Use pvm.' },
+    refused('the model has no memory for "plm"', "mode"),
+    { field: "mode", message: 'The model has no memory for "plm". Use pvm.' },
   ],
   [
-    refused("0 is no whole number above 0", "top_k"),
-    { field: "top_k", message: "0 is no whole number above 0. Use pvm." },
+    refused("0 is no whole number above 0", "topK"),
+    { field: "topK", message: "0 is no whole number above 0. Use pvm." },
   ],
   [refused("the device is lost"), { field: undefined, message: "the device is lost" }],
   ["odd", { field: undefined, message: "odd" }],

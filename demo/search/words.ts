@@ -1,4 +1,6 @@
-import type { RetrievalMode } from "../../engine/retrieval/retrieval.ts";
+import { ResonantError } from "../../common/errors.ts";
+import type { RetrievalMode } from "../../engine/retrieval/retrieval-model.ts";
+import { failureOf } from "../engine/errors.ts";
 
 export const count = (value: number, noun: string): string =>
   `${value.toLocaleString("en")} ${noun}${value === 1 ? "" : "s"}`;
@@ -37,8 +39,10 @@ export const MODES: Readonly<Record<RetrievalMode, { readonly name: string; read
   },
 };
 
-/** The form's fields, by the names that errors give them. */
-export type Field = "context" | "needle" | "retrieval_mode" | "top_k";
+/** The form's fields, by the names of their options. */
+const FIELDS = ["context", "needle", "mode", "topK"] as const;
+
+export type Field = (typeof FIELDS)[number];
 
 export interface Fault {
   /** None where no field is at fault. */
@@ -50,10 +54,13 @@ const SUBJECTS: Readonly<Partial<Record<Field, string>>> = { context: "The text 
 
 /** Which field an error of the search is about, and the error as a sentence. */
 export function faultOf(error: unknown): Fault {
-  const message = error instanceof Error ? error.message : String(error);
-  const named = /^(context|needle|retrieval_mode|top_k): (.*)$/s.exec(message);
-  if (!named) return { field: undefined, message };
-  const field = named[1] as Field;
-  const said = (SUBJECTS[field] ?? "") + named[2];
+  const { message, option, problem, fix } = failureOf(error);
+  const field = FIELDS.find((name) => name === option);
+  if (!field) return { field: undefined, message };
+  const said = `${SUBJECTS[field] ?? ""}${problem}${fix === undefined ? "" : `. ${fix}`}`;
   return { field, message: `${said[0]!.toUpperCase()}${said.slice(1)}${said.endsWith(".") ? "" : "."}` };
 }
+
+/** A fault that the page itself finds in a field. */
+export const faulty = (option: Field, problem: string, fix?: string): ResonantError =>
+  new ResonantError("invalid_argument", problem, { option, fix });

@@ -1,7 +1,8 @@
 import { signal } from "@preact/signals";
+import { samplingOptions } from "../../engine/sampling-options.ts";
 import type { Sampling } from "../engine/protocol.ts";
 
-/** A setting of the sampler, as its control shows it. Ranges and defaults are the API's. */
+/** A setting of the sampler, as its control shows it. Sliders end before the widest of the library's ranges. */
 export interface Setting {
   readonly name: keyof Sampling;
   readonly label: string;
@@ -12,12 +13,17 @@ export interface Setting {
   readonly value: number;
 }
 
+const limits = (name: Exclude<keyof Sampling, "seed">) => {
+  const { least: min, most: max, default: value } = samplingOptions[name];
+  return { min, max, value };
+};
+
 export const SETTINGS: readonly Setting[] = [
   {
     name: "maxTokens",
     label: "Most tokens",
     hint: "It ends after so many",
-    min: 1,
+    ...limits("maxTokens"),
     max: 5000,
     step: 1,
     value: 200,
@@ -26,51 +32,50 @@ export const SETTINGS: readonly Setting[] = [
     name: "temperature",
     label: "Temperature",
     hint: "0 takes the likeliest token",
-    min: 0,
-    max: 2,
+    ...limits("temperature"),
     step: 0.05,
-    value: 0.7,
   },
   {
     name: "topK",
     label: "Top k",
     hint: "Of the k likeliest, 0 of all",
-    min: 0,
+    ...limits("topK"),
     max: 200,
     step: 1,
-    value: 50,
   },
   {
     name: "topP",
     label: "Top p",
     hint: "Of the likeliest that reach p",
-    min: 0,
-    max: 1,
+    ...limits("topP"),
     step: 0.01,
-    value: 0.95,
   },
   {
     name: "repetitionPenalty",
     label: "Repetition penalty",
     hint: "1 is none",
-    min: 1,
-    max: 2,
+    ...limits("repetitionPenalty"),
     step: 0.05,
-    value: 1,
   },
   {
     name: "phaseTemperature",
     label: "Phase temperature",
     hint: "Hotter where phases disagree, 0 is off",
-    min: 0,
+    ...limits("phaseTemperature"),
     max: 5,
     step: 0.1,
-    value: 0,
   },
 ];
 
 /** The largest seed. */
-export const MOST_SEED = Number.MAX_SAFE_INTEGER;
+export const MOST_SEED = samplingOptions.seed.most;
+
+/** What the page calls the options of a generation. */
+export const OPTION_NAMES: ReadonlyMap<string, string> = new Map([
+  ["prompt", "The text"],
+  ["seed", "Seed"],
+  ...SETTINGS.map(({ name, label }) => [name, label] as const),
+]);
 
 /** The sampler's settings, one for all sessions. */
 export class Controls {

@@ -1,6 +1,8 @@
 import { useId, useRef } from "preact/hooks";
+import { messageOn } from "../engine/errors.ts";
 import type { Written } from "../engine/protocol.ts";
 import { Problem } from "../shell/problem.tsx";
+import { OPTION_NAMES } from "./sampling.ts";
 import type { Session } from "./session.ts";
 import { type Mark, Transcript } from "./transcript.tsx";
 import type { Workspace } from "./workspace.ts";
@@ -155,7 +157,7 @@ function SessionFigures({ session }: { session: Session }) {
         {seed !== undefined && <Figure name="Seed" value={`${seed}`} />}
       </dl>
       {ending?.kind === "failed" && ending.failure.code !== "device_lost" && (
-        <Problem message={ending.failure.message} />
+        <Problem message={messageOn(ending.failure, OPTION_NAMES)} />
       )}
       <p class="ending" role="status">
         {ending?.kind === "written" ? `${ENDINGS[ending.reason]} ${figures?.tokens ?? 0} tokens.` : ""}

@@ -152,9 +152,9 @@ describe("a calibration", () => {
     await expect(calibrate(plain, tokens, { lambda: 1 })).rejects.toThrow("no phase-vector memory");
     const model = await loadTiny(gpu, { slots: 1 });
     await expect(calibrate(model, tokens.slice(0, 10), { lambda: 1 })).rejects.toThrow(
-      "data: 10 tokens, and a calibration needs 11",
+      "tokens: 10 tokens, and a calibration needs 11",
     );
-    await expect(calibrate(model, [...tokens, 300], { lambda: 1 })).rejects.toThrow("data: token 300");
+    await expect(calibrate(model, [...tokens, 300], { lambda: 1 })).rejects.toThrow("tokens: token 300");
     await expect(calibrate(model, tokens, { lambda: 0 })).rejects.toThrow("lambda: ZᵀZ + λI is singular");
     await expect(calibrate(model, tokens, { lambda: -1 })).rejects.toThrow("lambda: -1");
     expect((await calibrate(model, tokens, { lambda: 1 })).alignment.tokens).toBe(36);

@@ -171,7 +171,7 @@ class Attention {
         `the keys of ${slots} streams take ${slots * slotBytes} bytes, but this device binds at most ${most}`,
         {
           where: "attention's cache",
-          fix: (name) => `Run at most ${Math.floor(most / slotBytes)} at once (${name("slots")})`,
+          fix: (name) => `Run at most ${Math.floor(most / slotBytes)} at once: lower ${name("slots")}`,
         },
       );
     }

@@ -83,12 +83,12 @@ describe("a text's loss", () => {
     ["a token that the model does not have", [1, 300], {}],
   ])("of %s is refused", async (_, tokens, options) => {
     const error = await refusal((await tiny()).evaluate(tokens, options));
-    expect(error).toMatchObject({ code: "invalid_argument", where: "data" });
+    expect(error).toMatchObject({ code: "invalid_argument", option: "tokens" });
   });
 
   it.each([0, -2, 1.5, Number.NaN])("in windows of %d is refused", async (window) => {
     const error = await refusal((await tiny()).evaluate(TOKENS, { window }));
-    expect(error).toMatchObject({ code: "invalid_argument", where: "window" });
+    expect(error).toMatchObject({ code: "invalid_argument", option: "window" });
   });
 
   it("stops when it is told to", async () => {
