@@ -1,23 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { Admission, type Place } from "./admission.ts";
+import { Admission, type Ticket } from "./admission.ts";
 
-/** Whether a place has its turn by now. */
-async function running(place: Place): Promise<boolean> {
+/** Whether a ticket has its turn by now. */
+async function running(ticket: Ticket): Promise<boolean> {
   const soon = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 5));
-  return Promise.race([place.turn().then(() => true), soon]);
+  return Promise.race([ticket.turn().then(() => true), soon]);
 }
 
 describe("admission", () => {
   it("lets those who wait run in the order they came", async () => {
     const admission = new Admission(1, 3);
-    const places = admission.admit("me", 1).concat(admission.admit("me", 2), admission.admit("me", 1));
+    const tickets = admission.admit("me", 1).concat(admission.admit("me", 2), admission.admit("me", 1));
     const order: number[] = [];
-    const turns = places.map((place, i) => place.turn().then(() => order.push(i)));
-    for (const [i, place] of places.entries()) {
+    const turns = tickets.map((ticket, i) => ticket.turn().then(() => order.push(i)));
+    for (const [i, ticket] of tickets.entries()) {
       await turns[i];
       expect(order).toEqual(Array.from({ length: i + 1 }, (_, n) => n));
       expect([admission.running, admission.waiting]).toEqual([1, 3 - i]);
-      place.leave();
+      ticket.leave();
     }
     expect([admission.running, admission.waiting]).toEqual([0, 0]);
   });
@@ -25,10 +25,10 @@ describe("admission", () => {
   it("gives clients turns, however many of one client's wait", async () => {
     const admission = new Admission(1, 5);
     const order: string[] = [];
-    const all = [...admission.admit("busy", 4), ...admission.admit("modest", 2)].map(async (place, i) => {
-      await place.turn();
+    const all = [...admission.admit("busy", 4), ...admission.admit("modest", 2)].map(async (ticket, i) => {
+      await ticket.turn();
       order.push(i < 4 ? "b" : "m");
-      place.leave();
+      ticket.leave();
     });
     await Promise.all(all);
     expect(order.join("")).toBe("bbmbmb");
@@ -53,7 +53,7 @@ describe("admission", () => {
     expect(new Admission(2, 0).admit("me", 2)).toHaveLength(2);
   });
 
-  it("lets a request wait as one, however many places it takes", async () => {
+  it("lets a request wait as one, however many tickets it takes", async () => {
     const admission = new Admission(1, 2);
     const [first] = admission.admit("me");
     const many = admission.admit("me", 5);
@@ -61,7 +61,7 @@ describe("admission", () => {
     expect(() => admission.admit("me")).toThrow("too many requests are waiting");
     expect(admission.waiting).toBe(6);
     first!.leave();
-    for (const place of many.slice(0, 4)) place.leave();
+    for (const ticket of many.slice(0, 4)) ticket.leave();
     expect(await running(many[4]!)).toBe(true);
     expect(admission.waiting).toBe(1);
     admission.admit("me"); // one that waits, and room for another
@@ -69,7 +69,7 @@ describe("admission", () => {
     expect(await running(last!)).toBe(true);
   });
 
-  it("forgets who leaves the queue, and gives a place up once however often it is left", async () => {
+  it("forgets who leaves the queue, and gives a ticket up once however often it is left", async () => {
     const admission = new Admission(1, 2);
     const [first, second, third] = admission.admit("me", 3);
     second!.leave();
@@ -83,7 +83,7 @@ describe("admission", () => {
     expect(admission.running).toBe(0);
   });
 
-  it("gives up the place of a signal that is aborted, before or while it waits", async () => {
+  it("gives up the ticket of a signal that is aborted, before or while it waits", async () => {
     const admission = new Admission(1, 2);
     const [first, second, third] = admission.admit("me", 3);
     const gone = new Error("gone");

@@ -1,17 +1,17 @@
 import { abortable } from "../common/abortable.ts";
 import { ApiError } from "./errors.ts";
 
-/** A request's place: first in the queue, then among those that run. */
-export interface Place {
-  /** Resolves when it may run. @throws the signal's reason; the place is then given up */
+/** The right of one generation or search to run: it waits in the queue first, then it runs. */
+export interface Ticket {
+  /** Resolves when it may run. @throws the signal's reason; the ticket is then given up */
   turn(signal?: AbortSignal): Promise<void>;
-  /** Gives the place up, running or waiting. */
+  /** Gives the ticket up, whether it runs or waits. */
   leave(): void;
 }
 
-/** A place in the queue. */
+/** A ticket in the queue. */
 interface Waiting {
-  /** Of whose places it is one. */
+  /** The request that it belongs to. */
   readonly request: symbol;
   readonly admit: () => void;
 }
@@ -26,7 +26,7 @@ export class Admission {
   /** By client; the first is served next. */
   readonly #waiting = new Map<string, Set<Waiting>>();
   #running = 0;
-  /** Seconds that a place was held, averaged. */
+  /** Seconds that a running ticket was held, averaged. */
   #held = 1;
 
   constructor(most: number, queue: number) {
@@ -38,7 +38,7 @@ export class Admission {
     return this.#running;
   }
 
-  /** Places in the queue. */
+  /** Tickets in the queue. */
   get waiting(): number {
     return this.#queued().length;
   }
@@ -48,11 +48,11 @@ export class Admission {
   }
 
   /**
-   * Takes `count` places for a client's request. In the queue it counts as one, however many it takes: if it had to find
+   * Takes `count` tickets for a client's request. In the queue it counts as one, however many it takes: if it had to find
    * room for all, a busy server would always prefer those that take one.
    * @throws ApiError `resource_error` with `Retry-After` where some would have to wait, and the queue is full
    */
-  admit(client: string, count = 1): Place[] {
+  admit(client: string, count = 1): Ticket[] {
     const requests = new Set(this.#queued().map((each) => each.request)).size;
     if (count > this.#most - this.#running && requests >= this.#queue) {
       throw new ApiError("resource_error", "too many requests are waiting", {
@@ -60,7 +60,7 @@ export class Admission {
       });
     }
     const request = Symbol(client);
-    return Array.from({ length: count }, () => this.#place(client, request));
+    return Array.from({ length: count }, () => this.#ticket(client, request));
   }
 
   /** When the queue will have moved on, in whole seconds. */
@@ -69,7 +69,7 @@ export class Admission {
     return Math.min(60, Math.max(1, Math.ceil(seconds)));
   }
 
-  #place(client: string, request: symbol): Place {
+  #ticket(client: string, request: symbol): Ticket {
     let since: number | undefined;
     let left = false;
     let resolve = (): void => {};

@@ -28,8 +28,8 @@ export interface ScoredToken {
   readonly logprobs?: Logprobs | undefined;
 }
 
-/** A part of a choice, and how many generated tokens it stands for. */
-export interface Part<L> {
+/** A piece of a choice, and how many generated tokens it stands for. */
+export interface ChoicePart<L> {
   readonly text: string;
   /** In the endpoint's words; null where nobody asked. */
   readonly logprobs: L | null;
@@ -42,7 +42,7 @@ export interface Part<L> {
 }
 
 /** What a continuation is generated with. */
-export interface Run {
+export interface GenerationContext {
   readonly model: Model;
   readonly service: Service;
   readonly timer: GenerationTimer;
@@ -57,12 +57,12 @@ export interface Wording<L> {
   readonly object: string;
   readonly chunk: string;
   /** A choice of an answer, of its parts. */
-  readonly whole: (index: number, parts: readonly Part<L>[]) => object;
+  readonly whole: (index: number, parts: readonly ChoicePart<L>[]) => object;
   /**
    * A part as the choices of chunks, one each, the `first` of its choice or not. None where it says nothing: text that is
    * held back comes with a later token.
    */
-  readonly chunks: (index: number, part: Part<L>, first: boolean) => readonly object[];
+  readonly chunks: (index: number, part: ChoicePart<L>, first: boolean) => readonly object[];
 }
 
 /** The served model. @throws ApiError `not_found` where the request names another */
@@ -91,12 +91,12 @@ export function continuationsOf(
  * @param write words the log-probabilities of the text's next tokens
  */
 export async function* generateParts<L>(
-  { model, service, timer, signal, client }: Run,
+  { model, service, timer, signal, client }: GenerationContext,
   request: GenerationRequest,
   { prompt, choice, seed }: Continuation,
   more: { readonly maxTokens: number; readonly logprobs: number | undefined; readonly eosIds?: number[] },
   write: (tokens: readonly ScoredToken[]) => L | null,
-): AsyncGenerator<Part<L>, void, undefined> {
+): AsyncGenerator<ChoicePart<L>, void, undefined> {
   const options = {
     temperature: request.temperature,
     topK: request.top_k,
@@ -112,13 +112,13 @@ export async function* generateParts<L>(
     const { text, token, logprobs, finish } = piece;
     if (!finish) {
       told++;
-      yield part({ text, logprobs: write([{ token: token!, logprobs }]), tokens: 1 });
+      yield choicePart({ text, logprobs: write([{ token: token!, logprobs }]), tokens: 1 });
       continue;
     }
     const rest = finish.tokens
       .slice(told)
       .map((token, i) => ({ token, logprobs: finish.logprobs?.[told + i] }));
-    yield part({
+    yield choicePart({
       text,
       logprobs: write(rest),
       finish_reason: finish.reason === "length" ? "length" : "stop",
@@ -129,15 +129,15 @@ export async function* generateParts<L>(
   }
 }
 
-/** A part, of which nothing need be told but what is. */
-export const part = <L>(told: Partial<Part<L>>): Part<L> => ({
+/** A part with these fields; the others are as if there were nothing to say. */
+export const choicePart = <L>(given: Partial<ChoicePart<L>>): ChoicePart<L> => ({
   text: "",
   logprobs: null,
   finish_reason: null,
   tokens: 0,
   logprob: 0,
   reused: 0,
-  ...told,
+  ...given,
 });
 
 /** Answers with a choice for each continuation, at once or as a stream. */
@@ -148,15 +148,18 @@ export async function answerWith<L>(
   request: GenerationRequest,
   continuations: readonly Continuation[],
   wording: Wording<L>,
-  generate: (continuation: Continuation, run: Run) => AsyncGenerator<Part<L>, void, undefined>,
+  generate: (
+    continuation: Continuation,
+    context: GenerationContext,
+  ) => AsyncGenerator<ChoicePart<L>, void, undefined>,
 ): Promise<Response> {
-  const places = service.admission.admit(c.get("client"), continuations.length);
+  const tickets = service.admission.admit(c.get("client"), continuations.length);
   const ended = new AbortController();
   const client = c.get("client");
   const signal = AbortSignal.any([c.get("signal"), ended.signal]);
   setMaxListeners(0, signal); // one for each continuation: not a leak
   const sources = continuations.map((continuation, i) =>
-    service.inTurn(places[i]!, signal, (timer) =>
+    service.inTurn(tickets[i]!, signal, (timer) =>
       generate(continuation, { model, service, timer, signal, client }),
     ),
   );
@@ -175,7 +178,11 @@ export async function answerWith<L>(
   );
 }
 
-type Parts<L> = AsyncGenerator<{ readonly index: number; readonly item: Part<L> }, void, undefined>;
+type ChoiceParts<L> = AsyncGenerator<
+  { readonly index: number; readonly item: ChoicePart<L> },
+  void,
+  undefined
+>;
 
 /** Counts what the parts of all continuations took; each prompt once. */
 class UsageMeter {
@@ -187,7 +194,7 @@ class UsageMeter {
     this.#continuations = continuations;
   }
 
-  add(index: number, { tokens, reused }: Part<unknown>): void {
+  add(index: number, { tokens, reused }: ChoicePart<unknown>): void {
     this.#completion += tokens;
     if (this.#continuations[index]!.first) this.#cached += reused;
   }
@@ -201,13 +208,13 @@ class UsageMeter {
 
 async function collect<L>(
   head: object,
-  parts: Parts<L>,
+  parts: ChoiceParts<L>,
   continuations: readonly Continuation[],
   n: number,
   wording: Wording<L>,
 ): Promise<object> {
   const meter = new UsageMeter(continuations);
-  const own: Part<L>[][] = continuations.map(() => []);
+  const own: ChoicePart<L>[][] = continuations.map(() => []);
   for await (const { index, item } of parts) {
     own[index]!.push(item);
     meter.add(index, item);
@@ -227,9 +234,9 @@ async function collect<L>(
 }
 
 /** The `n` likeliest of one prompt's continuations by token, the likeliest first; as they are, if `n` are all. */
-function best<L>(continuations: readonly Part<L>[][], n: number): readonly Part<L>[][] {
+function best<L>(continuations: readonly ChoicePart<L>[][], n: number): readonly ChoicePart<L>[][] {
   if (continuations.length === n) return continuations;
-  const mean = (parts: readonly Part<L>[]): number =>
+  const mean = (parts: readonly ChoicePart<L>[]): number =>
     (parts.at(-1)?.logprob ?? 0) /
     Math.max(
       1,
@@ -240,8 +247,8 @@ function best<L>(continuations: readonly Part<L>[][], n: number): readonly Part<
 
 async function* chunks<L>(
   head: object,
-  first: Awaited<ReturnType<Parts<L>["next"]>>,
-  parts: Parts<L>,
+  first: Awaited<ReturnType<ChoiceParts<L>["next"]>>,
+  parts: ChoiceParts<L>,
   continuations: readonly Continuation[],
   wording: Wording<L>,
   withUsage: boolean,
@@ -266,7 +273,7 @@ async function* chunks<L>(
 }
 
 /** The text of a choice, and why it ended. */
-export const joined = (parts: readonly Part<unknown>[]) => ({
+export const joined = (parts: readonly ChoicePart<unknown>[]) => ({
   text: parts.map(({ text }) => text).join(""),
   finish_reason: parts.at(-1)?.finish_reason ?? null,
 });

@@ -3,7 +3,7 @@ import type { Model } from "../engine/model.ts";
 import type { RetrievalMode } from "../engine/retrieval/retrieval-model.ts";
 import { samplingOptions } from "../engine/sampling-options.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { Admission, type Place } from "./admission.ts";
+import { Admission, type Ticket } from "./admission.ts";
 import { ApiError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Logger } from "./log.ts";
@@ -115,19 +115,19 @@ export class Service {
     return this.#limits ?? limitsOf(this.settings, undefined);
   }
 
-  /** Runs `work` when its place has its turn, and gives the place up at its end, however it ends. */
+  /** Runs `work` when its ticket has its turn, and gives the ticket up at its end, however it ends. */
   async *inTurn<T>(
-    place: Place,
+    ticket: Ticket,
     signal: AbortSignal,
     work: (timer: GenerationTimer) => AsyncGenerator<T, void, undefined>,
   ): AsyncGenerator<T, void, undefined> {
     const timer = this.telemetry.generation();
     try {
-      await place.turn(signal);
+      await ticket.turn(signal);
       timer.admitted();
       yield* work(timer);
     } finally {
-      place.leave();
+      ticket.leave();
     }
   }
 

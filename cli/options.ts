@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type DeviceName, deviceChoices } from "../api/contract.ts";
+import { modelVariables } from "../api/settings.ts";
 import { ResonantError } from "../common/errors.ts";
+import { parseNumber } from "../common/parse-number.ts";
 import type { AttentionMode, Placement } from "../engine/families/index.ts";
 import {
   type Gpu,
@@ -15,16 +17,20 @@ import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
 import { isFolder } from "../weights/node/file.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
 
-/** A number within bounds, for `argParser`. */
-export function numberIn(least: number, most: number, whole = false): (text: string) => number {
+/** Reads a flag's text, for `argParser`: what `read` refuses is a wrong argument. */
+export function argument<T>(read: (text: string) => T): (text: string) => T {
   return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
-      throw new InvalidArgumentError(`It must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+    try {
+      return read(text);
+    } catch (error) {
+      throw error instanceof RangeError ? new InvalidArgumentError(error.message) : error;
     }
-    return value;
   };
 }
+
+/** A number within bounds, for `argParser`. */
+export const numberIn = (least: number, most: number, whole = false): ((text: string) => number) =>
+  argument((text) => parseNumber(text, least, most, whole));
 
 /** A number of the library's options, for `argParser`. */
 export const within = ({ least, most, whole }: NumberRange) => numberIn(least, most, whole);
@@ -34,7 +40,7 @@ export const jsonOption = (): Option => new Option("--json", "print JSON, for ma
 export const deviceOption = (): Option =>
   new Option("--device <kind>", "cuda or gpu: a hardware adapter, mps: Metal, cpu: a software adapter")
     .choices(Object.keys(deviceChoices))
-    .env("DEVICE");
+    .env(modelVariables.device);
 
 export interface DeviceFlags {
   readonly device?: DeviceName;
@@ -53,13 +59,15 @@ export interface ModelFlags extends DeviceFlags {
 export function withModel(command: Command): Command {
   return command
     .addOption(
-      new Option("-m, --model <name>", "a folder, or owner/name[@revision] of a hub").env("MODEL_NAME"),
+      new Option("-m, --model <name>", "a folder, or owner/name[@revision] of a hub").env(
+        modelVariables.model,
+      ),
     )
     .addOption(
       new Option(
         "--checkpoint <path>",
         "adapters for a base model (.pt, .safetensors), or a native model's folder, which --model then only names",
-      ).env("MODEL_CHECKPOINT"),
+      ).env(modelVariables.checkpoint),
     )
     .addOption(
       new Option(
@@ -67,7 +75,7 @@ export function withModel(command: Command): Command {
         "before the first layer, or after each of the last (default: as trained)",
       )
         .choices(["embedding", "layers"])
-        .env("ADAPTER_PLACEMENT"),
+        .env(modelVariables.adapterPlacement),
     )
     .addOption(
       new Option(
@@ -75,13 +83,13 @@ export function withModel(command: Command): Command {
         "a base model's: on, or its normalised input in its place (default: on)",
       )
         .choices(["on", "bypass"])
-        .env("ATTENTION"),
+        .env(modelVariables.attention),
     )
     .addOption(
       new Option("--format <format>", "how weights are kept")
         .choices(weightFormats)
         .default("f32")
-        .env("WEIGHT_FORMAT"),
+        .env(modelVariables.format),
     )
     .addOption(deviceOption());
 }
@@ -90,7 +98,7 @@ export const alignmentOption = (): Option =>
   new Option(
     "--alignment <file>",
     "what calibrate made of this model, so that its memory can bias the next token's logits",
-  ).env("ALIGNMENT");
+  ).env(modelVariables.alignment);
 
 export interface ReadoutFlags extends ModelFlags {
   readonly readoutScale: number;

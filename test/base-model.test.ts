@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { settingNames } from "../cli/serve-options.ts";
+import { settingNames } from "../api/settings.ts";
 import { startHub, type TestHub } from "./hub.ts";
 import { fixturePath } from "./models.ts";
 import { post, until } from "./server.ts";

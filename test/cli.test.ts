@@ -148,6 +148,13 @@ describe("resonant generate", () => {
     ["eval without a text", ["eval"], /--data/],
     ["a window of nothing", ["eval", "--data", "x", "--window", "0"], /--window/],
     ["goldens that are not there", ["goldens", "/nowhere"], /\/nowhere/],
+    ["an empty stop string", ["generate", "x", "--stop", ""], /^error: --stop: is empty/],
+    [
+      "a text that is too short",
+      ["eval", "--data", "package.json", "--window", "99999"],
+      /^error: --data: \d+ tokens/,
+    ],
+    ["matches of nothing", ["retrieve", "x", "--context", "x", "--top-k", "0"], /--top-k/],
     ["an unknown command", ["sing"], /sing/],
   ])("refuses %s with status 2, in a line", async (_, args, message) => {
     const { code, out, err } = await resonant(args);

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { settingNames } from "../api/settings.ts";
 import { Telemetry } from "../api/telemetry.ts";
-import { settingNames } from "../cli/serve-options.ts";
 import { parseEvents, ResonantClient, ServerError } from "../examples/api-client.ts";
 import { type Container, expanded, oneOf, type Resource, readManifests, type Variable } from "./manifests.ts";
 

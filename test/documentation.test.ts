@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, normalize } from "node:path";
 import { describe, expect, it } from "vitest";
-import { settingNames } from "../cli/serve-options.ts";
+import { settingNames } from "../api/settings.ts";
 import { anchorsOf, linksOf, pathsOf } from "./markdown.ts";
 import { repositoryFiles, root } from "./repository.ts";
 

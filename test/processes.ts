@@ -4,7 +4,7 @@ import { accessSync, constants } from "node:fs";
 import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import { afterAll } from "vitest";
-import { settingNames } from "../cli/serve-options.ts";
+import { settingNames } from "../api/settings.ts";
 import { cli } from "./cli.ts";
 
 /** A program that a test has started. What still runs when the file's tests have ended is killed. */

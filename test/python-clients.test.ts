@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { settingNames } from "../cli/serve-options.ts";
+import { settingNames } from "../api/settings.ts";
 import { writeChatModel } from "./chat-models.ts";
 import { until } from "./server.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generateAnswer } from "../api/responses.ts";
-import { settingNames } from "../cli/serve-options.ts";
+import { settingNames } from "../api/settings.ts";
 import { type Alignment, encodeAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Model } from "../engine/model.ts";
 import { resonant } from "./cli.ts";

@@ -48,8 +48,8 @@ export const chatOperation = post({
     const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? service.limits.maxTokens;
     const eosId = model.tokenizer?.eosId ?? null; // a turn's end, which a configuration may not know
     const more = { maxTokens, logprobs, eosIds: eosId === null ? [] : [eosId] };
-    return answerWith(c, service, model, request, continuations, wording, (continuation, run) =>
-      generateParts(run, request, continuation, more, (tokens) =>
+    return answerWith(c, service, model, request, continuations, wording, (continuation, context) =>
+      generateParts(context, request, continuation, more, (tokens) =>
         logprobs === undefined ? null : chatLogprobs(model, tokens),
       ),
     );

@@ -1,13 +1,13 @@
 import {
   answerWith,
+  type ChoicePart,
   type Continuation,
+  choicePart,
   continuationsOf,
+  type GenerationContext,
   generateParts,
   joined,
   modelOf,
-  type Part,
-  part,
-  type Run,
   type ScoredToken,
   type Wording,
 } from "../continuations.ts";
@@ -44,8 +44,8 @@ export const completionsOperation = post({
     );
     const { seed, n, best_of } = request;
     const continuations = continuationsOf(prompts, { seed, n: best_of ?? n });
-    return answerWith(c, service, model, request, continuations, wording, (continuation, run) =>
-      choice(request, continuation, run),
+    return answerWith(c, service, model, request, continuations, wording, (continuation, context) =>
+      choice(request, continuation, context),
     );
   },
 });
@@ -70,9 +70,9 @@ const wording: Wording<Logprobs> = {
 async function* choice(
   request: CompletionRequest,
   continuation: Continuation,
-  run: Run,
-): AsyncGenerator<Part<Logprobs>, void, undefined> {
-  const { model, signal } = run;
+  context: GenerationContext,
+): AsyncGenerator<ChoicePart<Logprobs>, void, undefined> {
+  const { model, signal } = context;
   const { prompt } = continuation;
   const logprobs = request.logprobs ?? undefined;
   const writer = new LogprobsWriter(model);
@@ -83,13 +83,13 @@ async function* choice(
       Buffer.concat(prompt.map((token) => model.tokenBytes(token))),
     );
     const scored = prompt.map((token, i) => ({ token, logprobs: scores[i - 1] }));
-    yield part({ text, logprobs: write(scored) });
+    yield choicePart({ text, logprobs: write(scored) });
   }
   if (request.max_tokens === 0) {
-    yield part({ logprobs: write([]), finish_reason: "length" });
+    yield choicePart({ logprobs: write([]), finish_reason: "length" });
     return;
   }
   const { max_tokens: maxTokens, best_of, n } = request;
   const ranked = (best_of ?? n) > n ? 0 : undefined;
-  yield* generateParts(run, request, continuation, { maxTokens, logprobs: logprobs ?? ranked }, write);
+  yield* generateParts(context, request, continuation, { maxTokens, logprobs: logprobs ?? ranked }, write);
 }

@@ -65,8 +65,8 @@ function piecesOf(
   const signal = c.get("signal");
   const client = c.get("client");
   const run = async function* (job: Job) {
-    const [place] = service.admission.admit(client);
-    yield* service.inTurn(place!, signal, (timer) => service.generate(model, job, timer, signal, client));
+    const [ticket] = service.admission.admit(client);
+    yield* service.inTurn(ticket!, signal, (timer) => service.generate(model, job, timer, signal, client));
   };
   const job = toJob(request, service);
   if (typeof session !== "string") return run(job);

@@ -16,9 +16,9 @@ export const retrieveOperation = post({
   handle: async (c, service, request) => {
     const { model } = service;
     const signal = c.get("signal");
-    const [place] = service.admission.admit(c.get("client"));
+    const [ticket] = service.admission.admit(c.get("client"));
     try {
-      await place!.turn(signal);
+      await ticket!.turn(signal);
       const start = performance.now();
       const { context, needle, query } = request;
       const mode = request.retrieval_mode;
@@ -34,7 +34,7 @@ export const retrieveOperation = post({
       const measured = await measureRetrieval(model, request, found, { mode, signal });
       return c.json(retrieveAnswer(request, found.matches, measured, performance.now() - start));
     } finally {
-      place!.leave();
+      ticket!.leave();
     }
   },
 });

@@ -1,6 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Logger } from "../log.ts";
-import type { Settings } from "../settings.ts";
+import { type Settings, variableOf } from "../settings.ts";
 import { MemorySessionStore } from "./memory-store.ts";
 import type { SessionStore, StoreOptions } from "./session-store.ts";
 
@@ -19,7 +19,7 @@ export async function openSessionStore(settings: Settings, log: Logger): Promise
   const refuse = (cause?: unknown) =>
     // Without the URL, which may hold a password.
     new ResonantError("invalid_argument", "it is neither memory nor the URL of a Redis", {
-      where: "SESSION_STORE",
+      where: variableOf("sessionStore"),
       fix: "Write redis://host:6379, or rediss://user:password@host:6379/0",
       cause,
     });

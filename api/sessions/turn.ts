@@ -2,6 +2,7 @@ import { ResonantError } from "../../common/errors.ts";
 import type { ApiContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
 import type { Job, JobPiece, Service } from "../service.ts";
+import { variableOf } from "../settings.ts";
 import type { Lease, SessionInfo, SessionStore } from "./session-store.ts";
 
 /** Whose sessions a request is about: its API key's, or everyone's where there are no keys. */
@@ -99,7 +100,7 @@ export const noSession = (name: string, field: string, fix?: string): ApiError =
   });
 
 const tooMany = (most: number, field: string): ApiError =>
-  new ApiError("conflict", `there are ${most} sessions already (MAX_SESSIONS): delete one`, {
+  new ApiError("conflict", `there are ${most} sessions already (${variableOf("maxSessions")}): delete one`, {
     details: { field },
   });
 

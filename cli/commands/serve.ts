@@ -5,6 +5,7 @@ import { createLogger, type Logger } from "../../api/log.ts";
 import { listen } from "../../api/server.ts";
 import { Service } from "../../api/service.ts";
 import { openSessionStore } from "../../api/sessions/open-store.ts";
+import { variableOf } from "../../api/settings.ts";
 import { ResonantError } from "../../common/errors.ts";
 import { collect } from "../../engine/generate.ts";
 import type { Model } from "../../engine/model.ts";
@@ -29,7 +30,7 @@ async function run(settings: ServeFlags): Promise<void> {
   const stopped = untilStopped(log);
   log.info(`listening on http://${settings.host}:${server.port}`);
   if (settings.stateSecret === undefined) {
-    log.warn("STATE_SECRET is not set: states can be continued only until this process ends");
+    log.warn(`${variableOf("stateSecret")} is not set: states can be continued only until this process ends`);
   }
   const failed = load(settings, service, log);
   await Promise.race([stopped, failed.then(() => stopped)]);

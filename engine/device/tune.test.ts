@@ -78,8 +78,16 @@ describe("a tuning", () => {
       0, 0, 4, 4, 8, 8,
     ]);
     expect(mostSharedLoadLanes(new Set(), 32)).toBe(0);
-    expect(defaultTuning("software", 8)).toEqual({ sharedLoadLanes: 8, rowsPerWorkgroup: 64, tiledDecodeFrom: 4 });
-    expect(defaultTuning("software", 0)).toEqual({ sharedLoadLanes: 0, rowsPerWorkgroup: 64, tiledDecodeFrom: 8 });
+    expect(defaultTuning("software", 8)).toEqual({
+      sharedLoadLanes: 8,
+      rowsPerWorkgroup: 64,
+      tiledDecodeFrom: 4,
+    });
+    expect(defaultTuning("software", 0)).toEqual({
+      sharedLoadLanes: 0,
+      rowsPerWorkgroup: 64,
+      tiledDecodeFrom: 8,
+    });
     expect(defaultTuning("nvidia", 8)).toEqual({
       sharedLoadLanes: 0,
       rowsPerWorkgroup: 16,
