@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { resonant } from "./cli.ts";
+import { refusal, resonant } from "./cli.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -31,10 +31,10 @@ it("measures chosen cases, keeps them as JSON and as a plot, and compares with t
 it("says which file and field cannot be compared with, and measures nothing", async () => {
   const path = join(folder, "broken.json");
   await writeFile(path, JSON.stringify({ adapter: "x", date: new Date().toISOString(), node: 20 }));
-  const refused = await resonant(["bench", "--compare", path]);
+  const refused = await refusal(["bench", "--compare", path]);
   expect(refused).toMatchObject({ code: 1, out: "" });
   expect(refused.err).toContain("broken.json: node");
-  const missing = await resonant(["bench", "--compare", join(folder, "missing.json")]);
+  const missing = await refusal(["bench", "--compare", join(folder, "missing.json")]);
   expect(missing).toMatchObject({ code: 2, out: "" });
   expect(missing.err).toContain("missing.json");
 });
@@ -43,7 +43,7 @@ it("lists its cases, and refuses a name that is none of theirs", async () => {
   const listed = await resonant(["bench", "--list"]);
   expect(listed.out).toContain("kernels: memory-scan\n");
   expect(listed.out).toContain("models: tinyllama-1.1b f16\n");
-  const refused = await resonant(["bench", "no-such-case"]);
+  const refused = await refusal(["bench", "no-such-case"]);
   expect(refused).toMatchObject({ code: 2, out: "" });
   expect(refused.err).toContain("--list");
 });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prose } from "../bench/needle/testing/text.ts";
-import { type Ended, resonant } from "./cli.ts";
+import { type Ended, refusal, resonant } from "./cli.ts";
 import { writeModel } from "./models.ts";
 
 /** Runs `resonant eval needle` to its end. */
@@ -69,14 +69,14 @@ describe("resonant eval needle", () => {
     ["a text that is not there", ["--text", "/nowhere.txt"], /--text \/nowhere\.txt/],
     ["a plot that cannot be written", ["--plot", "/nowhere/plot.svg"], /--plot \/nowhere\/plot\.svg/],
   ])("refuses %s with status 2, in a line", async (_, args, message) => {
-    const { code, out, err } = await needle(args);
+    const { code, out, err } = await refusal(["eval", "needle", ...args]);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toMatch(message);
     expect(err.trim().split("\n")).toHaveLength(1);
   });
 
   it("leaves no plot behind where it is refused before", async () => {
-    const { code } = await needle(["--text", "/nowhere.txt", "--plot", at("none.svg")]);
+    const { code } = await refusal(["eval", "needle", "--text", "/nowhere.txt", "--plot", at("none.svg")]);
     expect(code).toBe(2);
     expect(await readdir(folder)).not.toContain("none.svg");
   });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Model } from "../engine/model.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";
-import { type Ended, resonant } from "./cli.ts";
+import { type Ended, refusal, resonant } from "./cli.ts";
 import { testGpu } from "./gpu.ts";
 import { writeModel } from "./models.ts";
 import { post, startServer } from "./server.ts";
@@ -139,7 +139,6 @@ describe("resonant retrieve", () => {
     ["an empty needle", ["", "--context", "x"], "needle: it is empty"],
     ["an empty query", ["x", "--context", "x", "--query", ""], "--query: it is empty"],
     ["an empty context", ["x", "--context", ""], "--context: it is empty"],
-    ["empty standard input", ["x"], "context: is empty"],
     ["two contexts", ["x", "--context", "x", "--file", "x"], "cannot be used with"],
     ["no matches", ["x", "--context", "x", "--top-k", "0"], "from 1 to 100"],
     ["too many", ["x", "--context", "x", "--top-k", "101"], "from 1 to 100"],
@@ -148,13 +147,20 @@ describe("resonant retrieve", () => {
       ["x", "--context", "x", "--mode", "both"],
       "Allowed choices are pvm, plm, hybrid",
     ],
-    ["a file that is not there", ["x", "--file", "/no/such"], "--file /no/such: it cannot be read (ENOENT"],
-    ["a folder", ["x", "--file", "."], "--file .: it cannot be read (it is a folder)"],
   ])("refuses %s", async (_, args, message) => {
-    const ended = await retrieve(["-m", tiny, ...args]);
+    const ended = await refusal(["retrieve", "-m", tiny, ...args]);
     expect(ended).toMatchObject({ code: 2, out: "" });
     expect(ended.err).toContain(`error: ${message.startsWith("missing") ? message : ""}`);
     expect(ended.err).toContain(message);
+  });
+
+  it.each([
+    ["empty standard input", [], "context: is empty"],
+    ["a file that is not there", ["--file", "/no/such"], "--file /no/such: it cannot be read (ENOENT"],
+    ["a folder", ["--file", "."], "--file .: it cannot be read (it is a folder)"],
+  ])("refuses %s", async (_, args, message) => {
+    const ended = await retrieve(["-m", tiny, "x", ...args]);
+    expect(ended).toMatchObject({ code: 2, out: "", err: expect.stringContaining(`error: ${message}`) });
   });
 
   it.each([

@@ -6,7 +6,7 @@ import { bytesSource } from "../weights/byte-source.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
-import { cli, type Ended, run, resonant as runResonant } from "./cli.ts";
+import { cli, type Ended, refusal, run, resonant as runResonant } from "./cli.ts";
 import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts";
 
 const resonant = (args: readonly string[], input = ""): Promise<Ended> => runResonant(args, { input });
@@ -130,7 +130,7 @@ describe("resonant generate", () => {
     ["--format", "int3"],
     ["--device", "tpu"],
   ])("refuses %s %j with status 2, naming the flag", async (flag, value) => {
-    const { code, out, err } = await resonant(["generate", "x", flag, value]);
+    const { code, out, err } = await refusal(["generate", "x", flag, value]);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(flag);
     expect(err).not.toMatch(/\n\s+at /);
@@ -157,7 +157,7 @@ describe("resonant generate", () => {
     ["matches of nothing", ["retrieve", "x", "--context", "x", "--top-k", "0"], /--top-k/],
     ["an unknown command", ["sing"], /sing/],
   ])("refuses %s with status 2, in a line", async (_, args, message) => {
-    const { code, out, err } = await resonant(args);
+    const { code, out, err } = await refusal(args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at /);
@@ -360,7 +360,7 @@ describe("resonant convert", () => {
 
   it("refuses a file that is no checkpoint", async () => {
     await writeFile(at("no.pt"), "no checkpoint");
-    const { code, out, err } = await resonant(["convert", at("no.pt"), at("no.safetensors")]);
+    const { code, out, err } = await refusal(["convert", at("no.pt"), at("no.safetensors")]);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toMatch(/^error: .*no\.pt.*\n$/);
   });

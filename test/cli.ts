@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import { runCommand } from "../cli/program.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -58,4 +59,36 @@ export async function resonant(
 ): Promise<Ended> {
   await stat(cli);
   return run(process.execPath, [...node, cli, ...args], options);
+}
+
+/**
+ * What `resonant` says to arguments that it refuses before it reads a text or loads a model, run in this process: starting one
+ * takes far longer than such an answer.
+ */
+export async function refusal(args: readonly string[]): Promise<Ended> {
+  const { stdout, stderr, env, exitCode } = process;
+  const said = { out: "", err: "" };
+  const listen = (stream: NodeJS.WriteStream, name: "out" | "err") => {
+    const { write } = stream;
+    stream.write = (text: string | Uint8Array, ...more: unknown[]): boolean => {
+      said[name] += typeof text === "string" ? text : Buffer.from(text).toString();
+      const written = more.at(-1);
+      if (typeof written === "function") written();
+      return true;
+    };
+    return () => {
+      stream.write = write;
+    };
+  };
+  const restore = [listen(stdout, "out"), listen(stderr, "err")];
+  const { DEVICE: _device, MODEL_NAME: _model, ALIGNMENT: _alignment, ...own } = env;
+  process.env = own;
+  try {
+    const code = await runCommand(args);
+    return { code, ...said };
+  } finally {
+    process.env = env;
+    process.exitCode = exitCode;
+    for (const undo of restore) undo();
+  }
 }
