@@ -96,7 +96,7 @@ describe("the package", () => {
       "weights/shakespeare/model.safetensors",
     ]);
     expect(paths.filter((path) => path.endsWith(".d.ts"))).toHaveLength(5);
-    expect(paths.length).toBeLessThan(100);
+    expect(paths.length).toBeLessThan(200);
     for (const path of ["dist/cli.js", "dist/node.js", "dist/browser.js", "dist/demo/index.html"]) {
       expect(paths).toContain(path);
     }
