@@ -22,6 +22,7 @@ export async function buildDeclarations() {
   const emitted = resolve(".types");
   const bundle = await rolldown({
     cwd: emitted,
+    checks: { pluginTimings: false },
     input: {
       node: join(emitted, "engine/platform/node/index.d.ts"),
       browser: join(emitted, "engine/platform/browser/index.d.ts"),
