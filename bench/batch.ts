@@ -5,19 +5,19 @@ import { divided, inTurns, timed } from "./harness/statistics.ts";
 import { SETTINGS } from "./settings.ts";
 
 export interface BatchBenchOptions {
-  /** How many streams decode at once, for each figure. */
+  /** Numbers of streams that decode at once; each number gives its own figures. */
   readonly streams: readonly number[];
-  /** Tokens of each stream. */
+  /** Tokens that each stream decodes. */
   readonly tokens: number;
-  /** Rounds of each figure; medians are reported. */
+  /** Rounds per figure; the median of the rounds is reported. */
   readonly rounds: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * What decoding many streams at once gives, in tokens a second of all of them together and of one of them; each figure is
- * the median of its rounds.
- * @throws ResonantError `out_of_memory` where the model has fewer slots
+ * Measures how fast many streams decode at once, in tokens per second: all streams together, and each of them. Each figure
+ * is the median of its rounds.
+ * @throws ResonantError `out_of_memory` if the model has too few slots
  */
 export async function batchBench(model: Model, options: BatchBenchOptions): Promise<Row[]> {
   const { streams, tokens, rounds, onProgress } = options;
@@ -39,7 +39,7 @@ export async function batchBench(model: Model, options: BatchBenchOptions): Prom
   });
 }
 
-/** Milliseconds per token of all, and what each stream said. */
+/** Returns milliseconds per token, counting the tokens of all streams, and the tokens of each stream. */
 async function decodeAtOnce(
   model: Model,
   count: number,
@@ -64,7 +64,7 @@ async function decodeAtOnce(
   }
 }
 
-/** Streams of the default model that decode at once. */
+/** Decodes several streams of the default model at once. */
 export const batchCase: BenchCase = {
   group: "streams",
   name: "decode at once",
@@ -75,7 +75,7 @@ export const batchCase: BenchCase = {
         const { said: alone } = await decodeAtOnce(model, 1, 16);
         const { said } = await decodeAtOnce(model, 32, 16);
         if (String(said[0]) !== String(alone[0])) {
-          throw new Error(`a stream says ${said[0]} beside 31 others, and ${alone[0]} alone`);
+          throw new Error(`a stream decodes ${said[0]} beside 31 others, but ${alone[0]} alone`);
         }
       },
       measure: () =>

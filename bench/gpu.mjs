@@ -1,5 +1,6 @@
-// What a GPU is asked first: how near decoding comes to its memory's bandwidth, how it stands beside PyTorch, and whether a
-// token costs the same at position 1,000,000. It needs Node, dist/ and, for PyTorch's rows, a Python with torch.
+// Answers the first questions about a GPU: how much of the memory bandwidth decoding uses, how fast it is compared with
+// PyTorch, and whether a token at position 1,000,000 costs the same as an early one. Needs Node, dist/ and, for the rows of
+// PyTorch, a Python with torch.
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,15 +15,26 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const cli = join(root, "dist/cli.js");
 
 const options = new Command("gpu.mjs")
-  .description("Measure what a GPU is asked first, and print it as a table.")
-  .addOption(
-    new Option("--python <file>", "with torch and transformers").env("RESONANT_PYTHON").default("python3"),
+  .description(
+    "Measure bandwidth use, speed beside PyTorch and the cost of late positions, and print a table.",
   )
-  .option("--large <geometry>", "whose decoding is held against the bandwidth", "tinyllama-1.1b")
-  .option("--small <geometry>", "a GPT-NeoX geometry, which PyTorch runs too", "pythia-160m")
-  .option("--from <file>", "what an earlier `resonant bench --save` wrote, instead of measuring it again")
+  .addOption(
+    new Option("--python <file>", "a Python with torch and transformers")
+      .env("RESONANT_PYTHON")
+      .default("python3"),
+  )
+  .option(
+    "--large <geometry>",
+    "the geometry whose decoding is compared with the bandwidth",
+    "tinyllama-1.1b",
+  )
+  .option("--small <geometry>", "a GPT-NeoX geometry, which PyTorch also runs", "pythia-160m")
+  .option(
+    "--from <file>",
+    "a report of an earlier `resonant bench --save`, used instead of a new measurement",
+  )
   .option("--out <file>", "default: bench/results/DATE-ADAPTER-gpu.json")
-  .option("--json", "print what is written instead of a table")
+  .option("--json", "print the written JSON instead of a table")
   .exitOverride(({ exitCode }) => process.exit(exitCode && 2))
   .parse()
   .opts();
@@ -45,17 +57,17 @@ try {
 async function measure() {
   const { large, small, python } = options;
   const { adapter, date, rows } = JSON.parse(await readFile(options.from ?? (await bench()), "utf8"));
-  /** By its name, or by a name's beginning that ends in a space. */
+  /** Finds a row by its name, or by the start of its name if `wanted` ends in a space. */
   const row = (wanted) => {
     const found = rows.find(
       ({ name }) => name === wanted || (wanted.endsWith(" ") && name.startsWith(wanted)),
     );
     if (found) return found;
-    throw new Error(`${options.from ?? "resonant bench"}: it has no row "${wanted}"`);
+    throw new Error(`${options.from ?? "resonant bench"}: there is no row "${wanted}"`);
   };
   const last = ({ name }) => Number(name.split(" ").at(-1));
   const { bytesPerSecond, value: tokensPerSecond } = row(`${large} f16: decode of `);
-  const prompt = last(row(`${small} f32: prompt of `)); // what is decoded follows the first of them
+  const prompt = last(row(`${small} f32: prompt of `)); // decoding starts after the first prompt
   const tokens = last(row(`${small} f32: decode of `));
   const ours = FORMATS.map((format) => ({ format, perSecond: row(`${small} ${format}: decode of `).value }));
   note("PyTorch");
@@ -71,7 +83,7 @@ async function measure() {
       copyBytesPerSecond: row("copy of ").value * 1e9,
     },
     batch1: { model: small, prompt, tokens, ours, ...theirs },
-    /** Milliseconds a token. */
+    /** Milliseconds per token. */
     positions: {
       1000: row("a token at position 1,000").value,
       1000000: row("a token at position 1,000,000").value,
@@ -79,7 +91,7 @@ async function measure() {
   };
 }
 
-/** Measures the cases that are asked about; gives the file of what came of it. */
+/** Runs the needed cases of `resonant bench`; returns the path of its report. */
 async function bench() {
   note("resonant bench");
   const { large, small } = options;
@@ -89,11 +101,11 @@ async function bench() {
   return join(work, name);
 }
 
-/** PyTorch's rows, or why there are none. */
+/** Returns the rows of PyTorch, or the reason why there are none. */
 async function pytorch(python, geometry, prompt, tokens) {
   try {
     const script = join(root, "bench/rivals/pytorch.py");
-    await run(python, [script, "--help"]); // before a model is written for it: torch may not be there
+    await run(python, [script, "--help"]); // fails early if torch is not installed, before a model is written
     const model = join(work, "model");
     await run(process.execPath, [cli, "random-model", geometry, model]);
     const { stdout } = await run(python, [script, model, "--prompt", `${prompt}`, "--tokens", `${tokens}`]);
@@ -116,7 +128,7 @@ function table({ adapter, date, node, bandwidth, batch1, positions }) {
     `${adapter.name}, Node ${node}, ${date}`,
     "",
     `${bandwidth.model} f16: ${number(bandwidth.tokensPerSecond)} tokens/s read ${number(bandwidth.bytesPerSecond / 1e9)} GB/s, ` +
-      `${number(share)} % of the ${number(bandwidth.copyBytesPerSecond / 1e9)} GB/s that a copy moves`,
+      `${number(share)} % of the ${number(bandwidth.copyBytesPerSecond / 1e9)} GB/s of a copy`,
     "",
     `| ${model}, one stream, ${tokens} tokens after ${prompt} | adapter | format | tokens/s | ours / theirs |`,
     "| --- | --- | --- | ---: | ---: |",

@@ -3,46 +3,46 @@ import { relativeError } from "../engine/goldens.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
 import type { Stream } from "../engine/state/stream.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
-import { type Spent, splitTime } from "./harness/split.ts";
+import { splitTime, type TimeSplit } from "./harness/split.ts";
 import { type Summary, summarize, timed } from "./harness/statistics.ts";
 import { GREEDY, promptOf } from "./settings.ts";
 
-/** What is asked of a model in one weight format. */
+/** Says how to measure a model in one weight format. */
 export interface ModelRequest {
-  /** A folder; undefined: the default model. */
+  /** Folder of the model; undefined for the default model. */
   readonly model?: string | undefined;
   readonly format: WeightFormat;
-  /** Tokens of each timed prompt; what is decoded follows the first. */
+  /** Lengths of the timed prompts, in tokens; decoding starts after the first prompt. */
   readonly prompts: readonly number[];
-  /** Tokens decoded. */
+  /** Number of tokens to decode. */
   readonly tokens: number;
   readonly rounds: number;
-  /** Feeds what was decoded again as part of a prompt, which must go on in the same way. */
+  /** Whether to feed the decoded tokens again as part of a prompt, and check that it predicts the same token. */
   readonly replay: boolean;
 }
 
-/** What a model costs to load and to run, in one weight format. */
+/** The time and memory that loading and running a model take, in one weight format. */
 export interface ModelFigures {
   readonly format: WeightFormat;
   readonly seconds: number;
-  /** Bytes of the process when loading began, and the most while it lasted. */
+  /** Resident bytes of the process when loading began, and their maximum while loading. */
   readonly residentBefore: number;
   readonly residentPeak: number;
-  /** Most host bytes that loading took: beyond what the process had, and beyond buffers where they are host memory. */
+  /** Maximum of host bytes that loading added, not counting GPU buffers that are in host memory. */
   readonly hostPeak: number;
-  /** Bytes of all buffers before decoding, room for a prompt and one stream included, and after. */
+  /** Bytes of all GPU buffers before decoding, with those of a prompt and one stream, and after decoding. */
   readonly gpuBytes: number;
   readonly gpuBytesAfter: number;
-  /** Of the process, after everything. */
+  /** Resident bytes of the process at the end. */
   readonly resident: number;
-  /** Milliseconds a token of each prompt, in the order of the request. */
+  /** Milliseconds per token of each prompt, in the order of the request. */
   readonly prompts: readonly Summary[];
-  /** Milliseconds a decoded token. */
+  /** Milliseconds per decoded token. */
   readonly decode: Summary;
   readonly dispatchesPerToken: number;
-  /** Milliseconds a decoded token. */
-  readonly spent: Spent;
-  /** The tokens decoded, and some of the logits after the first prompt, to compare formats by. */
+  /** Milliseconds per decoded token. */
+  readonly spent: TimeSplit;
+  /** The decoded tokens, and a sample of the logits after the first prompt, for comparing formats. */
   readonly decoded: readonly number[];
   readonly logits: readonly number[];
 }
@@ -50,19 +50,20 @@ export interface ModelFigures {
 export type ModelRunOptions = Omit<ModelRequest, "model"> &
   Pick<LoadOptions, "placement" | "attention" | "onProgress">;
 
-/** How often memory is looked at, in milliseconds. */
-const SAMPLE = 5;
+/** Milliseconds between two looks at the process's memory. */
+const MEMORY_INTERVAL = 5;
 
-/** Logits that are told. */
-const TOLD = 512;
+/** Number of logits in the sample. */
+const LOGIT_SAMPLE = 512;
 
-/** Steps that decoding runs ahead of its reader. */
+/** Number of steps that decoding runs ahead of its reader. */
 const RUN_AHEAD = 8;
 
 /**
- * Loads a model and runs it. Its kernels are compiled first, by one workgroup of each. On a software adapter buffers are
- * memory of the process, and taken off its peak.
- * @throws ResonantError as {@link Model.load} and its runs do, `model` where a replay goes another way
+ * Loads a model and measures it. Compiles each kernel before timing, by running one workgroup of it. On a software adapter
+ * buffers are memory of the process, so their bytes are subtracted from the peak.
+ * @throws ResonantError as {@link Model.load} and its runs do
+ * @throws Error if a replay predicts another token
  */
 export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOptions): Promise<ModelFigures> {
   const { prompts, tokens, rounds, replay, format, ...load } = options;
@@ -88,7 +89,7 @@ export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOpt
   let [gpuBytes, gpuBytesAfter] = [0, 0];
   let decoded: number[] = [];
   let logits: number[] = [];
-  let spent: Spent = { host: 0, gpu: undefined };
+  let spent: TimeSplit = { host: 0, gpu: undefined };
   for (let round = 0; round < rounds; round++) {
     for (const [i, length] of prompts.entries()) {
       await onStream(model, async (stream) => {
@@ -124,7 +125,7 @@ export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOpt
   };
 }
 
-/** Uses a stream of its own. */
+/** Opens a stream, passes it to `use`, and closes it. */
 export async function onStream<T>(model: Model, use: (stream: Stream) => Promise<T>): Promise<T> {
   const stream = model.open();
   try {
@@ -134,7 +135,7 @@ export async function onStream<T>(model: Model, use: (stream: Stream) => Promise
   }
 }
 
-/** Milliseconds a token of a prompt, whose next token is then pending. */
+/** Feeds a prompt and returns its milliseconds per token; the next token is then pending. */
 export function feed({ runner }: Model, stream: Stream, prompt: readonly number[]): Promise<number> {
   return timed(prompt.length, async () => {
     const [step] = await runner.prompt(stream.slot, stream.position, prompt, GREEDY_ALONE).results;
@@ -145,7 +146,7 @@ export function feed({ runner }: Model, stream: Stream, prompt: readonly number[
 
 const GREEDY_ALONE = { ...GREEDY, logprobs: undefined };
 
-/** The most likely tokens after the pending one. */
+/** Decodes greedily after the pending token; returns the tokens. */
 export async function decode(
   model: Model,
   stream: Stream,
@@ -158,18 +159,18 @@ export async function decode(
   return tokens;
 }
 
-/** Of the last step or prompt, where it was one stream's. */
+/** Returns the logits of the last step or prompt of a single stream. */
 const lastLogits = ({ gpu, runner, config }: Model): Promise<Float32Array> =>
   gpu.readFloats(runner.stepActivations.logits, 0, config.vocabulary);
 
-/** @throws Error where tokens that were decoded after a prompt are not those that a prompt with them in it gives */
+/** @throws Error unless `decoded` tokens, fed again as part of a prompt, give the same logits and next token */
 export async function assertReplayed(
   model: Model,
   length: number,
   decoded: readonly number[],
 ): Promise<void> {
   const prompt = promptOf(length, model.config.vocabulary);
-  // The decoded logits again, step by step, and then those of one prompt.
+  // Compute the logits once step by step, and once with everything in one prompt.
   const stepped = await onStream(model, async (stream) => {
     await feed(model, stream, prompt);
     await decode(model, stream, decoded.length - 1, 0);
@@ -181,18 +182,18 @@ export async function assertReplayed(
   });
   const error = relativeError(stepped.logits, fed.logits);
   if (!(error < 1e-5) || stepped.token !== decoded.at(-1) || fed.token !== decoded.at(-1)) {
-    const said = `decoding ${decoded.at(-1)}, by steps ${stepped.token}, as a prompt ${fed.token}`;
-    throw new Error(`${said}: the logits differ by ${error}`);
+    const said = `the last token is ${decoded.at(-1)} when decoded, ${stepped.token} step by step, ${fed.token} after one prompt`;
+    throw new Error(`${said}; the logits differ by ${error}`);
   }
 }
 
 const spread = (logits: Float32Array): number[] => {
   if (!logits.every(Number.isFinite)) throw new Error("the logits are not all finite");
-  const step = Math.max(1, Math.floor(logits.length / TOLD));
+  const step = Math.max(1, Math.floor(logits.length / LOGIT_SAMPLE));
   return Array.from(logits.filter((_, i) => i % step === 0));
 };
 
-/** Runs one workgroup of each kernel of a prompt and of a step, after which drivers have compiled them. */
+/** Runs one workgroup of each kernel of a prompt and of a step, so that the driver compiles them. */
 async function compile(model: Model): Promise<void> {
   const { gpu, runner } = model;
   const { record } = gpu;
@@ -207,7 +208,7 @@ async function compile(model: Model): Promise<void> {
         runner.steps(slot, 2, 1, GREEDY_ALONE),
         runner.steps(slot, 3, 1, GREEDY_ALONE),
       ];
-      await Promise.allSettled(runs.map(({ results }) => results)); // what they say means nothing
+      await Promise.allSettled(runs.map(({ results }) => results)); // the results are meaningless
     });
   } finally {
     Reflect.deleteProperty(gpu, "record");
@@ -216,7 +217,7 @@ async function compile(model: Model): Promise<void> {
   await gpu.settle();
 }
 
-/** Watches the process's memory until it is stopped. */
+/** Records the peak of the process's memory until it is stopped. */
 class MemoryPeak {
   readonly #gpu: Gpu;
   readonly #gpuBefore: number;
@@ -228,7 +229,7 @@ class MemoryPeak {
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
     this.#gpuBefore = gpu.bytes;
-    this.#timer = setInterval(() => this.look(), SAMPLE);
+    this.#timer = setInterval(() => this.look(), MEMORY_INTERVAL);
   }
 
   look(): void {

@@ -10,12 +10,12 @@ import { type GeometryName, geometries } from "./random-model.ts";
 import { stepCost } from "./step-cost.ts";
 
 /**
- * How far a format's logits may be from f32's, relatively; unrelated ones would be about 1.4. The files' weights are f16,
- * so that f16 loses nothing; what 8 and 4 bits lose adds up over the layers (22 of random weights: 0.04 and 0.48).
+ * Largest relative error of a format's logits, compared with f32; unrelated logits would give about 1.4. The files hold f16
+ * weights, so f16 loses nothing. The errors of 8 and 4 bits add up over the layers (0.04 and 0.48 for 22 random layers).
  */
 const TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 0, f16: 1e-6, q8: 0.1, q4: 0.8 };
 
-/** What is asked of a geometry: less where it would take minutes. */
+/** Chooses how much to measure of a geometry: less if it would take minutes. */
 function requestOf(
   name: GeometryName,
   format: WeightFormat,
@@ -24,13 +24,13 @@ function requestOf(
   if (gpu.kind !== "software") {
     return { format, prompts: [512, 32], tokens: quick ? 32 : 128, rounds: quick ? 1 : 3, replay: true };
   }
-  // On a software adapter a prompt of a large model takes half a minute, and would again when it is replayed.
+  // On a software adapter a prompt of a large model takes half a minute, and a replay as long again.
   if (name !== "pythia-160m") return { format, prompts: [32], tokens: 4, rounds: 1, replay: false };
   const prompts = quick ? [32] : format === "f32" ? [32, 512] : [32];
   return { format, prompts, tokens: quick ? 8 : 16, rounds: 1, replay: true };
 }
 
-/** A geometry in some formats, all of them held to f32 where that is measured, too. */
+/** Measures a geometry in several formats; compares each with f32 if f32 is measured, too. */
 function geometryCases(name: GeometryName, formats: readonly WeightFormat[]): BenchCase[] {
   let f32: ModelFigures | undefined;
   return formats.map((format) => ({
@@ -39,7 +39,7 @@ function geometryCases(name: GeometryName, formats: readonly WeightFormat[]): Be
     open(bench) {
       let figures: ModelFigures | undefined;
       return {
-        // Loading is most of it, so what is checked is what was timed.
+        // Loading takes most of the time, so the same run is checked and timed.
         async check() {
           const request = requestOf(name, format, bench);
           const replay = request.replay || (format !== "f32" && !f32);
@@ -58,7 +58,9 @@ function geometryCases(name: GeometryName, formats: readonly WeightFormat[]): Be
 function assertAlike(f32: ModelFigures, { format, logits }: ModelFigures): void {
   const error = relativeError(logits, f32.logits);
   if (error <= TOLERANCES[format]) return;
-  throw new Error(`${format}: its logits are ${error} from those of f32, more than ${TOLERANCES[format]}`);
+  throw new Error(
+    `${format}: the logits differ from those of f32 by ${error}, more than ${TOLERANCES[format]}`,
+  );
 }
 
 function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] {
@@ -79,7 +81,7 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
     less(of("load"), figures.seconds, "s"),
     ...prompts.map((length, i) => {
       const time = figures.prompts[i]!;
-      // Its last token alone has logits.
+      // Only the last token of a prompt has logits.
       const cost = { bytes: bytes / length, flops: layers + (flops - layers) / length, dispatches: 0 };
       const share = nearest(cost, time.median / 1000, bench.ceilings);
       return more(of(`prompt of ${length}`), divided(1000, time), "tokens/s", share);
@@ -97,7 +99,7 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
   ];
 }
 
-/** Random weights at the sizes of models that people run, in each weight format. */
+/** Random weights at the sizes of well-known models, in each weight format. */
 export const modelCases = (quick: boolean): readonly BenchCase[] =>
   quick
     ? geometryCases("pythia-160m", ["f32", "q4"])

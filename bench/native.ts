@@ -11,10 +11,10 @@ import { assertReplayed, decode, feed, onStream } from "./model-run.ts";
 import { promptOf } from "./settings.ts";
 import { stepCost } from "./step-cost.ts";
 
-/** Tokens that decoding by the prompt's way is checked with. */
+/** Tokens of the check that decoding and prompts agree. */
 const CHECKED = { prompt: 100, tokens: 32 };
 
-/** Decoding and prompts of the default model, by one stream. */
+/** Decoding and prompts of the default model, with one stream. */
 const running: BenchCase = {
   group: "native",
   name: "decode and prompt",
@@ -23,7 +23,7 @@ const running: BenchCase = {
     const { gpu, runner, config } = model;
     const prompts = bench.quick ? [512] : [512, 2048];
     const tokens = bench.quick ? 32 : 128;
-    /** Milliseconds a token, from a position on. */
+    /** Returns milliseconds per token, decoding from `position` on. */
     const decodeAt = (position: number, runAhead: number) => () =>
       onStream(model, async (stream) => {
         stream.position = position;
@@ -80,7 +80,7 @@ const running: BenchCase = {
   },
 };
 
-/** What decoding takes of the host and of the GPU. */
+/** Measures the host time, GPU time, dispatches and memory of decoding. */
 async function hostRows(bench: Bench, tokens: number): Promise<Row[]> {
   const model = await bench.model();
   const { gpu, runner } = model;
@@ -109,7 +109,7 @@ async function hostRows(bench: Bench, tokens: number): Promise<Row[]> {
   ];
 }
 
-/** Of a token's dispatches those that one more layer takes: the default model's, less those of its first half. */
+/** Returns the dispatches per token that one layer adds: compares the default model with its first half. */
 async function dispatchesPerLayer(bench: Bench): Promise<number> {
   const whole = (await bench.model()).runner.dispatchesPerToken;
   const layers = Math.max(1, Math.floor(bench.native.layers / 2));
@@ -122,7 +122,7 @@ async function dispatchesPerLayer(bench: Bench): Promise<number> {
   }
 }
 
-/** A native model without its layers from the `layers`-th on. */
+/** Returns a native model with only its first `layers` layers. */
 function beginningOf(files: ModelFiles, layers: number): ModelFiles {
   const whole = files.config as Record<"phase" | "pvm", Record<"omega" | "phi", number[]>>;
   const cut = ({ omega, phi }: { omega: number[]; phi: number[] }) => ({
@@ -140,7 +140,7 @@ function beginningOf(files: ModelFiles, layers: number): ModelFiles {
   return { ...files, config, tensors: { ...files.tensors, tensors } };
 }
 
-/** Loading the default model, in a process of its own. */
+/** Loads the default model in a separate process. */
 const loading: BenchCase = {
   group: "native",
   name: "load",
@@ -152,7 +152,7 @@ const loading: BenchCase = {
         figures = await bench.apart(request);
       },
       async measure() {
-        if (!figures) throw new Error("it was not loaded");
+        if (!figures) throw new Error("the model was not loaded");
         return [
           less("load", figures.seconds, "s"),
           less("GPU memory, one stream and prompts", figures.gpuBytes, "bytes"),

@@ -1,4 +1,4 @@
-// The page beside Node: its size, and how fast the default model writes in it, on the same adapter, in turns.
+// Compares the page with Node: its size, and the default model's tokens per second on the same adapter. Both take turns.
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -14,19 +14,24 @@ const dist = join(root, "dist");
 const weights = join(root, "weights/shakespeare");
 
 const options = new Command("page.mjs")
-  .description("Measure the browser page beside Node, on the same adapter: its size, and tokens per second.")
-  .option("--tokens <n>", "tokens written", atLeast(16), 200)
-  .option("--rounds <n>", "rounds that count, after one that warms up", atLeast(1), 3)
+  .description("Compare the browser page with Node on the same adapter: its size, and tokens per second.")
+  .option("--tokens <n>", "tokens to generate", atLeast(16), 200)
+  .option("--rounds <n>", "measured rounds, after one warm-up round", atLeast(1), 3)
   .option("--chromium <file>", "default: the first Chromium or Chrome on the path")
-  .option("--chromium-arg <switch>", "a switch more for it", (value, all) => [...all, value], [])
+  .option(
+    "--chromium-arg <switch>",
+    "an additional switch for Chromium; may be repeated",
+    (value, all) => [...all, value],
+    [],
+  )
   .option("--out <file>", "default: bench/results/DATE-ADAPTER-page.json")
-  .option("--json", "print what is written instead of a table")
+  .option("--json", "print the written JSON instead of a table")
   .exitOverride(({ exitCode }) => process.exit(exitCode && 2))
   .parse()
   .opts();
 
 const note = (text) => process.stderr.write(`${text}\n`);
-/** Bytes of a prompt: of the default model each is a token. */
+/** Each byte is one token of the default model. */
 const PROMPT = "ROMEO:";
 const SEED = 1;
 
@@ -91,7 +96,7 @@ async function measure() {
       rows: ways.map(({ name, rates }) => ({
         name,
         tokensPerSecond: { median: median(rates), least: Math.min(...rates), most: Math.max(...rates) },
-        // By rounds: what else the machine does meets both of a round alike.
+        // Compares within a round, because other work on the machine affects both alike.
         ratioToNode: median(rates.map((rate, round) => rate / inNode[round])),
       })),
     };
@@ -100,7 +105,7 @@ async function measure() {
   }
 }
 
-/** The page as a reader has it. */
+/** Opens the page as a visitor sees it. */
 async function openDemo(chromium) {
   const page = await chromium.newPage({ viewport: { width: 1280, height: 900 } });
   page.setDefaultTimeout(120_000);
@@ -115,7 +120,7 @@ async function openDemo(chromium) {
   const button = (name) => page.getByRole("button", { name, exact: true });
   let fresh = true;
   return {
-    /** Tokens a second as the page shows them. */
+    /** Generates with the tab `shown` open; returns the tokens per second that the page displays. */
     async write(shown) {
       if (!fresh) await button("Start over").click();
       fresh = false;
@@ -132,7 +137,7 @@ async function openDemo(chromium) {
   };
 }
 
-/** What a visit fetches. */
+/** Returns the bytes that a visit to the page downloads. */
 async function sizes() {
   const files = await readdir(join(dist, "demo"), { recursive: true });
   const sum = async (folder, names) => {
@@ -158,18 +163,18 @@ function table({ adapter, sameAdapter, chromium, node, date, tokens, rounds, byt
   const kB = (size) => `${(size / 1000).toLocaleString("en", { maximumFractionDigits: 0 })} kB`;
   const number = (value) => value.toPrecision(3);
   return [
-    `page without model   ${kB(bytes.page)} compressed (brotli), ${kB(bytes.pageUncompressed)} as it is`,
+    `page without model   ${kB(bytes.page)} compressed (brotli), ${kB(bytes.pageUncompressed)} uncompressed`,
     `model                ${kB(bytes.model)}`,
     "",
-    `${nameOf(adapter)}, in Node ${sameAdapter === "same" ? "the same" : sameAdapter}; Chromium ${chromium}, Node ${node}, ${date}`,
+    `${nameOf(adapter)}, adapter in Node: ${sameAdapter}; Chromium ${chromium}, Node ${node}, ${date}`,
     "",
-    "| default model, f32 | tokens/s | beside Node |",
+    "| default model, f32 | tokens/s | compared with Node |",
     "| --- | ---: | ---: |",
     ...rows.map(({ name, tokensPerSecond: { median, least, most }, ratioToNode }) => {
       return `| ${name} | ${number(median)} (${number(least)}–${number(most)}) | ${ratioToNode.toFixed(2)} × |`;
     }),
     "",
-    `${tokens} tokens; medians of ${rounds} rounds in turns, and what they lay between.`,
+    `${tokens} tokens; median (minimum–maximum) of ${rounds} rounds, taken in turns.`,
     "",
   ].join("\n");
 }

@@ -4,7 +4,7 @@ import { bounds } from "./harness/row.ts";
 import { readable } from "./harness/tables.ts";
 import { colourOf, escaped, rounded, svgDocument } from "./svg.ts";
 
-/** A labelled bar; bars of one kind have one colour. */
+/** A labelled bar; bars of the same kind have the same colour. */
 interface Bar {
   readonly label: string;
   readonly value: number;
@@ -13,21 +13,21 @@ interface Bar {
 
 interface Chart {
   readonly title: string;
-  /** Kinds, in the order of their colours. */
+  /** All kinds of bars, in the order of their colours. */
   readonly kinds: readonly string[];
   readonly bars: readonly Bar[];
-  /** Where the axis ends at least. */
+  /** Minimum of the value where the axis ends. */
   readonly most: number;
-  readonly tell: (value: number) => string;
+  readonly format: (value: number) => string;
 }
 
 const percent = (value: number): string => `${Math.round(100 * value)} %`;
 
-/** Plots of a report, each by what its file's name ends with; none of what it has no figures of. */
+/** Draws the plots of a report; returns them by the suffix of their file names. A plot without figures is left out. */
 export function benchPlots({ adapter, rows }: Report): Map<string, string> {
   const charts: Record<string, Chart> = {
     kernels: {
-      title: `Kernels on ${adapter}: share of the ceiling that each is nearest to`,
+      title: `Kernels on ${adapter}: share of the nearest ceiling`,
       kinds: bounds,
       bars: rows
         .filter(({ group }) => group === "kernels")
@@ -35,23 +35,23 @@ export function benchPlots({ adapter, rows }: Report): Map<string, string> {
           share !== undefined && bound ? [{ label: name, value: share, kind: bound }] : [],
         ),
       most: 1,
-      tell: percent,
+      format: percent,
     },
     decode: {
-      title: `Decoding random weights of known sizes on ${adapter}, tokens a second`,
+      title: `Decoding with random weights on ${adapter}, tokens per second`,
       kinds: ["f32", "f16", "q8", "q4"],
       bars: rows.flatMap(modelDecode),
       most: 0,
-      tell: readable,
+      format: readable,
     },
     streams: {
-      title: `The default model on ${adapter}: tokens a second of all streams`,
+      title: `The default model on ${adapter}: tokens per second of all streams together`,
       kinds: ["f32"],
       bars: rows
         .filter(({ group, name }) => group === "streams" && /^\d+ streams?$/.test(name))
         .map(({ name, value }) => ({ label: name, value, kind: "f32" })),
       most: 0,
-      tell: readable,
+      format: readable,
     },
   };
   const drawn = Object.entries(charts).filter(([, { bars }]) => bars.length > 0);
@@ -66,8 +66,8 @@ function modelDecode({ group, name, value }: GroupedRow): Bar[] {
 
 const [LABELS, WIDTH, LINE, TOP, BAR] = [380, 420, 16, 60, 11];
 
-/** Horizontal bars under a key of their kinds, each with its value. */
-function draw({ title, kinds, bars, most, tell }: Chart): string {
+/** Draws a legend of the kinds, and below it horizontal bars with their values. */
+function draw({ title, kinds, bars, most, format }: Chart): string {
   const end = Math.max(most, ...bars.map(({ value }) => value));
   const present = kinds.filter((kind) => bars.some((bar) => bar.kind === kind));
   const fill = (kind: string): string => colourOf(kinds.indexOf(kind));
@@ -82,7 +82,7 @@ function draw({ title, kinds, bars, most, tell }: Chart): string {
     return (
       `<text x="${LABELS - 8}" y="${y + 9}" text-anchor="end">${escaped(label)}</text>` +
       `<rect x="${LABELS}" y="${y}" width="${width}" height="${BAR}" fill="${fill(kind)}"/>` +
-      `<text x="${LABELS + width + 5}" y="${y + 9}" fill="#555">${escaped(tell(value))}</text>`
+      `<text x="${LABELS + width + 5}" y="${y + 9}" fill="#555">${escaped(format(value))}</text>`
     );
   });
   const size = { width: LABELS + WIDTH + 80, height: TOP + LINE * bars.length + 12, left: 12 };

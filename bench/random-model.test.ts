@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** A geometry with few and small layers, otherwise itself. */
+/** The same geometry with fewer and smaller layers. */
 function small(name: GeometryName): Geometry {
   const geometry = geometries[name];
   const sizes = { hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 4, intermediate_size: 96 };
@@ -26,7 +26,7 @@ function small(name: GeometryName): Geometry {
 const names: GeometryName[] = ["pythia-160m", "pythia-1b", "tinyllama-1.1b"];
 
 describe.each(names)("%s", (name) => {
-  it("loads, with adapters, and says a text that its seed decides", async () => {
+  it("loads with and without adapters, and generates another text with them", async () => {
     const at = join(folder, name);
     const written = await writeRandomModel(at, small(name), { seed: 3, adapters: 2 });
     const texts: (readonly number[])[] = [];
@@ -43,7 +43,7 @@ describe.each(names)("%s", (name) => {
     expect(texts[0]).not.toEqual(texts[1]);
   });
 
-  it("is written the same again, and another by another seed", async () => {
+  it("has the same bytes for the same seed, and others for another seed", async () => {
     const files = name === "tinyllama-1.1b" ? "model-00002-of-00002.safetensors" : "model.safetensors";
     const bytes = async (seed: number): Promise<Buffer> => {
       const at = join(folder, `${name}-${seed}`);
@@ -59,7 +59,7 @@ describe.each(names)("%s", (name) => {
   });
 });
 
-it("has the sizes of the models it is called after", () => {
+it("has the sizes of the model it is named after", () => {
   const sizes = Object.values(geometries).map(({ family, config }) => family.parse(config, "config.json"));
   expect(sizes.map(({ vocabulary, size, layers }) => [vocabulary, size, layers])).toEqual([
     [50304, 768, 12],
@@ -68,7 +68,7 @@ it("has the sizes of the models it is called after", () => {
   ]);
 });
 
-it("is measured as it loads and runs", async () => {
+it("is measured while it loads and runs", async () => {
   const at = join(folder, "measured");
   await writeRandomModel(at, small("pythia-160m"));
   const files = await openModelFolder(at);

@@ -8,11 +8,11 @@ import { elementCount, float32ToFloat16 } from "../weights/dtype.ts";
 import { writeFileAtomically } from "../weights/node/file.ts";
 import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 
-/** A base model's sizes, as its `config.json` says them. */
+/** The sizes of a base model, as given in its `config.json`. */
 export interface Geometry {
   readonly family: Family;
   readonly config: Readonly<Record<string, unknown>>;
-  /** Files that its tensors are spread over. */
+  /** Number of files that hold the tensors. */
   readonly shards: number;
 }
 
@@ -42,7 +42,7 @@ const pythia = (size: number, layers: number, heads: number): Geometry => ({
   shards: 1,
 });
 
-/** Models that people run, by the names of their geometries. */
+/** Geometries of well-known models, by name. */
 export const geometries = {
   "pythia-160m": pythia(768, 12, 12),
   "pythia-1b": pythia(2048, 16, 8),
@@ -80,30 +80,30 @@ export type GeometryName = keyof typeof geometries;
 export interface RandomModelOptions {
   /** Default 1. The same seed gives the same bytes. */
   readonly seed?: number;
-  /** Adapters to write beside the model, into `adapters.safetensors`; default 0: none. */
+  /** Number of adapters to write into `adapters.safetensors`, beside the model. Default 0. */
   readonly adapters?: number;
 }
 
-/** What was written: parameters of the base model, and bytes of all weights. */
+/** Describes the written files: the base model's parameters, and the bytes of all weights. */
 export interface RandomModel {
   readonly parameters: number;
   readonly bytes: number;
 }
 
-/** Large enough to matter, small enough that logits stay finite however deep the model. */
-const SPREAD = 0.02;
+/** Standard deviation of the weights: large enough to matter, small enough that the logits of a deep model are finite. */
+const DEVIATION = 0.02;
 
 /**
- * Writes a folder that loads as a model of a geometry: `config.json`, float16 weights, and a tokenizer of bytes, which
- * has fewer ids than the model has rows. One tensor at a time is in memory.
- * @throws ResonantError `invalid_argument` if the folder cannot be written to
+ * Writes a folder that loads as a model with this geometry: `config.json`, float16 weights, and a byte tokenizer, which has
+ * fewer ids than the embedding has rows. Keeps one tensor at a time in memory.
+ * @throws ResonantError `invalid_argument` if the folder cannot be written
  */
 export async function writeRandomModel(
   folder: string,
   { family, config, shards }: Geometry,
   { seed = 1, adapters = 0 }: RandomModelOptions = {},
 ): Promise<RandomModel> {
-  const random = new Random(seed);
+  const random = new NormalDeviates(seed);
   const parsed = family.parse(config, "config.json");
   const shapes = [...decoderTensors(family, parsed)];
   const tensors = shapes.map(([name, shape]) => half(name, shape, () => modelValues(random, name, shape)));
@@ -126,7 +126,7 @@ export async function writeRandomModel(
     eos_token: END_OF_TEXT,
     clean_up_tokenization_spaces: false,
   });
-  await json("config.json", config); // last: a folder with one is whole
+  await json("config.json", config); // written last: a folder that has it is complete
   return { parameters: shapes.reduce((sum, [, shape]) => sum + count(shape), 0), bytes };
 }
 
@@ -139,7 +139,7 @@ function half(name: string, shape: readonly number[], values: () => Uint16Array)
   return { name, dtype: "F16", shape, bytes: async () => bytesOf(values()) };
 }
 
-/** `model.safetensors`, or several files of about a size and their index. */
+/** Writes `model.safetensors`, or several files of similar size and their index. Returns the bytes of the weights. */
 async function writeShards(
   folder: string,
   tensors: readonly TensorToWrite[],
@@ -167,12 +167,12 @@ async function writeShards(
   return bytes;
 }
 
-function modelValues(random: Random, name: string, shape: readonly number[]): Uint16Array {
+function modelValues(random: NormalDeviates, name: string, shape: readonly number[]): Uint16Array {
   if (/norm\.weight$/.test(name)) return new Uint16Array(count(shape)).fill(0x3c00); // 1
   return random.halves(count(shape));
 }
 
-/** What a checkpoint of the reference says of its training; the rest is its default. */
+/** The training settings that a reference checkpoint records; the other settings have their defaults. */
 const ADAPTER_CONFIG = {
   adapter_placement: "embedding",
   omega: 6,
@@ -183,8 +183,8 @@ const ADAPTER_CONFIG = {
   block_ramp: 300,
 };
 
-/** One trained-looking adapter, its names as in a reference checkpoint. */
-function adapterTensors(random: Random, index: number, size: number): TensorToWrite[] {
+/** Returns an adapter that looks trained, with the tensor names of a reference checkpoint. */
+function adapterTensors(random: NormalDeviates, index: number, size: number): TensorToWrite[] {
   const make = (name: string, shape: readonly number[], values: () => Float32Array): TensorToWrite => ({
     name: `afrb_adapters.${index}.${name}`,
     dtype: "F32",
@@ -193,7 +193,7 @@ function adapterTensors(random: Random, index: number, size: number): TensorToWr
   });
   const scalar = (name: string, value: number) => make(name, [], () => Float32Array.of(value));
   const normal = (name: string, ...shape: number[]) =>
-    make(name, shape, () => random.normals(count(shape), SPREAD));
+    make(name, shape, () => random.normals(count(shape), DEVIATION));
   const ones = (name: string) => make(name, [size], () => new Float32Array(size).fill(1));
   return [
     scalar("alpha", 0.1),
@@ -214,8 +214,8 @@ function adapterTensors(random: Random, index: number, size: number): TensorToWr
   ];
 }
 
-/** Normal deviates that depend only on the seed: drawn from a table, since a model has billions. */
-class Random {
+/** Generates normal deviates that depend only on the seed. Picks them from a table, because a model needs billions. */
+class NormalDeviates {
   readonly #table: Float32Array;
   readonly #halves: Uint16Array;
   #state: number;
@@ -227,10 +227,10 @@ class Random {
     this.#table = Float32Array.from({ length: TABLE }, () => {
       return Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
     });
-    this.#halves = float32ToFloat16(this.#table.map((value) => value * SPREAD));
+    this.#halves = float32ToFloat16(this.#table.map((value) => value * DEVIATION));
   }
 
-  /** Of deviation {@link SPREAD}, as float16. */
+  /** Returns `length` deviates with standard deviation {@link DEVIATION}, as float16. */
   halves(length: number): Uint16Array {
     const out = new Uint16Array(length);
     for (let i = 0; i < length; i++) out[i] = this.#halves[this.#next() >>> (32 - TABLE_BITS)] ?? 0;
@@ -245,7 +245,7 @@ class Random {
     return out;
   }
 
-  /** 32 bits: xorshift (Marsaglia 2003). */
+  /** Returns 32 random bits: xorshift (Marsaglia 2003). */
   #next(): number {
     let x = this.#state;
     x ^= x << 13;
@@ -261,11 +261,11 @@ const TABLE = 2 ** TABLE_BITS;
 
 const END_OF_TEXT = "<|endoftext|>";
 
-/** A byte-level BPE without merges, in the form of `tokenizer.json`: an id a byte, and one that ends a text. */
+/** Returns a byte-level BPE without merges, as in `tokenizer.json`: one id per byte, and one that ends a text. */
 function byteTokenizer(): unknown {
   const printable = (byte: number): boolean =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  // GPT-2's letters for bytes: those that print are themselves, the others follow from U+0100 on.
+  // GPT-2's letters for bytes: printable bytes stand for themselves, the others are U+0100 and up.
   let next = 256;
   const letters = Array.from({ length: 256 }, (_, byte) =>
     String.fromCharCode(printable(byte) ? byte : next++),

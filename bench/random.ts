@@ -1,6 +1,7 @@
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+/** Returns the next random number in [0, 1). */
 export type Random = () => number;
 
+/** Creates a generator (mulberry32); the same seed gives the same numbers. */
 export function seeded(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -11,13 +12,13 @@ export function seeded(seed: number): Random {
   };
 }
 
-/** A whole number in [0, bound). */
+/** Returns a random integer in [0, bound). */
 export const below = (random: Random, bound: number): number => Math.floor(random() * bound);
 
-/** One of a list that is not empty. */
+/** Returns a random element of a list, which must not be empty. */
 export const oneOf = <T>(random: Random, list: ArrayLike<T>): T => list[below(random, list.length)]!;
 
-/** `count` different whole numbers of [0, bound), in no order (Floyd's sampling). */
+/** Returns `count` different integers in [0, bound), in no particular order (Floyd's sampling). */
 export function some(random: Random, count: number, bound: number): Set<number> {
   const chosen = new Set<number>();
   for (let top = Math.max(0, bound - count); top < bound; top++) {

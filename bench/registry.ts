@@ -12,7 +12,7 @@ import { modelCases } from "./models.ts";
 import { nativeCases } from "./native.ts";
 import { retrievalCase } from "./retrieve.ts";
 
-/** Every case, in the order in which they are measured: the ceilings first, which the others are held against. */
+/** Returns every case in the order of measurement: first the ceilings, with which the others are compared. */
 export const benchCases = (quick: boolean): readonly BenchCase[] => [
   ...ceilingCases,
   ...productCases,

@@ -8,31 +8,31 @@ import { seeded } from "./random.ts";
 
 export interface RetrievalBenchOptions {
   readonly mode: RetrievalMode;
-  /** Tokens of the contexts that are compared. */
+  /** Lengths of the contexts to compare, in tokens. */
   readonly lengths: readonly number[];
-  /** Tokens of the needle. */
+  /** Length of the needle, in tokens. */
   readonly needle: number;
-  /** Rounds of each figure; medians are reported. */
+  /** Rounds per figure; the median of the rounds is reported. */
   readonly rounds: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-interface Found {
+interface SearchFigures {
   /** Milliseconds per token. */
   readonly time: number;
   readonly similarity: number;
   readonly bytes: number;
-  /** Tokens from the needle to the first place. */
+  /** Tokens from the needle to the best match. */
   readonly off: number;
 }
 
 /**
- * What a search for one needle costs in contexts of random tokens, told in one pass, and that it finds it: times are of
- * the pass alone, for a search is opened once whatever the context's length.
+ * Measures a search for one needle in contexts of random tokens: its speed, its memory, and whether it finds the needle.
+ * Times the pass over the context only, because opening a search does not depend on the context's length.
  */
 export async function retrievalBench(model: Model, options: RetrievalBenchOptions): Promise<Row[]> {
   const { mode, lengths, needle, rounds, onProgress } = options;
-  const found = new Map<number, Found>();
+  const found = new Map<number, SearchFigures>();
   const searches = lengths.map((length) => haystack(model, mode, length, needle));
   const summaries = await inTurns(
     searches.map((search, i) => async () => {
@@ -61,8 +61,13 @@ export async function retrievalBench(model: Model, options: RetrievalBenchOption
   ];
 }
 
-/** Searches a context of random tokens for a part of it. */
-function haystack(model: Model, mode: RetrievalMode, length: number, needle: number): () => Promise<Found> {
+/** Prepares a search of random tokens for a needle that is taken from them. */
+function haystack(
+  model: Model,
+  mode: RetrievalMode,
+  length: number,
+  needle: number,
+): () => Promise<SearchFigures> {
   const random = seeded(1);
   const context = Uint32Array.from({ length }, () => Math.floor(random() * model.config.vocabulary));
   const at = Math.floor(0.7 * (length - needle));
@@ -82,7 +87,7 @@ function haystack(model: Model, mode: RetrievalMode, length: number, needle: num
   };
 }
 
-/** A needle of 48 tokens in 8,192. */
+/** Searches 8,192 tokens for a needle of 48 tokens. */
 export const retrievalCase: BenchCase = {
   group: "retrieval",
   name: "search",

@@ -2,23 +2,24 @@ import { setTimeout } from "node:timers/promises";
 import { less, more, type Row } from "./harness/row.ts";
 
 export interface ServingBenchOptions {
-  /** Of a server that does nothing else, and allows such prompts. */
+  /** URL of a server that has no other work and accepts prompts of these lengths. */
   readonly url: string;
-  /** Characters of the prompt beside which short requests come; so many tokens, if the model reads bytes. */
+  /** Characters of the long prompt during which short requests arrive; a byte-level model reads as many tokens. */
   readonly longPrompt: number;
-  /** Characters of the beginning that two prompts share. */
+  /** Characters of the prefix that two prompts share. */
   readonly sharedPrefix: number;
-  /** Streams that run meanwhile. */
+  /** Number of streams that run meanwhile. */
   readonly streams: number;
-  /** Short requests, one after another, for each figure. */
+  /** Number of short requests per figure, one after another. */
   readonly rounds: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * What clients of a server feel, over HTTP: how long a short request waits for its first token, and a running stream for its
- * next, with nothing else, with other streams, and while a long prompt is fed; and what a shared beginning saves.
- * Percentiles are of single gaps; tokens that were computed ahead come together.
+ * Measures the latency that a server's clients see over HTTP: how long a short request waits for its first token, and how
+ * long a running stream waits for its next one. Measures both without other load, beside other streams, and while a long
+ * prompt is processed; also how much time a shared prefix saves. Percentiles are of single gaps between tokens; tokens that
+ * were computed ahead arrive together.
  */
 export async function servingBench(options: ServingBenchOptions): Promise<Row[]> {
   const { longPrompt, sharedPrefix, streams, rounds, onProgress } = options;
@@ -36,7 +37,10 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
   for (let i = 1; i < rounds; i++) alone.push(await short());
 
   const leave = new AbortController();
-  const running = Array.from({ length: streams }, (_, seed) => new Gaps(options.url, seed, leave.signal));
+  const running = Array.from(
+    { length: streams },
+    (_, seed) => new StreamGaps(options.url, seed, leave.signal),
+  );
   await Promise.all(running.map((stream) => stream.begun));
   const measure = async (work: () => Promise<number[]>) => {
     for (const stream of running) stream.gaps = [];
@@ -69,7 +73,7 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
   leave.abort();
   await Promise.all(running.map((stream) => stream.ended));
   if (during.firsts.length === 0)
-    throw new Error("the long prompt was fed before a short request could come");
+    throw new Error("the long prompt was processed before a short request arrived");
 
   const first: number[] = [];
   for (const end of ["\nFirst question", "\nAnother question"]) {
@@ -103,10 +107,10 @@ export async function servingBench(options: ServingBenchOptions): Promise<Row[]>
   ];
 }
 
-/** A stream that is read until it is left, and the milliseconds between its parts. */
-class Gaps {
+/** Reads a stream until it is aborted, and records the milliseconds between its events. */
+class StreamGaps {
   gaps: number[] = [];
-  /** Resolves with its first part. */
+  /** Resolves at the first event. */
   readonly begun: Promise<void>;
   readonly ended: Promise<void>;
 
@@ -119,7 +123,7 @@ class Gaps {
       while (!signal.aborted) {
         const body = { prompt: "\nJULIET:\n", max_tokens: 100_000, temperature: 1, seed };
         let last: number | undefined;
-        for await (const moment of parts(url, body, signal)) {
+        for await (const moment of eventTimes(url, body, signal)) {
           if (last !== undefined) this.gaps.push(moment - last);
           last = moment;
           begin();
@@ -132,17 +136,17 @@ class Gaps {
   }
 }
 
-/** Milliseconds to the first part of an answer, which is read to its end. */
+/** Reads an answer to its end; returns the milliseconds until its first event. */
 async function firstToken(url: string, body: object): Promise<number> {
   const start = performance.now();
   let first: number | undefined;
-  for await (const moment of parts(url, { seed: 1, ...body })) first ??= moment - start;
-  if (first === undefined) throw new Error("an answer without a token");
+  for await (const moment of eventTimes(url, { seed: 1, ...body })) first ??= moment - start;
+  if (first === undefined) throw new Error("the answer has no token");
   return first;
 }
 
-/** Moments at which a generation's parts come. */
-async function* parts(
+/** Yields the time of each event of a generation, in milliseconds of `performance.now()`. */
+async function* eventTimes(
   url: string,
   body: object,
   signal?: AbortSignal,
@@ -167,7 +171,7 @@ async function* parts(
   }
 }
 
-/** A text that nobody has seen. */
+/** Returns a random text that no prefix cache has seen. */
 const letters = (length: number): string =>
   String.fromCharCode(...Array.from({ length }, () => 97 + Math.floor(26 * Math.random())));
 

@@ -1,7 +1,7 @@
 import type { RunSettings } from "../engine/runner/decode-run.ts";
 import type { Sampling } from "../kernels/sample/sample.ts";
 
-/** Sampling as people use it. */
+/** Typical sampling settings. */
 export const SAMPLING: Sampling = {
   temperature: 0.8,
   topK: 50,
@@ -12,12 +12,12 @@ export const SAMPLING: Sampling = {
   choice: 0,
 };
 
-/** Plain sampling, nothing measured. */
+/** Decodes with typical sampling and without metrics. */
 export const SETTINGS: RunSettings = { measure: false, sampling: SAMPLING };
 
-/** The most likely token, and how likely it and the next five are. */
+/** Decodes the most likely token, with the log probabilities of the five most likely ones. */
 export const GREEDY: RunSettings = { measure: false, sampling: { ...SAMPLING, temperature: 0 }, logprobs: 5 };
 
-/** `length` tokens of a vocabulary, always the same. */
+/** Returns `length` tokens of a vocabulary, always the same ones. */
 export const promptOf = (length: number, vocabulary: number): number[] =>
   Array.from({ length }, (_, i) => (i * 31 + 7) % vocabulary);

@@ -1,9 +1,10 @@
 import { matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 
 /**
- * What a step of one stream reads of a model's matrices at least, in bytes, and their products' operations.
- * @param shapes of all tensors by name
- * @param without those that it does not read, such as an embedding, of which it reads a row
+ * Returns the cost of one stream's step: the minimum of bytes that it reads of the matrices, and the floating-point operations of
+ * its matrix products.
+ * @param shapes the shapes of all tensors, by name
+ * @param without names of matrices that a step does not read whole, such as an embedding, of which it reads one row
  */
 export function stepCost(
   shapes: ReadonlyMap<string, readonly number[]>,

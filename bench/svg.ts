@@ -1,9 +1,9 @@
-/** Colours that the colour-blind can tell apart (Okabe and Ito 2008). */
+/** Colours that colour-blind people can distinguish (Okabe and Ito 2008). */
 export const COLOURS = ["#0072b2", "#56b4e9", "#009e73", "#d55e00", "#e69f00", "#cc79a7"] as const;
 
 export const colourOf = (index: number): string => COLOURS[index % COLOURS.length]!;
 
-/** An SVG document with its title at the top, `left` from the edge. */
+/** Returns an SVG document with its title at the top, `left` pixels from the left edge. */
 export function svgDocument(
   title: string,
   { width, height, left }: { readonly width: number; readonly height: number; readonly left: number },
@@ -17,13 +17,13 @@ export function svgDocument(
   );
 }
 
-/** A coordinate, to a tenth. */
+/** Rounds a coordinate to a tenth. */
 export const rounded = (value: number): number => Math.round(10 * value) / 10;
 
 export const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
-/** 8192 as 8k, 1,048,576 as 1M; with base 1000, 10,000 as 10k. */
+/** Formats 8192 as 8k and 1,048,576 as 1M; with base 1000, 10,000 as 10k. */
 export function short(value: number, base = 1024): string {
   for (const [power, unit] of [
     [3, "G"],

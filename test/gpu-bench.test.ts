@@ -17,13 +17,13 @@ afterAll(() => rm(home, { recursive: true }));
 
 const row = (name: string, value: number, more = {}) => ({ name, value, ...more });
 
-/** What `resonant bench --save` would have written. */
+/** A report as `resonant bench --save` writes it. */
 const RUN = {
   adapter: "Some GPU (a driver)",
   date: "2026-11-27T12:00:00.000Z",
   rows: [
     row("copy of 64 MiB, read and written", 2000),
-    // First, so that the shorter name must not find it.
+    // This row comes first, to test that the shorter name does not match it.
     row("a token at position 1,000,000", 0.51),
     row("a token at position 1,000", 0.5),
     row("large f16: decode of 128", 500, { bytesPerSecond: 1.1e12 }),
@@ -43,11 +43,11 @@ const table = async (rows: unknown, ...flags: string[]) => {
 };
 
 describe("the GPU's table", () => {
-  it("tells a decode as a share of a copy's bandwidth, and a token's cost at both positions", async () => {
+  it("gives the bandwidth of decoding as a share of a copy's, and a token's cost at both positions", async () => {
     const { code, out, err } = await table(RUN.rows);
     expect(code, err).toBe(0);
     expect(out).toContain(
-      "large f16: 500 tokens/s read 1100 GB/s, 55.0 % of the 2000 GB/s that a copy moves",
+      "large f16: 500 tokens/s read 1100 GB/s, 55.0 % of the 2000 GB/s of a copy",
     );
     expect(out).toContain("| small, one stream, 128 tokens after 512 |");
     expect(out).toContain("| Resonant | Some GPU (a driver) | f16 | 900 | |");
@@ -57,9 +57,9 @@ describe("the GPU's table", () => {
     expect(kept).toMatchObject({ date: "2026-11-27", positions: { 1000: 0.5, 1000000: 0.51 } });
   });
 
-  it("names the row that a run lacks", async () => {
+  it("names the row that a report lacks", async () => {
     const { code, err } = await table(RUN.rows.slice(1));
     expect(code).toBe(1);
-    expect(err).toContain('bench.json: it has no row "copy of');
+    expect(err).toContain('bench.json: there is no row "copy of');
   });
 });

@@ -14,7 +14,7 @@ const MB = 2 ** 20;
 
 const isSoftware = ({ gpu }: Bench): boolean => gpu.kind === "software";
 
-/** What a large buffer holds: at most what a kernel can bind. */
+/** Returns the bytes of a large buffer, at most as many as a kernel can bind. */
 const largeBytes = (bench: Bench): number =>
   Math.min(
     bench.gpu.bindingBytes,
@@ -29,18 +29,18 @@ async function submit({ gpu }: Bench, list: readonly Dispatch[]): Promise<void> 
   await gpu.settle();
 }
 
-function fill(scratch: TemporaryBuffers, data: GPUBuffer): Dispatch {
-  return dispatch(scratch.host, { name: "bench-fill", code: fillSource }, {}, [data], () => [1024, 1]);
+function fill(buffers: TemporaryBuffers, data: GPUBuffer): Dispatch {
+  return dispatch(buffers.host, { name: "bench-fill", code: fillSource }, {}, [data], () => [1024, 1]);
 }
 
-/** What {@link fill} wrote into so many vectors comes to. */
+/** Returns the sum of the values that {@link fill} writes into `vectors` vectors. */
 const sumOf = (vectors: number): number => {
   let sum = 3 * vectors;
   for (let i = 0; i < vectors; i++) sum += (i % 5) + (i % 3);
   return sum;
 };
 
-/** µs of the work's run in rounds, its repeats chosen first. */
+/** Chooses the number of repeats and measures the work in rounds; returns microseconds per run. */
 async function rounds(bench: Bench, work: GpuWork) {
   const repeats = await bench.timer.repeatsFor(work, 2 * bench.sample);
   const [summary] = await inTurns([() => bench.timer.sample(work, repeats)], 3 * bench.rounds);
@@ -52,9 +52,9 @@ const copy: BenchCase = {
   name: "copy",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new TemporaryBuffers(gpu, "copy's");
+    const buffers = new TemporaryBuffers(gpu, "copy's");
     const bytes = largeBytes(bench);
-    const [from, to] = [scratch.words("source", bytes / 4), scratch.words("target", bytes / 4)];
+    const [from, to] = [buffers.words("source", bytes / 4), buffers.words("target", bytes / 4)];
     const copies = async (count: number): Promise<number> => {
       const encoder = gpu.device.createCommandEncoder();
       for (let i = 0; i < count; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
@@ -66,16 +66,16 @@ const copy: BenchCase = {
     };
     return {
       async check() {
-        await submit(bench, [fill(scratch, from)]);
+        await submit(bench, [fill(buffers, from)]);
         await copies(1);
         const tail = await gpu.read(to, bytes - 4096);
         const right = await gpu.read(from, bytes - 4096);
         if (Buffer.compare(new Uint8Array(tail), new Uint8Array(right)) !== 0) {
-          throw new Error("the copy is not what was copied");
+          throw new Error("the copy differs from its source");
         }
       },
       async measure() {
-        // By the host's clock, for copies are in no pass: long enough that submitting does not count.
+        // Uses the host's clock, because copies are outside of passes; lasts long enough that submitting does not matter.
         const count = Math.max(2, Math.ceil((8 * bench.sample) / (await copies(2))));
         const [summary] = await inTurns([() => copies(count)], 3 * bench.rounds);
         const rate = divided(2000 * bytes, summary!);
@@ -83,7 +83,7 @@ const copy: BenchCase = {
         const gigabytes = divided(2e-6 * bytes, summary!);
         return [more(`copy of ${bytes / MB} MiB, read and written`, gigabytes, "GB/s", { timed: "host" })];
       },
-      close: () => scratch.destroy(),
+      close: () => buffers.destroy(),
     };
   },
 };
@@ -93,16 +93,16 @@ const read: BenchCase = {
   name: "read",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new TemporaryBuffers(gpu, "read's");
+    const buffers = new TemporaryBuffers(gpu, "read's");
     const bytes = largeBytes(bench);
     const groups = isSoftware(bench) ? 64 : 2048;
-    const data = scratch.words("data", bytes / 4);
-    const sums = scratch.words("sums", groups * 256);
+    const data = buffers.words("data", bytes / 4);
+    const sums = buffers.words("sums", groups * 256);
     const kernel = { name: "bench-read", code: readSource };
-    const list = [dispatch(scratch.host, kernel, {}, [data, sums], () => [groups, 1])];
+    const list = [dispatch(buffers.host, kernel, {}, [data, sums], () => [groups, 1])];
     return {
       async check() {
-        await submit(bench, [fill(scratch, data), ...list]);
+        await submit(bench, [fill(buffers, data), ...list]);
         const found = (await gpu.readFloats(sums)).reduce((a, b) => a + b, 0);
         const right = sumOf(bytes / 16);
         if (found !== right) throw new Error(`the sum is ${found}, not ${right}`);
@@ -111,7 +111,7 @@ const read: BenchCase = {
         const rate = divided(1e-3 * bytes, await rounds(bench, { lists: [list], run: ONCE }));
         return [more(`read of ${bytes / MB} MiB`, rate, "GB/s", { timed: bench.timer.timed })];
       },
-      close: () => scratch.destroy(),
+      close: () => buffers.destroy(),
     };
   },
 };
@@ -121,19 +121,19 @@ const fma: BenchCase = {
   name: "fma",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new TemporaryBuffers(gpu, "fma's");
+    const buffers = new TemporaryBuffers(gpu, "fma's");
     const groups = isSoftware(bench) ? 64 : 8192;
     const turns = isSoftware(bench) ? 128 : 512;
-    const factors = scratch.upload("factors", Float32Array.of(1, 1));
-    const out = scratch.words("out", groups * 64 * 4);
+    const factors = buffers.upload("factors", Float32Array.of(1, 1));
+    const out = buffers.words("out", groups * 64 * 4);
     const kernel = { name: "bench-fma", code: fmaSource };
-    const list = [dispatch(scratch.host, kernel, { TURNS: turns }, [factors, out], () => [groups, 1])];
+    const list = [dispatch(buffers.host, kernel, { TURNS: turns }, [factors, out], () => [groups, 1])];
     return {
       async check() {
         await submit(bench, list);
         const found = await gpu.readFloats(out);
         const wrong = found.find((value) => value !== 64 * turns);
-        if (wrong !== undefined) throw new Error(`${wrong} turns, not ${64 * turns}`);
+        if (wrong !== undefined) throw new Error(`a thread computed ${wrong}, not ${64 * turns}`);
       },
       async measure() {
         const flops = groups * 64 * turns * 512;
@@ -142,7 +142,7 @@ const fma: BenchCase = {
         const rate = divided(1e-3 * flops, summary);
         return [more("fused multiply-adds, vec4 f32", rate, "GFLOP/s", { timed: bench.timer.timed })];
       },
-      close: () => scratch.destroy(),
+      close: () => buffers.destroy(),
     };
   },
 };
@@ -152,10 +152,10 @@ const dispatches: BenchCase = {
   name: "dispatch",
   open(bench) {
     const { gpu } = bench;
-    const scratch = new TemporaryBuffers(gpu, "dispatch's");
-    const count = scratch.words("count", 4);
+    const buffers = new TemporaryBuffers(gpu, "dispatch's");
+    const count = buffers.words("count", 4);
     const kernel = { name: "bench-count", code: countSource };
-    const list = [dispatch(scratch.host, kernel, {}, [count], () => [1, 1])];
+    const list = [dispatch(buffers.host, kernel, {}, [count], () => [1, 1])];
     const work = { lists: [list], run: ONCE };
     const many = Array.from({ length: 1000 }, () => list[0]!);
     return {
@@ -175,7 +175,7 @@ const dispatches: BenchCase = {
               gpu.record(encoder, many, ONCE);
               const took = performance.now() - start;
               encoder.finish();
-              return took; // of 1000: µs of one
+              return took; // milliseconds of 1000 dispatches are microseconds of one
             },
             () => timed(1, () => gpu.read(count, 0, 4)).then((milliseconds) => 1000 * milliseconds),
           ],
@@ -187,13 +187,13 @@ const dispatches: BenchCase = {
           less("submitting and reading 4 bytes back", trip!, "µs", { timed: "host" }),
         ];
       },
-      close: () => scratch.destroy(),
+      close: () => buffers.destroy(),
     };
   },
 };
 
 /**
- * What this device does at best, and what everything else is held against: the better quartile of each one's rounds, for
- * whatever else the machine does only takes from it.
+ * Measures the best that this device can do, with which all other figures are compared. A ceiling is the better quartile of
+ * its rounds, because other work on the machine can only slow it down.
  */
 export const ceilingCases: readonly BenchCase[] = [copy, read, fma, dispatches];

@@ -1,4 +1,4 @@
-// The least that a dispatch can do and still be seen to have been run.
+// Does the minimum of work that still shows that the dispatch has run.
 @group(0) @binding(0) var<storage, read_write> count: array<u32>;
 
 @compute @workgroup_size(1)

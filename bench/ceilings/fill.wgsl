@@ -1,4 +1,4 @@
-// Small whole numbers, so that sums of them are exact.
+// Fills a buffer with small integers, so that their sums are exact.
 @group(0) @binding(0) var<storage, read_write> data: array<vec4f>;
 
 @compute @workgroup_size(64)

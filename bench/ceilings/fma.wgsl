@@ -1,9 +1,9 @@
-// Eight chains of vec4 fused multiply-adds a thread, 512 flops a turn. The factors come from a buffer, so that no
-// compiler can know what comes out: with 1 and 1, 64 times the number of turns.
+// Each thread computes eight chains of vec4 fused multiply-adds, 512 flops per turn. The factors come from a buffer, so that
+// no compiler can know the result: with factors 1 and 1 it is 64 times the number of turns.
 override TURNS: u32;
 
 @group(0) @binding(0) var<storage, read> factors: vec2f;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>; // one a thread
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>; // one per thread
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

@@ -1,6 +1,6 @@
-// Reads all of a buffer once: each thread sums every so-manieth vector.
+// Reads a whole buffer once; each thread sums the vectors that are `stride` apart.
 @group(0) @binding(0) var<storage, read> data: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> sums: array<f32>; // one a thread
+@group(0) @binding(1) var<storage, read_write> sums: array<f32>; // one per thread
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

@@ -20,7 +20,7 @@ const files = await openModelFolder(await defaultModelFolder());
 const native = parseConfig(files.config, "config.json");
 await files.close();
 
-const none = () => Promise.reject(new Error("no case here asks for a model"));
+const none = () => Promise.reject(new Error("no case of this test needs a model"));
 
 const bench = (): Bench => ({
   gpu,
@@ -36,7 +36,7 @@ const bench = (): Bench => ({
   apart: none,
 });
 
-/** `add`, held to its reference, of whose last value `change` makes another. */
+/** Compares the kernel `add` with its reference, whose last value `change` has altered. */
 const adding = (name: string, change: (value: number) => number): BenchCase =>
   kernelCase(name, (given) => {
     const [h, x] = [randomFloats(1, 256), randomFloats(2, 256)];
@@ -54,7 +54,7 @@ const adding = (name: string, change: (value: number) => number): BenchCase =>
     ];
   });
 
-it("fails a case whose result is wrong, does not time it, and goes on", async () => {
+it("fails a case whose result is wrong, does not time it, and continues", async () => {
   const before = gpu.bytes;
   const wrong = adding("wrong", (value) => value + 0.01);
   let timed = 0;
@@ -81,7 +81,7 @@ it("fails a case whose result is wrong, does not time it, and goes on", async ()
   expect(gpu.bytes).toBe(before);
 });
 
-it("fails a case that measures nothing finite", async () => {
+it("fails a case whose measurement is not finite", async () => {
   const endless: BenchCase = {
     group: "native",
     name: "endless",
@@ -95,7 +95,7 @@ it("fails a case that measures nothing finite", async () => {
   expect(failures[0]?.message).toContain("for ever");
 });
 
-it("measures the ceilings, and holds kernels against them", async () => {
+it("measures the ceilings, and compares kernels with them", async () => {
   const on = bench();
   const ceilings = chosen(benchCases(true), ["ceilings"]);
   const { rows, failures } = await runCases([...ceilings, adding("add", (value) => value)], on);
@@ -108,7 +108,7 @@ it("measures the ceilings, and holds kernels against them", async () => {
   expect(last?.share).toBeGreaterThan(0);
 });
 
-it("names the ceiling that a kernel is nearest to", () => {
+it("names the ceiling nearest to a kernel", () => {
   const ceilings = { bytesPerSecond: 1e9, flopsPerSecond: 1e12, dispatch: 5 };
   const cost = { bytes: 1e6, flops: 1e6, dispatches: 1 };
   expect(nearest(cost, 0.002, ceilings)).toEqual({ share: 0.5, bound: "bandwidth" });
@@ -132,7 +132,7 @@ it("has a case for every operation under kernels", () => {
   expect(missing).toEqual([]);
 });
 
-it("has names that tell cases apart, and finds them by a group or a part of a name", () => {
+it("has unique case names, and finds cases by their group or a part of their name", () => {
   const all = benchCases(false);
   const names = all.map(({ group, name }) => `${group}: ${name}`);
   expect(new Set(names).size).toBe(names.length);

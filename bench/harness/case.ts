@@ -6,45 +6,45 @@ import type { GeometryName } from "../random-model.ts";
 import type { Row } from "./row.ts";
 import type { DispatchTimer } from "./timer.ts";
 
-/** What is measured, in the order in which it is. */
+/** Groups of cases, in the order of measurement. */
 export const groups = ["ceilings", "kernels", "native", "streams", "retrieval", "models"] as const;
 export type Group = (typeof groups)[number];
 
-/** What this device can do at best, as the ceilings' cases found. */
+/** The best that this device can do, as measured by the cases of the group `ceilings`. */
 export interface Ceilings {
-  /** Of a large copy, read and written together. */
+  /** Bytes that a large copy reads and writes per second. */
   bytesPerSecond: number;
   flopsPerSecond: number;
-  /** Microseconds of a dispatch that does next to nothing. */
+  /** Microseconds of a dispatch that does almost no work. */
   dispatch: number;
 }
 
-/** What cases measure on, and how thoroughly. */
+/** The device, models and settings that cases use. */
 export interface Bench {
   readonly gpu: Gpu;
   readonly timer: DispatchTimer;
   readonly quick: boolean;
-  /** Rounds of each figure that is not said to be taken once. */
+  /** Number of rounds per figure, unless a figure is taken only once. */
   readonly rounds: number;
-  /** Milliseconds that a sample of GPU work takes at least. */
+  /** Minimum duration of a sample of GPU work, in milliseconds. */
   readonly sample: number;
-  /** Bytes beyond what the device's caches hold. */
+  /** A number of bytes larger than the device's caches. */
   readonly uncached: number;
-  /** Known once the ceilings' cases have been measured. */
+  /** Filled in by the cases of the group `ceilings`. */
   readonly ceilings: Partial<Ceilings>;
-  /** The default model's. */
+  /** The configuration of the default model. */
   readonly native: NativeConfig;
-  /** The default model, loaded once for all cases, with at least 32 slots. */
+  /** Returns the default model, loaded once for all cases, with at least 32 slots. */
   model(): Promise<Model>;
-  /** A folder with a model of random weights, written once for all cases. */
+  /** Returns a folder with a model of random weights, written once for all cases. */
   folder(geometry: GeometryName): Promise<string>;
-  /** Loads and runs a model in a process of its own, since memory that was given back is not always seen to be. */
+  /** Loads and runs a model in a separate process, because a process does not always return freed memory. */
   apart(request: ModelRequest): Promise<ModelFigures>;
 }
 
-/** A case that has what it needs. */
+/** A case that is ready to run. */
 export interface OpenCase {
-  /** @throws Error saying what is wrong: the case then fails, and is not timed. */
+  /** @throws Error if a result is wrong; the case then fails, and is not timed */
   check(): Promise<void>;
   measure(): Promise<Row[]>;
   close?(): void;
@@ -60,14 +60,14 @@ export interface GroupedRow extends Row {
   readonly group: Group;
 }
 
-/** A case that could not be opened, gave a wrong result, or broke off. */
+/** A case that could not be opened, gave a wrong result, or threw an error. */
 export interface Failure {
   readonly group: Group;
   readonly name: string;
   readonly message: string;
 }
 
-/** Checks and then times each case; one that fails keeps none of the others. */
+/** Checks and then times each case; continues with the others if one fails. */
 export async function runCases(
   cases: readonly BenchCase[],
   bench: Bench,
@@ -84,7 +84,7 @@ export async function runCases(
       const measured = await opened.measure();
       await bench.gpu.settle();
       const odd = measured.find((row) => ![row.value, row.low, row.high].every(Number.isFinite));
-      if (odd) throw new Error(`${odd.name}: ${odd.value} ${odd.unit} is no measurement`);
+      if (odd) throw new Error(`${odd.name}: ${odd.value} ${odd.unit} is not a measurement`);
       rows.push(...measured.map((row) => ({ group, ...row })));
     } catch (error) {
       bench.gpu.assertAlive(); // on a lost device everything else would fail too
@@ -97,7 +97,7 @@ export async function runCases(
   return { rows, failures };
 }
 
-/** Cases of the groups that `patterns` name, and those with one of the others in their names; all without any. */
+/** Returns the cases whose group equals a pattern or whose name contains one; all cases if there are no patterns. */
 export function chosen(cases: readonly BenchCase[], patterns: readonly string[]): BenchCase[] {
   if (patterns.length === 0) return [...cases];
   const wanted = patterns.map((pattern) => pattern.toLowerCase());

@@ -1,19 +1,19 @@
 import type { GroupedRow } from "./case.ts";
 import type { Report } from "./report.ts";
 
-/** A figure beside an earlier one. */
+/** A figure and its earlier value. */
 export interface Compared {
   readonly row: GroupedRow;
   readonly base: GroupedRow;
-  /** How many times better it is now; below 1 worse. Infinite or NaN where one of them is 0. */
+  /** How many times better the new figure is; below 1 it is worse. Infinite or NaN if one of them is 0. */
   readonly ratio: number;
-  /** Whether their quartiles leave no doubt that it has changed. */
+  /** Whether the ranges between their quartiles do not overlap. */
   readonly apart: boolean;
 }
 
 const keyOf = ({ group, name, unit }: GroupedRow): string => `${group}\n${name}\n${unit}`;
 
-/** The rows that both have, in the order of the newer one, and how many stand in one of them alone. */
+/** Returns the rows that both reports have, in the order of `now`, and the number of rows that only one of them has. */
 export function compareReports(
   now: Report,
   base: Report,
@@ -28,10 +28,10 @@ export function compareReports(
   return { rows, onlyNow: now.rows.length - rows.length, onlyBase: base.rows.length - rows.length };
 }
 
-/** What makes two reports hard to compare, for people. */
+/** Describes differences of the conditions that make two reports hard to compare. */
 export function differences(now: Report, base: Report): string[] {
   return [
     ...(now.adapter === base.adapter ? [] : [`the adapter was ${base.adapter}, and is ${now.adapter}`]),
-    ...(now.quick === base.quick ? [] : [`one of them was taken with --quick`]),
+    ...(now.quick === base.quick ? [] : [`only one of them was taken with --quick`]),
   ];
 }

@@ -31,7 +31,7 @@ const report: Report = {
 };
 
 describe("a report's file", () => {
-  it("is read as it was written", () => {
+  it("is read as written", () => {
     expect(parseReport(JSON.stringify(report), "x.json")).toEqual(report);
   });
 
@@ -40,17 +40,17 @@ describe("a report's file", () => {
     [{ ...report, rows: [kernel, { ...decode, better: "bigger" }] }, /old\.json: rows\.1\.better/],
     [{ ...report, adapter: undefined }, /old\.json: adapter/],
     [{ ...report, date: "yesterday" }, /old\.json: date/],
-  ])("that is wrong is refused by its name and the field: %#", (wrong, message) => {
+  ])("with a wrong field is refused, naming the file and the field: %#", (wrong, message) => {
     expect(() => parseReport(JSON.stringify(wrong), "old.json")).toThrow(
       expect.objectContaining({ code: "invalid_file", message: expect.stringMatching(message) }),
     );
   });
 
-  it("that is no JSON is refused by its name", () => {
+  it("that is not JSON is refused, naming the file", () => {
     expect(() => parseReport("{", "old.json")).toThrow(/old\.json/);
   });
 
-  it("is called after its day and adapter", () => {
+  it("is named after its date and adapter", () => {
     expect(reportName(report)).toBe("2026-11-23-some-gpu-quick");
     expect(reportName({ ...report, adapter: "(none)", quick: false })).toBe("2026-11-23-adapter");
   });
@@ -66,7 +66,7 @@ describe("two reports", () => {
     ],
   };
 
-  it("are told as how many times better the newer one is, whichever way is better", () => {
+  it("are compared by how many times better the newer one is, for rates and for times", () => {
     const { rows, onlyNow, onlyBase } = compareReports(faster, report);
     expect(rows.map(({ row, ratio, apart }) => [row.name, ratio, apart])).toEqual([
       [kernel.name, 2, true],
@@ -78,22 +78,22 @@ describe("two reports", () => {
     expect(lines).toContainEqual([decode.name, "8", "8.4", "tokens/s", "1.05 × ~"]);
   });
 
-  it("of other adapters or thoroughness are told apart", () => {
+  it("of different adapters or rounds have their differences named", () => {
     expect(differences(report, report)).toEqual([]);
     const other = { ...report, adapter: "Another", quick: false };
     expect(differences(report, other)).toEqual([
       `the adapter was Another, and is ${report.adapter}`,
-      "one of them was taken with --quick",
+      "only one of them was taken with --quick",
     ]);
   });
 });
 
-it("is shown in a table a group, with columns that its rows have", () => {
+it("is shown as one table per group, with the columns that its rows need", () => {
   const [kernels, many, models] = reportTables(report.rows);
   expect(kernels).toEqual({
     heading: "kernels",
     lines: [
-      ["", "median", "quartiles", "", "GB/s", "share", "of"],
+      ["", "median", "quartiles", "", "GB/s", "share", "ceiling"],
       [kernel.name, "20", "18–22", "µs", "1.5", "25 %", "dispatch"],
     ],
   });
@@ -107,7 +107,7 @@ it("is shown in a table a group, with columns that its rows have", () => {
   expect(models?.heading).toBe("models");
 });
 
-it("is drawn as bars in proportion, and not drawn where there are none", () => {
+it("is drawn as bars in proportion to its figures, or not at all without figures", () => {
   const plots = benchPlots({
     ...report,
     rows: [kernel, { ...kernel, name: "b <2>", share: 0.5, bound: "bandwidth" }, decode, streams],

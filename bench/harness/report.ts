@@ -27,24 +27,24 @@ const reportSchema = v.object({
   node: text,
   version: text,
   quick: v.boolean(),
-  /** Of the device, with the keys of the tuning file (`engine/platform/node/tuning-file.ts`). */
+  /** The device's tuning, with the keys of the tuning file (`engine/platform/node/tuning-file.ts`). */
   tuning: v.optional(v.object({ share: finite, products: finite, manyRows: finite })),
   rows: v.array(rowSchema),
   failures: v.array(v.object({ group: v.picklist(groups), name: text, message: v.string() })),
 });
 
-/** What a run of the benchmarks found, as its file says it. */
+/** The results of a run of the benchmarks, as stored in a file. */
 export interface Report extends Omit<v.InferOutput<typeof reportSchema>, "rows"> {
   readonly rows: readonly GroupedRow[];
 }
 
-/** @throws ResonantError `invalid_file` naming the file and the field at fault */
+/** @throws ResonantError `invalid_file` that names the file and the wrong field */
 export function parseReport(json: string, name: string): Report {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch (cause) {
-    throw new ResonantError("invalid_file", `it is no JSON (${(cause as Error).message})`, {
+    throw new ResonantError("invalid_file", `it is not JSON (${(cause as Error).message})`, {
       where: name,
       cause,
     });
@@ -58,7 +58,7 @@ export function parseReport(json: string, name: string): Report {
   });
 }
 
-/** The file of a report, without its ending: its day and its adapter, in letters that any file system takes. */
+/** Returns a report's file name without extension: its date and adapter, in characters that every file system allows. */
 export function reportName({ date, adapter, quick }: Report): string {
   const called = adapter.replace(/\(.*/, "").toLowerCase();
   const slug = called.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");

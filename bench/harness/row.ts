@@ -1,22 +1,22 @@
 import type { Summary } from "./statistics.ts";
 
-/** What keeps a figure from being better: of the device's measured ceilings the one that it is nearest to. */
+/** The measured ceiling nearest to a figure, which limits it. */
 export const bounds = ["bandwidth", "arithmetic", "dispatch"] as const;
 export type Bound = (typeof bounds)[number];
 
 /** One figure of a benchmark. */
 export interface Row {
   readonly name: string;
-  /** The median of its rounds, `low` and `high` their quartiles; all the same where it is counted, or taken once. */
+  /** Median of the rounds; `low` and `high` are the quartiles. All three are equal if the figure is counted or taken once. */
   readonly value: number;
   readonly low: number;
   readonly high: number;
   readonly unit: string;
   readonly better: "higher" | "lower";
-  /** Of the ceiling that it is nearest to, 1 being all of it; above 1 where caches serve what the ceiling does not have. */
+  /** Fraction of the nearest ceiling that is reached; above 1 if caches help this figure but not the ceiling. */
   readonly share?: number | undefined;
   readonly bound?: Bound | undefined;
-  /** By the GPU's own clock, or by the host's, from a submission until it is done. */
+  /** Whether the time is from the GPU's timestamps, or from the host's clock between submission and completion. */
   readonly timed?: "gpu" | "host" | undefined;
   readonly bytesPerSecond?: number | undefined;
   readonly flopsPerSecond?: number | undefined;
@@ -32,7 +32,7 @@ const row =
     return { name, value: median, low, high, unit, better, ...more };
   };
 
-/** A rate, or another figure of which more is better. */
+/** Creates the row of a rate, or of another figure for which higher is better. */
 export const more = row("higher");
-/** A time, a size, or another figure of which less is better. */
+/** Creates the row of a time or size, or of another figure for which lower is better. */
 export const less = row("lower");

@@ -1,19 +1,19 @@
 import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Runner } from "../../engine/runner/runner.ts";
 
-/** Passes whose timestamps are kept. */
+/** Maximum number of passes whose timestamps are kept. */
 const MOST_PASSES = 1024;
 
-/** Where the time of runs went, in milliseconds of all of them. */
-export interface Spent {
-  /** In `Runner.batch`: JavaScript and Dawn, preparing, recording and submitting; not waiting, and not reading back. */
+/** How the time of all runs divides between host and GPU, in milliseconds. */
+export interface TimeSplit {
+  /** Time in `Runner.batch`: JavaScript and Dawn prepare, record and submit. Excludes waiting and reading back. */
   readonly host: number;
-  /** In compute passes, by the GPU's clock; undefined where it has none. */
+  /** Time in compute passes, by the GPU's timestamps; undefined if the device has none. */
   readonly gpu: number | undefined;
 }
 
-/** Splits a runner's time between the host and the GPU while `work` decodes. */
-export async function splitTime(gpu: Gpu, runner: Runner, work: () => Promise<unknown>): Promise<Spent> {
+/** Measures how a runner's time divides between host and GPU while `work` decodes. */
+export async function splitTime(gpu: Gpu, runner: Runner, work: () => Promise<unknown>): Promise<TimeSplit> {
   const clock = gpu.device.features.has("timestamp-query") ? new PassClock(gpu) : undefined;
   let host = 0;
   const { batch } = runner;
@@ -34,7 +34,7 @@ export async function splitTime(gpu: Gpu, runner: Runner, work: () => Promise<un
   }
 }
 
-/** Stamps every compute pass that a device records, until it is closed. */
+/** Takes timestamps of every compute pass that a device records, until it is closed. */
 class PassClock {
   readonly #gpu: Gpu;
   readonly #queries: GPUQuerySet;
@@ -67,7 +67,7 @@ class PassClock {
     };
   }
 
-  /** Of all passes together. */
+  /** Returns the total milliseconds of all passes. */
   async milliseconds(): Promise<number> {
     const encoder = this.#gpu.device.createCommandEncoder();
     if (this.#passes > 0) encoder.resolveQuerySet(this.#queries, 0, 2 * this.#passes, this.#stamps, 0);

@@ -1,18 +1,18 @@
-/** The median of a figure's rounds, and the quartiles about it. */
+/** The median and the quartiles of a figure's rounds. */
 export interface Summary {
   readonly median: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** @throws RangeError where there is none */
+/** @throws RangeError if `values` is empty */
 export function summarize(values: readonly number[]): Summary {
   if (values.length === 0) throw new RangeError("no values to summarize");
   const sorted = [...values].sort((a, b) => a - b);
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.25), high: quantile(sorted, 0.75) };
 }
 
-/** Of ascending values, between neighbours in proportion (Hyndman and Fan 1996, type 7). */
+/** Returns a quantile of values in ascending order, by linear interpolation (Hyndman and Fan 1996, type 7). */
 export function quantile(sorted: readonly number[], share: number): number {
   const at = share * (sorted.length - 1);
   const below = sorted[Math.floor(at)] ?? Number.NaN;
@@ -20,13 +20,14 @@ export function quantile(sorted: readonly number[], share: number): number {
   return below + (above - below) * (at - Math.floor(at));
 }
 
-/** Of a figure that is `of` divided by the one summarized, such as a rate of a time. */
+/** Returns the summary of `of` divided by the summarized figure; turns times into rates. */
 export const divided = (of: number, { median, low, high }: Summary): Summary => ({
   median: of / median,
   low: of / high,
   high: of / low,
 });
 
+/** Returns the summary of `by` times the summarized figure. */
 export const times = (by: number, { median, low, high }: Summary): Summary => ({
   median: by * median,
   low: by * low,
@@ -34,8 +35,8 @@ export const times = (by: number, { median, low, high }: Summary): Summary => ({
 });
 
 /**
- * Each case's rounds, one round of every case after another, so that a change in the machine's load meets all; the first
- * round warms up and is not counted.
+ * Runs all cases in turns, round by round, so that a change of the machine's load affects all of them. The first round is a
+ * warm-up and is not counted. Returns a summary for each case.
  */
 export async function inTurns(
   cases: readonly (() => Promise<number>)[],
@@ -53,7 +54,7 @@ export async function inTurns(
   return values.map(summarize);
 }
 
-/** Milliseconds per item of what `work` does with `items`. */
+/** Returns the milliseconds that `work` takes, divided by `items`. */
 export async function timed(items: number, work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();

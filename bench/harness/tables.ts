@@ -2,7 +2,7 @@ import { type GroupedRow, groups } from "./case.ts";
 import type { Compared } from "./compare.ts";
 import type { Row } from "./row.ts";
 
-/** A group's heading and its lines, the first of them the columns' names. */
+/** A table with its heading; the first line holds the names of the columns. */
 export interface Table {
   readonly heading: string;
   readonly lines: readonly (readonly string[])[];
@@ -14,7 +14,7 @@ const byGroup = <T>(rows: readonly T[], of: (row: T) => GroupedRow["group"]) =>
     return own.length > 0 ? [{ group, own }] : [];
   });
 
-/** Each group's figures, their quartiles, and their share of the ceiling that they are nearest to. */
+/** Returns one table per group: the figures, their quartiles, and their share of the nearest ceiling. */
 export function reportTables(rows: readonly GroupedRow[]): Table[] {
   return byGroup(rows, ({ group }) => group).map(({ group, own }) => {
     const rates = own.some(({ bytesPerSecond }) => bytesPerSecond !== undefined);
@@ -28,7 +28,7 @@ export function reportTables(rows: readonly GroupedRow[]): Table[] {
           ...head,
           ...(rates ? ["GB/s"] : []),
           ...(flops ? ["GFLOP/s"] : []),
-          ...(shares ? ["share", "of"] : []),
+          ...(shares ? ["share", "ceiling"] : []),
         ],
         ...own.map((row) => [
           row.name,
@@ -44,7 +44,7 @@ export function reportTables(rows: readonly GroupedRow[]): Table[] {
   });
 }
 
-/** Each group's figures beside the earlier ones. */
+/** Returns one table per group, with each figure beside its earlier value. */
 export function comparedTables(rows: readonly Compared[]): Table[] {
   return byGroup(rows, ({ row }) => row.group).map(({ group, own }) => ({
     heading: group,
@@ -61,7 +61,7 @@ export function comparedTables(rows: readonly Compared[]): Table[] {
   }));
 }
 
-/** Four digits; whole numbers whole. */
+/** Formats a number with four significant digits, or all digits if it is an integer. */
 export const readable = (value: number): string =>
   (Number.isInteger(value) ? value : Number(value.toPrecision(4))).toLocaleString("en", {
     maximumFractionDigits: 6,

@@ -1,18 +1,18 @@
 import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Dispatch, RunShape } from "../../kernels/kernel.ts";
 
-/** Something whose time on the GPU is measured: dispatches in order, or several such lists to be run in turns. */
+/** GPU work to measure: one list of dispatches, run in order, or several lists that take turns. */
 export interface GpuWork {
   readonly lists: readonly (readonly Dispatch[])[];
   readonly run: RunShape;
 }
 
-/** Most runs of a list in one sample. */
+/** Maximum number of runs in one sample. */
 const MOST_REPEATS = 20_000;
 
 /**
- * Times dispatches: many runs of a list in one compute pass, by the GPU's timestamps where the device has them, else by
- * the host's clock from submitting to done.
+ * Times dispatches: runs a list many times in one compute pass. Uses the GPU's timestamps if the device has them, otherwise
+ * the host's clock between submission and completion.
  */
 export class DispatchTimer {
   readonly timed: "gpu" | "host";
@@ -28,7 +28,7 @@ export class DispatchTimer {
     this.#stamps = gpu.buffer("timestamps", 16, GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC);
   }
 
-  /** Microseconds of one run of a list, the mean of `repeats`. */
+  /** Returns the microseconds of one run of a list: the mean of `repeats` runs. */
   async sample({ lists, run }: GpuWork, repeats: number): Promise<number> {
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder();
@@ -57,7 +57,7 @@ export class DispatchTimer {
     return Number(end - begin) / 1000 / repeats;
   }
 
-  /** Repeats of `work` that take about so many milliseconds, at least one. */
+  /** Returns how many runs of `work` take about `milliseconds`, at least 1. */
   async repeatsFor(work: GpuWork, milliseconds: number): Promise<number> {
     const wanted = milliseconds * 1000;
     for (let repeats = 1; ; ) {

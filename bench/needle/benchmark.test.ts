@@ -3,11 +3,11 @@ import { defaultTrials, needleBenchmark } from "./benchmark.ts";
 import { needleSize, occurrencesOf, randomTokens, textTokens } from "./data.ts";
 import { needlePlot } from "./plot.ts";
 import { needleJson, needleTables } from "./report.ts";
-import { loadRivals, textScript, tokenScript } from "./rivals.ts";
+import { loadRivals, textStrings, tokenStrings } from "./rivals.ts";
 import type { Hit, Searcher } from "./searcher.ts";
 import { byteCodec, prose } from "./testing/text.ts";
 
-/** Finds what stands there token by token, three tokens too late; of all else it takes the first token for a place. */
+/** Reports exact matches three tokens too late; for other needles it reports the start of the context. */
 const late: Searcher = {
   name: "<late>",
   search: async (context, needles) => ({
@@ -26,8 +26,8 @@ const late: Searcher = {
 const rivals = await loadRivals();
 const groups = await needleBenchmark({
   contests: [
-    { source: randomTokens(byteCodec), searchers: [late, ...rivals(tokenScript)] },
-    { source: textTokens(prose(1, 5000), byteCodec), searchers: [late, ...rivals(textScript(byteCodec))] },
+    { source: randomTokens(byteCodec), searchers: [late, ...rivals(tokenStrings)] },
+    { source: textTokens(prose(1, 5000), byteCodec), searchers: [late, ...rivals(textStrings(byteCodec))] },
   ],
   lengths: [512, 700],
   sizes: [needleSize("16")!, needleSize("48b")!],
@@ -37,7 +37,7 @@ const groups = await needleBenchmark({
 });
 
 describe("the benchmark", () => {
-  it("has a group for each source, length, size and searcher", () => {
+  it("has a result for each source, length, size and searcher", () => {
     expect(groups).toHaveLength(2 * 2 * 2 * 4);
     expect(groups.map(({ searcher }) => searcher).slice(0, 4)).toEqual(["<late>", "exact", "bm25", "edit"]);
     const protocol = groups.filter(({ reference }) => reference);
@@ -56,7 +56,7 @@ describe("the benchmark", () => {
     }
   });
 
-  it("measures what a searcher does", () => {
+  it("measures how well and how fast a searcher finds needles", () => {
     for (const { searcher, ms, indexMs, workingBytes, rows } of groups) {
       const [clean, replaced] = rows;
       if (searcher === "<late>") {
@@ -73,11 +73,11 @@ describe("the benchmark", () => {
     }
   });
 
-  it("takes fewer trials from a million tokens on", () => {
+  it("runs fewer trials from a million tokens on", () => {
     expect([512, 999_999, 1_000_000, 1_048_576].map(defaultTrials)).toEqual([100, 100, 20, 20]);
   });
 
-  it("tells how far it is, to the very end", async () => {
+  it("reports its progress until all work is done", async () => {
     const told: [number, number][] = [];
     await needleBenchmark({
       contests: [{ source: randomTokens(byteCodec), searchers: [late, late] }],
@@ -93,7 +93,7 @@ describe("the benchmark", () => {
     expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).sort((a, b) => a - b));
   });
 
-  it("passes on what a searcher throws", async () => {
+  it("rethrows a searcher's error", async () => {
     const broken: Searcher = { name: "broken", search: () => Promise.reject(new Error("lost")) };
     const source = randomTokens(byteCodec);
     await expect(
@@ -110,7 +110,7 @@ describe("the benchmark", () => {
 });
 
 describe("its report", () => {
-  it("is JSON without numbers that JSON has not", () => {
+  it("is JSON, with null for NaN", () => {
     const json = JSON.parse(JSON.stringify(needleJson(groups)));
     expect(json).toHaveLength(groups.length);
     expect(json[0]).toEqual({
@@ -139,7 +139,7 @@ describe("its report", () => {
     expect(json[0].rows.at(-1)).toMatchObject({ condition: "absent", hit_1: null, auc: null });
   });
 
-  it("is a table for each source, length and needle, with as many cells in each line", () => {
+  it("has a table for each source, length and needle, with equally many cells in each line", () => {
     const tables = needleTables(groups);
     expect(tables.map(({ title }) => title)).toEqual(
       ["random tokens", "tokens of text"].flatMap((source) =>
@@ -172,7 +172,7 @@ describe("its plot", () => {
     expect(svg.match(/<path d="M[^"Z]*L[^"Z]*" fill="none" stroke="#/g)).toHaveLength(4 * panels);
   });
 
-  it("is drawn of one length, of a searcher that took no time, and of nothing", () => {
+  it("can be drawn for a single length, for a searcher that took no time, and for no results", () => {
     const one = groups
       .filter(({ length }) => length === 512)
       .map((group) => ({ ...group, ms: 0, indexMs: 0 }));
@@ -183,7 +183,7 @@ describe("its plot", () => {
     }
   });
 
-  /** How many there are of each element, all of them closed in order. */
+  /** Counts the elements by name; fails unless all of them are closed in order. */
   function elements(svg: string): Record<string, number> {
     const counts: Record<string, number> = {};
     const open: string[] = [];

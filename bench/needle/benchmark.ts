@@ -6,69 +6,69 @@ import { areaUnderRoc, distance, hitAt, mean, median } from "./measures.ts";
 import type { Hit, Searcher } from "./searcher.ts";
 import { type Condition, type Cue, conditionsOf, haystacks } from "./trials.ts";
 
-/** Places that a searcher is asked for. */
+/** Number of hits that a searcher is asked for. */
 const TOP_K = 5;
-/** Single searches that are timed. */
+/** Number of timed searches for a single needle. */
 const TIMED = 3;
-/** From this many tokens on, trials are fewer unless told otherwise. */
+/** Contexts with at least this many tokens have fewer trials by default. */
 const LONG = 1_000_000;
 
 export const defaultTrials = (length: number): number => (length >= LONG ? 20 : 100);
 
-/** How a searcher did with needles of one condition; `damaged` is of all damages together. */
-export interface Row {
+/** A searcher's results for needles of one condition; `damaged` combines all damages. */
+export interface ConditionResult {
   readonly condition: Condition | "damaged";
   readonly trials: number;
-  /** Share of trials in which the first place, or one of five, is within two tokens of an occurrence; NaN if absent. */
+  /** Share of trials in which the first hit, or one of five, is within two tokens of an occurrence; NaN for `absent`. */
   readonly hit1: number;
   readonly hit5: number;
-  /** Trials in which there was any place, and how far its first was off, in tokens; NaN if absent. */
+  /** Number of trials with any hit, and the distance of the first hit from the needle, in tokens; NaN for `absent`. */
   readonly found: number;
   readonly meanError: number;
   readonly medianError: number;
-  /** Area under the ROC of these needles' confidence against that of the absent ones; NaN if absent. */
+  /** Area under the ROC curve of these needles' confidence against that of absent needles; NaN for `absent`. */
   readonly auc: number;
   readonly medianConfidence: number;
-  /** The least similarity of a first place; NaN where there was none. */
+  /** Lowest similarity of a first hit; NaN if there was no hit. */
   readonly leastSimilarity: number;
 }
 
-/** A searcher, needles of one size, contexts of one length. */
-export interface Group {
+/** The results of one searcher for needles of one size in contexts of one length. */
+export interface NeedleResult {
   readonly source: Source["name"];
-  /** Tokens of a context. */
+  /** Tokens per context. */
   readonly length: number;
   readonly needle: string;
   readonly searcher: string;
-  /** Whether it is the reference's protocol: 16 random tokens at a uniform place among 512. */
+  /** Whether this is the reference's protocol: 16 random tokens at a uniform position among 512. */
   readonly reference: boolean;
-  /** Of a search for a single clean needle, the median of three; `indexMs` is what is done once for a context. */
+  /** Milliseconds of a search for one clean needle, median of three; `indexMs` is the preparation, done once per context. */
   readonly ms: number;
   readonly indexMs: number;
   readonly workingBytes: number;
-  readonly rows: readonly Row[];
+  readonly rows: readonly ConditionResult[];
 }
 
 export interface NeedleOptions {
-  /** What is searched, and by whom. */
+  /** Each source of contexts and needles, and its searchers. */
   readonly contests: readonly { readonly source: Source; readonly searchers: readonly Searcher[] }[];
   readonly lengths: readonly number[];
   readonly sizes: readonly NeedleSize[];
   readonly damages: readonly DamageName[];
-  /** Default {@link defaultTrials}. */
+  /** Trials per context length; default {@link defaultTrials}. */
   readonly trials?: number | undefined;
   /** The same seed gives the same contexts and needles. */
   readonly seed: number;
-  /** Told how much is done, in token–needle pairs of all searchers. */
+  /** Called with the work done and the total, both in token–needle pairs of all searchers. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * Needle in a haystack: needles at uniform places of contexts, damaged and absent ones too, and how often, how exactly
- * and how surely each searcher finds them. Searchers are given the same contexts and needles.
- * @throws ResonantError `invalid_argument` where a needle does not fit, and what the searchers throw
+ * Runs the needle-in-a-haystack benchmark: measures how often, how exactly and how confidently each searcher finds needles at
+ * uniform positions. Some needles are damaged or absent. All searchers get the same contexts and needles.
+ * @throws ResonantError `invalid_argument` if a needle does not fit; also everything that a searcher throws
  */
-export async function needleBenchmark(options: NeedleOptions): Promise<Group[]> {
+export async function needleBenchmark(options: NeedleOptions): Promise<NeedleResult[]> {
   const { contests, lengths, sizes, damages, seed, onProgress } = options;
   const plans = lengths.map((length) => ({
     length,
@@ -91,10 +91,10 @@ export async function needleBenchmark(options: NeedleOptions): Promise<Group[]> 
   };
   onProgress?.(0, total);
 
-  const groups: Group[] = [];
+  const results: NeedleResult[] = [];
   for (const { source, searchers } of contests) {
     for (const plan of plans) {
-      // Seeded by the length, so that a row is the same whatever other rows there are.
+      // The seed depends on the length, so that a result does not depend on which other lengths are measured.
       const random = seeded(Math.imul(seed + 1, 0x9e3779b1) ^ plan.length);
       const outcomes = searchers.map((): Outcome[] => []);
       let last: { context: Uint32Array; cues: readonly Cue[] } | undefined;
@@ -114,22 +114,23 @@ export async function needleBenchmark(options: NeedleOptions): Promise<Group[]> 
           const costs = last && cue ? await timed(searcher, last.context, cue) : nothing;
           advance(TIMED * plan.length);
           const own = outcomes[i]!.filter((outcome) => outcome.cue.size === size);
-          groups.push({
+          results.push({
             source: source.name,
             length: plan.length,
             needle: size.name,
             searcher: searcher.name,
             reference: source.name === "random" && plan.length === 512 && size.name === "16",
             ...costs,
-            rows: rowsOf(own, conditionsOf(source, damages)),
+            rows: resultsOf(own, conditionsOf(source, damages)),
           });
         }
       }
     }
   }
-  return groups;
+  return results;
 }
 
+/** The hits of one searcher for one cue. */
 interface Outcome {
   readonly cue: Cue;
   readonly hits: readonly Hit[];
@@ -140,7 +141,7 @@ const nothing = { ms: Number.NaN, indexMs: Number.NaN, workingBytes: Number.NaN 
 async function timed(searcher: Searcher, context: Uint32Array, { tokens }: Cue): Promise<typeof nothing> {
   const runs: (typeof nothing)[] = [];
   for (let i = 0; i < TIMED; i++) {
-    // New arrays: what a searcher may have kept of those before must not help.
+    // Copy the arrays: data that a searcher cached for the earlier ones must not help.
     const { ms, indexMs = 0, workingBytes } = await searcher.search(context.slice(), [{ tokens }], TOP_K);
     runs.push({ ms, indexMs, workingBytes });
   }
@@ -151,22 +152,26 @@ async function timed(searcher: Searcher, context: Uint32Array, { tokens }: Cue):
   };
 }
 
-function rowsOf(outcomes: readonly Outcome[], conditions: readonly Condition[]): Row[] {
+function resultsOf(outcomes: readonly Outcome[], conditions: readonly Condition[]): ConditionResult[] {
   const of = (condition: Condition): Outcome[] => outcomes.filter(({ cue }) => cue.condition === condition);
   const absent = of("absent");
   const damaged = outcomes.filter(({ cue }) => cue.condition !== "none" && cue.condition !== "absent");
-  return conditions.flatMap((condition): Row[] => {
-    if (condition !== "absent") return [rowOf(condition, of(condition), absent)];
-    const pooled = damaged.length > 0 ? [rowOf("damaged" as const, damaged, absent)] : [];
+  return conditions.flatMap((condition): ConditionResult[] => {
+    if (condition !== "absent") return [resultOf(condition, of(condition), absent)];
+    const pooled = damaged.length > 0 ? [resultOf("damaged" as const, damaged, absent)] : [];
     const none = { hit1: Number.NaN, hit5: Number.NaN, meanError: Number.NaN, medianError: Number.NaN };
-    return [...pooled, { ...rowOf("absent", absent, absent), ...none, auc: Number.NaN }];
+    return [...pooled, { ...resultOf("absent", absent, absent), ...none, auc: Number.NaN }];
   });
 }
 
-/** Of no place at all it is 0. */
+/** Returns the first hit's confidence; 0 if there is no hit. */
 const confidenceOf = ({ hits }: Outcome): number => hits[0]?.confidence ?? 0;
 
-function rowOf(condition: Row["condition"], outcomes: readonly Outcome[], absent: readonly Outcome[]): Row {
+function resultOf(
+  condition: ConditionResult["condition"],
+  outcomes: readonly Outcome[],
+  absent: readonly Outcome[],
+): ConditionResult {
   const share = (k: number): number =>
     mean(outcomes.map(({ cue, hits }) => Number(hitAt(k, hits, cue.occurrences))));
   const errors = outcomes.flatMap(({ cue, hits }) =>

@@ -12,7 +12,7 @@ const vocabulary: Vocabulary = {
 const ids = (text: string): readonly number[] => vocabulary.text!.encode(text);
 const needle = ids("The 3 Ships are lost\tat Sea");
 
-/** What a damage makes of a needle, for many seeds. */
+/** Damages a needle with many seeds; returns each result. */
 const each = (name: DamageName, tokens = needle, of = vocabulary): (readonly number[] | undefined)[] =>
   Array.from({ length: 200 }, (_, seed) => damage(name, tokens, seeded(seed), of));
 
@@ -20,7 +20,7 @@ const differences = (a: readonly number[], b: readonly number[]): number[] =>
   a.flatMap((token, i) => (token === b[i] ? [] : [i]));
 
 describe("a damage", () => {
-  it("replaces a quarter of the tokens, each by another, anywhere", () => {
+  it("replaces a quarter of the tokens, at any positions, each by another token", () => {
     const places = each("replaced").flatMap((damaged) => {
       expect(damaged).toHaveLength(needle.length);
       const changed = differences(needle, damaged!);
@@ -33,7 +33,7 @@ describe("a damage", () => {
     );
   });
 
-  it("inserts one token within", () => {
+  it("inserts one token between two others", () => {
     const places = each("inserted").map((damaged) => {
       expect(damaged).toHaveLength(needle.length + 1);
       expect([damaged![0], damaged!.at(-1)]).toEqual([needle[0], needle.at(-1)]);
@@ -44,7 +44,7 @@ describe("a damage", () => {
     expect(new Set(places).size).toBeGreaterThan(needle.length / 2);
   });
 
-  it("deletes one token within", () => {
+  it("deletes one token, neither the first nor the last", () => {
     for (const damaged of each("deleted")) {
       expect(damaged).toHaveLength(needle.length - 1);
       const at = differences(needle, damaged!)[0]!;
@@ -68,7 +68,7 @@ describe("a damage", () => {
     expect(damage("case", ids("Été"), seeded(1), vocabulary)).toEqual(ids("éTÉ"));
   });
 
-  it("changes every white space, and nothing else", () => {
+  it("changes every white-space character, and nothing else", () => {
     const texts = each("spacing").map((damaged) => vocabulary.text!.decode(damaged!));
     expect(new Set(texts).size).toBeGreaterThan(20);
     for (const text of texts) {
@@ -82,7 +82,7 @@ describe("a damage", () => {
     ["swapped", "xxxx"],
     ["case", "123 4"],
     ["spacing", "word"],
-  ])("%s cannot be done to %j", (name, text) => {
+  ])("%s cannot be applied to %j", (name, text) => {
     expect(damage(name, ids(text), seeded(1), vocabulary)).toBeUndefined();
   });
 

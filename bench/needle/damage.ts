@@ -1,40 +1,40 @@
 import { below, oneOf, type Random, some } from "../random.ts";
 
-/** What a damage needs to know of the tokens it makes. */
+/** The tokens that a damage may produce. */
 export interface Vocabulary {
-  /** Ids that a token may be replaced by; two or more. */
+  /** Ids that may replace a token; at least two. */
   readonly alphabet: readonly number[];
-  /** Text to ids and back, where the haystack is text. */
+  /** Converts text to ids and back; undefined if the haystack is not text. */
   readonly text?: { encode(text: string): readonly number[]; decode(tokens: readonly number[]): string };
 }
 
 type Damage = (tokens: readonly number[], random: Random, vocabulary: Vocabulary) => number[] | undefined;
 
-/** What is done to a needle before it is looked for; undefined where it cannot be done, or would change nothing. */
+/** Changes to a needle before the search. Each returns undefined if it is impossible or would change nothing. */
 const damages = {
-  /** A quarter of the tokens, rounded, at least one, each for another. */
+  /** Replaces a quarter of the tokens, rounded and at least one, each by another token. */
   replaced: (tokens, random, { alphabet }) => {
     const places = some(random, Math.max(1, Math.round(tokens.length / 4)), tokens.length);
     return tokens.map((token, i) => (places.has(i) ? another(token, random, alphabet) : token));
   },
-  /** One token more, between two. */
+  /** Inserts a token between two others. */
   inserted: (tokens, random, { alphabet }) => {
     if (tokens.length < 2) return undefined;
     return tokens.toSpliced(1 + below(random, tokens.length - 1), 0, oneOf(random, alphabet));
   },
-  /** One token less, neither the first nor the last. */
+  /** Deletes a token that is neither the first nor the last. */
   deleted: (tokens, random) => {
     if (tokens.length < 3) return undefined;
     return tokens.toSpliced(1 + below(random, tokens.length - 2), 1);
   },
-  /** Two different neighbours in each other's place. */
+  /** Swaps two neighbours that differ. */
   swapped: (tokens, random) => {
     const places = tokens.flatMap((token, i) => (i > 0 && token !== tokens[i - 1] ? [i - 1] : []));
     if (places.length === 0) return undefined;
     const at = oneOf(random, places);
     return tokens.toSpliced(at, 2, tokens[at + 1]!, tokens[at]!);
   },
-  /** Every letter in the other case. */
+  /** Changes the case of every letter. */
   case: (tokens, _, { text }) =>
     rewritten(tokens, text, (before) =>
       before.replace(/\p{L}/gu, (letter) => {
@@ -42,7 +42,7 @@ const damages = {
         return upper === letter ? letter.toLowerCase() : upper;
       }),
     ),
-  /** Every white-space character as two spaces or a line's end, as rewrapped text has it. */
+  /** Replaces every white-space character by two spaces or a line end, as rewrapping a text does. */
   spacing: (tokens, random, { text }) =>
     rewritten(tokens, text, (before) =>
       before.replace(/\s/gu, (space) => (space === "\n" || below(random, 2) === 0 ? "  " : "\n")),
@@ -51,11 +51,11 @@ const damages = {
 
 export type DamageName = keyof typeof damages;
 
-/** All of them; `case` and `spacing` are of text alone. */
+/** The names of all damages; `case` and `spacing` apply to text only. */
 export const damageNames = Object.keys(damages) as DamageName[];
 export const isOfText = (name: DamageName): boolean => name === "case" || name === "spacing";
 
-/** A needle's tokens, damaged; undefined where this cannot be done to it, or leaves it as it is. */
+/** Returns the damaged needle's tokens; undefined if the damage is impossible or changes nothing. */
 export function damage(
   name: DamageName,
   tokens: readonly number[],

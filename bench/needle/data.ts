@@ -2,48 +2,48 @@ import { ResonantError } from "../../common/errors.ts";
 import { below, oneOf, type Random } from "../random.ts";
 import type { Vocabulary } from "./damage.ts";
 
-/** How long a needle is: so many tokens, or as many as make up so many bytes. */
+/** The length of a needle: a number of tokens, or as many tokens as contain a number of bytes. */
 export interface NeedleSize {
-  /** As it is written: `16`, or `48b`. */
+  /** The size as the user writes it: `16` or `48b`. */
   readonly name: string;
   readonly count: number;
   readonly unit: "tokens" | "bytes";
 }
 
-/** Reads `16` as tokens and `48b` as bytes; undefined for what is neither. */
+/** Parses a size: `16` means tokens, `48b` bytes. Undefined if the text has neither form. */
 export function needleSize(name: string): NeedleSize | undefined {
   const [, count, bytes] = /^([1-9]\d{0,5})(b?)$/.exec(name) ?? [];
   return count === undefined ? undefined : { name, count: Number(count), unit: bytes ? "bytes" : "tokens" };
 }
 
-/** What a haystack needs of a model. */
+/** The parts of a model's tokenizer that a haystack needs. */
 export interface Codec {
-  /** One more than the largest id. */
+  /** The largest id plus one. */
   readonly vocabulary: number;
-  /** Without special tokens. */
+  /** Returns the ids of a text, without special tokens. */
   encode(text: string): readonly number[];
-  /** What a token adds to a text; empty for special tokens. */
+  /** Returns the bytes that a token adds to a text; empty for special tokens. */
   bytes(token: number): Uint8Array;
 }
 
-/** What contexts and needles are drawn from. */
+/** Draws contexts and needles. */
 export interface Source {
   readonly name: "random" | "text";
   readonly vocabulary: Vocabulary;
-  /** So many tokens. */
+  /** Draws a context of `length` tokens. */
   context(length: number, random: Random): Uint32Array;
-  /** A needle of `context` and its place, a uniform one; undefined where that is none to be had. */
+  /** Draws a needle at a uniform position in `context`; undefined if no needle fits there. */
   present(context: Uint32Array, size: NeedleSize, random: Random): readonly number[] | undefined;
-  /** A needle of the same kind that is not from any context; undefined as above. That it stands nowhere is not checked. */
+  /** Draws a needle of the same kind from outside all contexts; undefined if none fits. Does not check that it is absent. */
   absent(size: NeedleSize, random: Random): readonly number[] | undefined;
 }
 
-/** For searches of strings an id is written as one UTF-16 code unit, and none that is half a surrogate pair. */
-const MOST_IDS = 0xd800;
+/** String searches write an id as one UTF-16 code unit; ids from here on would be surrogates. */
+const FIRST_SURROGATE = 0xd800;
 
-/** Tokens drawn uniformly from all that stand for bytes, of the first 55,296. */
+/** Draws tokens uniformly from those of the first 55,296 ids that stand for bytes. */
 export function randomTokens({ vocabulary, bytes }: Codec): Source {
-  const alphabet = Array.from({ length: Math.min(vocabulary, MOST_IDS) }, (_, id) => id).filter(
+  const alphabet = Array.from({ length: Math.min(vocabulary, FIRST_SURROGATE) }, (_, id) => id).filter(
     (id) => bytes(id).length > 0,
   );
   const draw = (length: number, random: Random): Uint32Array =>
@@ -58,9 +58,9 @@ export function randomTokens({ vocabulary, bytes }: Codec): Source {
 }
 
 /**
- * A text's tokens: a context starts anywhere in its first nine tenths and goes round them as often as it is long;
- * absent needles are from the last tenth. Needles are whole characters that encode to themselves.
- * @throws ResonantError `invalid_argument` for a text of fewer than 1000 tokens
+ * Draws tokens of a text. A context starts anywhere in the first nine tenths of the text and repeats them as often as needed;
+ * absent needles come from the last tenth. Needles consist of whole characters, and encoding them again gives the same tokens.
+ * @throws ResonantError `invalid_argument` if the text has fewer than 1000 tokens
  */
 export function textTokens(text: string, { encode, bytes }: Codec): Source {
   const tokens = Uint32Array.from(encode(text));
@@ -78,7 +78,7 @@ export function textTokens(text: string, { encode, bytes }: Codec): Source {
     try {
       return needle && `${encode(decode(needle))}` === `${needle}` ? needle : undefined;
     } catch {
-      return undefined; // it begins or ends within a character
+      return undefined; // the needle begins or ends within a character
     }
   };
   return {
@@ -93,7 +93,7 @@ export function textTokens(text: string, { encode, bytes }: Codec): Source {
   };
 }
 
-/** A needle from its first token on; undefined where the tokens end before it. */
+/** Cuts a needle that starts at `start`; undefined if the tokens end before the needle does. */
 function cut(
   tokens: Uint32Array,
   start: number,
@@ -108,7 +108,7 @@ function cut(
   return [...tokens.subarray(start, end)];
 }
 
-/** Every place where the needle's tokens stand, ascending. */
+/** Returns every position at which the needle occurs, ascending. */
 export function occurrencesOf(needle: readonly number[], context: Uint32Array): number[] {
   const places: number[] = [];
   const [first] = needle;

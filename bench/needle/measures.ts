@@ -1,11 +1,11 @@
 import type { Hit } from "./searcher.ts";
 
-/** Tokens that a place may be off and still be a hit. */
+/** Largest distance from the needle, in tokens, at which a match counts as a hit. */
 export const TOLERANCE = 2;
 
 /**
- * Tokens from a place to the nearest occurrence.
- * @param occurrences first tokens, ascending; none: infinite
+ * Returns the number of tokens from a position to the nearest occurrence; infinite if there is none.
+ * @param occurrences positions of the first tokens, ascending
  */
 export function distance(position: number, occurrences: readonly number[]): number {
   return occurrences.reduce(
@@ -14,15 +14,15 @@ export function distance(position: number, occurrences: readonly number[]): numb
   );
 }
 
-/** Whether one of the first `k` places is within {@link TOLERANCE} of an occurrence. */
+/** Returns whether one of the first `k` hits is within {@link TOLERANCE} of an occurrence. */
 export const hitAt = (k: number, hits: readonly Hit[], occurrences: readonly number[]): boolean =>
   hits.slice(0, k).some(({ position }) => distance(position, occurrences) <= TOLERANCE);
 
-/** NaN of nothing. */
+/** Returns the mean; NaN if there are no values. */
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The mean of the two in the middle where their number is even; NaN of nothing. */
+/** Returns the median: the mean of the two middle values if their number is even; NaN if there are no values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
@@ -30,8 +30,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Area under the ROC curve: how likely a score of `present` is above one of `absent`, a tie counted half (the
- * Mann–Whitney statistic, from ranks). NaN where either is empty.
+ * Returns the area under the ROC curve: the probability that a score of `present` is above one of `absent`; ties count half
+ * (the Mann–Whitney statistic, computed from ranks). NaN if either list is empty.
  */
 export function areaUnderRoc(present: readonly number[], absent: readonly number[]): number {
   const scores = [

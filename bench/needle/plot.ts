@@ -1,18 +1,18 @@
 import { colourOf, escaped, rounded, short, svgDocument } from "../svg.ts";
-import type { Group, Row } from "./benchmark.ts";
+import type { ConditionResult, NeedleResult } from "./benchmark.ts";
 import { grouped, sizeInWords } from "./report.ts";
 
-/** What a column of panels shows of a group. */
+/** The figure that a column of panels shows. */
 interface Measure {
   readonly title: string;
-  readonly of: (group: Group) => number;
-  /** A logarithmic scale, from the data; otherwise from the first number to the second. */
+  readonly of: (result: NeedleResult) => number;
+  /** `log`: a logarithmic scale that fits the data; otherwise the ends of a linear scale. */
   readonly range: "log" | readonly [number, number];
   readonly label: (value: number) => string;
 }
 
-const row = (group: Group, condition: Row["condition"]): Row | undefined =>
-  group.rows.find((each) => each.condition === condition);
+const row = (result: NeedleResult, condition: ConditionResult["condition"]): ConditionResult | undefined =>
+  result.rows.find((each) => each.condition === condition);
 const percent = (value: number): string => `${Math.round(100 * value)} %`;
 const fixed = (value: number): string => value.toFixed(2);
 
@@ -25,7 +25,7 @@ const MEASURES: readonly Measure[] = [
   { title: "bytes held", of: (g) => g.workingBytes, range: "log", label: power },
 ];
 
-/** Searchers are told apart by shape and dash too, for the colour-blind. */
+/** Searchers also differ by marker and dash, for colour-blind readers. */
 const DASHES = ["", "7 3", "2 3"] as const;
 const SIZES = 6;
 
@@ -34,12 +34,12 @@ const HEIGHT = 150;
 const GAP = { x: 62, y: 62 } as const;
 const TOP = 78;
 
-/** An SVG document: a row of panels for each source and size of needle, a line for each searcher, over the context's length. */
-export function needlePlot(title: string, groups: readonly Group[]): string {
-  const searchers = [...new Set(groups.map(({ searcher }) => searcher))];
-  const lengths = [...new Set(groups.map(({ length }) => length))].sort((a, b) => a - b);
-  const lines = grouped(groups, ({ source, needle }) => `${source} ${needle}`);
-  const measures = MEASURES.filter(({ of }) => groups.some((group) => Number.isFinite(of(group))));
+/** Returns an SVG plot over the context's length: a row of panels per source and needle size, a line per searcher. */
+export function needlePlot(title: string, results: readonly NeedleResult[]): string {
+  const searchers = [...new Set(results.map(({ searcher }) => searcher))];
+  const lengths = [...new Set(results.map(({ length }) => length))].sort((a, b) => a - b);
+  const lines = grouped(results, ({ source, needle }) => `${source} ${needle}`);
+  const measures = MEASURES.filter(({ of }) => results.some((result) => Number.isFinite(of(result))));
   const width = measures.length * (WIDTH + GAP.x) + 20;
   const height = TOP + lines.length * (HEIGHT + GAP.y);
   const panels = lines.flatMap((line, y) =>
@@ -63,11 +63,11 @@ function key(name: string, index: number): string {
 function panel(
   title: string,
   { of, range, label }: Measure,
-  groups: readonly Group[],
+  results: readonly NeedleResult[],
   searchers: readonly string[],
   lengths: readonly number[],
 ): string {
-  const values = groups.map(of).filter((value) => Number.isFinite(value) && (range !== "log" || value > 0));
+  const values = results.map(of).filter((value) => Number.isFinite(value) && (range !== "log" || value > 0));
   const [low, high] = range === "log" ? decades(values) : range;
   const scale = (value: number): number => (range === "log" ? Math.log10(value) : value);
   const y = (value: number): number =>
@@ -88,10 +88,10 @@ function panel(
       `<text x="${x(length)}" y="${HEIGHT + 16}" text-anchor="middle" fill="#555">${short(length)}</text>`,
   );
   const drawn = searchers.map((searcher, index) => {
-    const points = groups
-      .filter((group) => group.searcher === searcher)
+    const points = results
+      .filter((result) => result.searcher === searcher)
       .sort((a, b) => a.length - b.length)
-      .map((group) => ({ length: group.length, value: of(group) }))
+      .map((result) => ({ length: result.length, value: of(result) }))
       .filter(({ value }) => Number.isFinite(value) && (range !== "log" || value > 0))
       .map(({ length, value }) => [x(length), y(Math.max(low, Math.min(high, value)))] as const);
     if (points.length === 0) return "";
@@ -111,7 +111,7 @@ function stroke(index: number, path: string): string {
   return `<path d="${path}" fill="none" stroke="${colourOf(index)}" stroke-width="1.6"${dashes}/>`;
 }
 
-/** A ring, a square or a triangle, hollow, so that those beneath are seen; sizes differ for the same reason. */
+/** Draws a hollow circle, square or triangle; markers are hollow and differ in size so that overlapping ones stay visible. */
 function marker(index: number, x: number, y: number): string {
   const look = `fill="none" stroke="${colourOf(index)}" stroke-width="1.4"`;
   const r = 2.5 + (index % SIZES) * 0.5;
@@ -122,14 +122,14 @@ function marker(index: number, x: number, y: number): string {
   return `<path d="M${x} ${rounded(y - r)}L${rounded(x + r)} ${rounded(y + r)}H${rounded(x - r)}Z" ${look}/>`;
 }
 
-/** Powers of ten around the values, two at the least. */
+/** Returns the powers of ten just below and above all values; the two always differ. */
 function decades(values: readonly number[]): [number, number] {
   const low = Math.floor(Math.log10(Math.min(...values)));
   const high = Math.ceil(Math.log10(Math.max(...values)));
   return [10 ** low, 10 ** Math.max(high, low + 1)];
 }
 
-/** At most six of the powers of ten. */
+/** Returns at most six powers of ten between `low` and `high`. */
 function powers(low: number, high: number): number[] {
   const [from, to] = [Math.round(Math.log10(low)), Math.round(Math.log10(high))];
   const step = Math.ceil((to - from) / 5);

@@ -1,11 +1,13 @@
-import type { Group, Row } from "./benchmark.ts";
+import type { ConditionResult, NeedleResult } from "./benchmark.ts";
 
-/** Columns of text, the first line their heads. */
-export type Table = readonly (readonly string[])[];
+/** Lines of cells; the first line holds the names of the columns. */
+export type Lines = readonly (readonly string[])[];
 
-/** For each source, length and needle what is compared, and a table of its searchers. */
-export function needleTables(groups: readonly Group[]): { readonly title: string; readonly table: Table }[] {
-  const blocks = grouped(groups, ({ source, length, needle }) => `${source} ${length} ${needle}`);
+/** Returns a title and a table of searchers for each source, context length and needle size. */
+export function needleTables(
+  results: readonly NeedleResult[],
+): { readonly title: string; readonly table: Lines }[] {
+  const blocks = grouped(results, ({ source, length, needle }) => `${source} ${length} ${needle}`);
   return blocks.map((block) => {
     const { source, length, needle, reference, rows } = block[0]!;
     const conditions = rows.map(({ condition }) => condition);
@@ -28,7 +30,7 @@ export function needleTables(groups: readonly Group[]): { readonly title: string
           "memory",
         ],
         ...block.map(({ searcher, ms, indexMs, workingBytes, rows }) => {
-          const row = (condition: Row["condition"]): Row | undefined =>
+          const row = (condition: ConditionResult["condition"]): ConditionResult | undefined =>
             rows.find((each) => each.condition === condition);
           return [
             searcher,
@@ -46,7 +48,7 @@ export function needleTables(groups: readonly Group[]): { readonly title: string
   });
 }
 
-/** Lists of those with the same key, in the order of their first. */
+/** Groups elements with the same key, in the order of each group's first element. */
 export function grouped<T>(list: readonly T[], key: (each: T) => string): T[][] {
   const groups = new Map<string, T[]>();
   for (const each of list) {
@@ -57,24 +59,26 @@ export function grouped<T>(list: readonly T[], key: (each: T) => string): T[][] 
   return [...groups.values()];
 }
 
-/** How the tables are to be read. */
+/** Explains the columns of the tables. */
 export const LEGEND =
-  "clean to spacing: % of trials whose first place, and one of whose first five, is within 2 tokens of the needle\n" +
-  "similarity: the least of a clean needle's first place\n" +
-  "off by: tokens from the first place to the needle, mean (median), where anything was found\n" +
-  "AUC: area under the ROC of confidence against absent needles\n" +
-  "ms, memory: of one search for one clean needle; index ms: once for a context\n";
+  "clean to spacing: % of trials with the first match, and with one of five, within 2 tokens of the needle\n" +
+  "similarity: the lowest similarity of a clean needle's first match\n" +
+  "off by: tokens from the first match to the needle, mean (median), if there is a match\n" +
+  "AUC: area under the ROC curve of confidence, present against absent needles\n" +
+  "ms, memory: one search for one clean needle; index ms: preparation, once per context\n";
 
-/** `16` or `48b` in words. */
+/** Writes a size such as `16` or `48b` in words. */
 export const sizeInWords = (name: string): string =>
   name.endsWith("b") ? `${name.slice(0, -1)} bytes` : `${name} tokens`;
 
 const percent = (share: number): string => (100 * share).toFixed(0);
-const hits = (row: Row | undefined): string => (row ? `${percent(row.hit1)} ${percent(row.hit5)}` : "–");
-const auc = (row: Row | undefined): string => (row && !Number.isNaN(row.auc) ? row.auc.toFixed(3) : "–");
-const off = (row: Row | undefined): string =>
+const hits = (row: ConditionResult | undefined): string =>
+  row ? `${percent(row.hit1)} ${percent(row.hit5)}` : "–";
+const auc = (row: ConditionResult | undefined): string =>
+  row && !Number.isNaN(row.auc) ? row.auc.toFixed(3) : "–";
+const off = (row: ConditionResult | undefined): string =>
   row && row.found > 0 ? `${round(row.meanError)} (${round(row.medianError)})` : "–";
-const similarity = (row: Row | undefined): string =>
+const similarity = (row: ConditionResult | undefined): string =>
   row && !Number.isNaN(row.leastSimilarity) ? row.leastSimilarity.toFixed(3) : "–";
 const round = (value: number): string => (value < 10 ? value.toFixed(1).replace(".0", "") : value.toFixed(0));
 const precise = (value: number): string =>
@@ -85,9 +89,9 @@ function bytes(count: number): string {
   return count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
-/** The groups as JSON has them: names with underscores, null for what there is not. */
-export const needleJson = (groups: readonly Group[]): unknown[] =>
-  groups.map(({ source, length, needle, searcher, reference, ms, indexMs, workingBytes, rows }) => ({
+/** Returns the results as JSON values: names with underscores, null for NaN. */
+export const needleJson = (results: readonly NeedleResult[]): unknown[] =>
+  results.map(({ source, length, needle, searcher, reference, ms, indexMs, workingBytes, rows }) => ({
     source,
     length,
     needle,

@@ -2,21 +2,21 @@ import type { Model } from "../../engine/model.ts";
 import type { RetrievalMode } from "../../engine/retrieval/retrieval-model.ts";
 import { Search } from "../../engine/retrieval/search.ts";
 import { cutSegments } from "../../engine/retrieval/segments.ts";
-import type { Found, Hit, Needle, Searcher } from "./searcher.ts";
+import type { Hit, Needle, Searcher, SearchResult } from "./searcher.ts";
 
-/** Needles compared in one pass: more take more room than the pass saves. */
-const TOGETHER = 32;
+/** Maximum number of needles in one pass; the memory for more costs more than the saved passes. */
+const NEEDLES_PER_PASS = 32;
 
 /**
- * The model's retrieval in each of `modes`. They share one pass over a context, whose time is each one's own: alone a mode
- * takes a little less.
+ * Returns a searcher for each retrieval mode of the model. The modes share one pass over a context, and each reports the time
+ * of the whole pass; a single mode would take a little less.
  */
 export function resonantSearchers(
   model: Pick<Model, "gpu" | "weights" | "tokenizer">,
   modes: readonly RetrievalMode[],
 ): Searcher[] {
   let last:
-    | { readonly context: Uint32Array; readonly needles: readonly Needle[]; found: Promise<Found[]> }
+    | { readonly context: Uint32Array; readonly needles: readonly Needle[]; found: Promise<SearchResult[]> }
     | undefined;
   return modes.map((name, mode) => ({
     name,
@@ -30,18 +30,18 @@ export function resonantSearchers(
   }));
 }
 
-/** What each mode finds. */
+/** Searches for all needles; returns the results of each mode. */
 async function searchAll(
   model: Pick<Model, "gpu" | "weights" | "tokenizer">,
   modes: readonly RetrievalMode[],
   context: Uint32Array,
   needles: readonly Needle[],
   topK: number,
-): Promise<Found[]> {
+): Promise<SearchResult[]> {
   const hits: Hit[][][] = modes.map(() => needles.map(() => []));
   let workingBytes = 0;
   const start = performance.now();
-  for (const together of alike(needles)) {
+  for (const together of needleBatches(needles)) {
     const cues = together.map((needle) => needles[needle]!.tokens);
     const search = await Search.open(model, { cues, modes, capacity: topK });
     try {
@@ -65,16 +65,16 @@ async function searchAll(
   return hits.map((found) => ({ hits: found, ms, workingBytes }));
 }
 
-/** Indices of needles that are cut into segments of one length, so that each is compared as it would be alone. */
-function alike(needles: readonly Needle[]): number[][] {
+/** Groups the indices of needles by segment length, so that each needle is compared as it would be alone. */
+function needleBatches(needles: readonly Needle[]): number[][] {
   const bySpan = new Map<number, number[]>();
   needles.forEach(({ tokens }, needle) => {
     const { span } = cutSegments([tokens.length]);
     bySpan.set(span, [...(bySpan.get(span) ?? []), needle]);
   });
   return [...bySpan.values()].flatMap((own) =>
-    Array.from({ length: Math.ceil(own.length / TOGETHER) }, (_, i) =>
-      own.slice(i * TOGETHER, (i + 1) * TOGETHER),
+    Array.from({ length: Math.ceil(own.length / NEEDLES_PER_PASS) }, (_, i) =>
+      own.slice(i * NEEDLES_PER_PASS, (i + 1) * NEEDLES_PER_PASS),
     ),
   );
 }

@@ -1,20 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { seeded } from "../random.ts";
 import { needleSize, randomTokens, textTokens } from "./data.ts";
-import { loadRivals, textScript, tokenScript } from "./rivals.ts";
+import { loadRivals, textStrings, tokenStrings } from "./rivals.ts";
 import type { Searcher } from "./searcher.ts";
 import { byteCodec, prose } from "./testing/text.ts";
 import { type Cue, haystacks } from "./trials.ts";
 
 const rivals = await loadRivals();
 const sources = [
-  ["random tokens", randomTokens(byteCodec), tokenScript],
-  ["text", textTokens(prose(2, 8000), byteCodec), textScript(byteCodec)],
+  ["random tokens", randomTokens(byteCodec), tokenStrings],
+  ["text", textTokens(prose(2, 8000), byteCodec), textStrings(byteCodec)],
 ] as const;
 const named = (searchers: readonly Searcher[], name: string): Searcher =>
   searchers.find((searcher) => searcher.name === name)!;
 
-describe.each(sources)("in %s", (_, source, script) => {
+describe.each(sources)("in %s", (_, source, codec) => {
   const plan = {
     length: 2000,
     trials: 5,
@@ -22,9 +22,9 @@ describe.each(sources)("in %s", (_, source, script) => {
     damages: ["replaced", "deleted"],
   } as const;
   const all = [...haystacks(source, plan, seeded(1))];
-  const searchers = rivals(script);
+  const searchers = rivals(codec);
 
-  it.each(["exact", "bm25", "edit"])("%s finds clean needles where they are", async (name) => {
+  it.each(["exact", "bm25", "edit"])("%s finds clean needles at their positions", async (name) => {
     for (const { context, cues } of all) {
       const { hits, ms, indexMs = 0 } = await named(searchers, name).search(context, cues, 5);
       cues.forEach(({ condition, occurrences }: Cue, i) => {
@@ -40,7 +40,7 @@ describe.each(sources)("in %s", (_, source, script) => {
     }
   });
 
-  it("the edit distance finds damaged needles too, less surely, and no absent ones", async () => {
+  it("the edit distance finds damaged needles with less confidence, and no absent ones", async () => {
     for (const { context, cues } of all) {
       const { hits } = await named(searchers, "edit").search(context, cues, 5);
       cues.forEach(({ condition, occurrences }, i) => {
@@ -54,7 +54,7 @@ describe.each(sources)("in %s", (_, source, script) => {
     }
   });
 
-  it("each tells what memory a single search takes", async () => {
+  it("each reports the memory of a single search", async () => {
     const [{ context, cues }] = all as [(typeof all)[number]];
     for (const searcher of searchers) {
       const { workingBytes } = await searcher.search(context, cues.slice(0, 1), 5);
@@ -64,35 +64,35 @@ describe.each(sources)("in %s", (_, source, script) => {
 });
 
 describe("exact search", () => {
-  const exact = named(rivals(tokenScript), "exact");
+  const exact = named(rivals(tokenStrings), "exact");
   const search = async (context: readonly number[], tokens: readonly number[], topK: number) =>
     (await exact.search(Uint32Array.from(context), [{ tokens }], topK)).hits[0]!.map(
       ({ position }) => position,
     );
 
-  it("finds tokens, not bytes of two of them", async () => {
+  it("finds tokens, not bytes that span two tokens", async () => {
     expect(await search([0x0141, 0x4101, 0x4141, 0x0101], [0x0141], 5)).toEqual([0]);
     expect(await search([0x4141, 0x4142, 0x4141], [0x4141], 5)).toEqual([0, 2]);
   });
 
-  it("finds no more than it is asked for", async () => {
+  it("finds at most the requested number of hits", async () => {
     expect(await search([7, 1, 7, 7, 2, 7], [7], 3)).toEqual([0, 2, 3]);
   });
 });
 
-describe("a text's script", () => {
+describe("text as strings", () => {
   const bytes = (id: number): Uint8Array => new TextEncoder().encode(["", "Old ", "é", "x y"][id]!);
-  const script = textScript({ bytes });
+  const codec = textStrings({ bytes });
 
-  it("counts places in tokens of several bytes", () => {
-    const { text, token } = script.write([1, 2, 3]);
+  it("converts positions if tokens have several bytes", () => {
+    const { text, token } = codec.write([1, 2, 3]);
     expect(text).toHaveLength(9);
     expect(Array.from({ length: 9 }, (_, unit) => token(unit))).toEqual([0, 0, 0, 0, 1, 1, 2, 2, 2]);
   });
 
-  it("takes words in lower case, whatever their script", () => {
-    const { text } = script.write([1, 2, 3]);
-    expect(script.terms(text)).toEqual([
+  it("splits words of any script, in lower case", () => {
+    const { text } = codec.write([1, 2, 3]);
+    expect(codec.terms(text)).toEqual([
       { term: "old", at: 0 },
       { term: expect.stringMatching(/x$/), at: 4 },
       { term: "y", at: 8 },

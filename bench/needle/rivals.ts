@@ -3,25 +3,26 @@ import { runInNewContext } from "node:vm";
 import type MiniSearch from "minisearch";
 import { ResonantError } from "../../common/errors.ts";
 import type { Codec } from "./data.ts";
-import type { Found, Hit, Searcher } from "./searcher.ts";
+import type { Hit, Searcher, SearchResult } from "./searcher.ts";
 
-/** What a search for strings is given in the place of tokens. */
-export interface Surface {
+/** Tokens written as a string, for a string search. */
+export interface TokenString {
   readonly text: string;
-  /** The token that a code unit is of, and the code unit that a token starts at. */
+  /** Returns the token that contains a code unit. */
   token(unit: number): number;
+  /** Returns the code unit at which a token starts. */
   unit(token: number): number;
 }
 
-/** How a source's tokens are written as strings, and what its words are. */
-export interface Script {
-  write(tokens: ArrayLike<number>): Surface;
-  /** Words for BM25, each with its place. */
+/** Writes a source's tokens as strings, and splits the strings into words. */
+export interface StringCodec {
+  write(tokens: ArrayLike<number>): TokenString;
+  /** Returns the words for BM25, each with its position. */
   terms(text: string): { readonly term: string; readonly at: number }[];
 }
 
-/** Random tokens: a token is a code unit, and a word. */
-export const tokenScript: Script = {
+/** For random tokens: each token is a code unit and a word. */
+export const tokenStrings: StringCodec = {
   write: (tokens) => {
     let text = "";
     for (let start = 0; start < tokens.length; start += CHUNK) {
@@ -33,8 +34,8 @@ export const tokenScript: Script = {
   terms: (text) => Array.from({ length: text.length }, (_, at) => ({ term: text.charAt(at), at })),
 };
 
-/** Text: its UTF-8 bytes, each a code unit; words are runs of letters and digits, of other scripts' bytes too, in lower case. */
-export function textScript({ bytes }: Pick<Codec, "bytes">): Script {
+/** For text: each UTF-8 byte is a code unit; words are runs of letters, digits and non-ASCII bytes, in lower case. */
+export function textStrings({ bytes }: Pick<Codec, "bytes">): StringCodec {
   return {
     write: (tokens) => {
       const starts = new Uint32Array(tokens.length + 1);
@@ -57,10 +58,10 @@ export function textScript({ bytes }: Pick<Codec, "bytes">): Script {
 
 const CHUNK = 8192;
 
-/** Strings that were put together piece by piece are read faster once they are one. */
+/** Copies a string that was built in pieces into one piece, which is read faster. */
 const flat = (text: string): string => Buffer.from(text, "utf16le").toString("utf16le");
 
-/** The first index whose number is above `value`. */
+/** Returns the first index whose number is above `value`. */
 function upperBound(ascending: Uint32Array, value: number): number {
   let [low, high] = [0, ascending.length];
   while (low < high) {
@@ -72,51 +73,51 @@ function upperBound(ascending: Uint32Array, value: number): number {
 }
 
 /**
- * What one would use otherwise, each from a library of its own that is only loaded here.
- * @throws ResonantError `unsupported` where one of them is not installed
+ * Loads the searchers to compare with. Each uses a library that only this benchmark needs.
+ * @throws ResonantError `unsupported` if a library is not installed
  */
-export async function loadRivals(): Promise<(script: Script) => Searcher[]> {
+export async function loadRivals(): Promise<(codec: StringCodec) => Searcher[]> {
   try {
     const [{ default: StreamSearch }, { default: Index }, { default: approximate }] = await Promise.all([
       import("streamsearch"),
       import("minisearch"),
       import("approx-string-match"),
     ]);
-    return (script) => [
-      exactSearch(script, StreamSearch),
-      bm25Search(script, Index),
-      editSearch(script, approximate),
+    return (codec) => [
+      exactSearch(codec, StreamSearch),
+      bm25Search(codec, Index),
+      editSearch(codec, approximate),
     ];
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw cause;
     throw new ResonantError("unsupported", "the libraries to compare with are not installed", {
       where: "eval needle",
-      fix: "Run: npm install streamsearch minisearch approx-string-match; or compare with none: --no-rivals",
+      fix: "Run: npm install streamsearch minisearch approx-string-match; or leave them out: --no-rivals",
       cause,
     });
   }
 }
 
-/** Writes context and needles, which takes no part of the time, and reads places back as tokens. */
+/** Wraps a string search: writes context and needles as strings, untimed, and converts the matches to tokens. */
 function overStrings(
   name: string,
-  script: Script,
-  search: (context: Written, needles: readonly Written[], topK: number) => StringsFound,
+  codec: StringCodec,
+  search: (context: Written, needles: readonly Written[], topK: number) => StringMatches,
 ): Searcher {
   const known = new WeakMap<Uint32Array, Written>();
   return {
     name,
-    search: async (context, needles, topK): Promise<Found> => {
-      const written = known.get(context) ?? write(script, context);
+    search: async (context, needles, topK): Promise<SearchResult> => {
+      const written = known.get(context) ?? write(codec, context);
       known.set(context, written);
-      const { places, ...costs } = search(
+      const { matches, ...costs } = search(
         written,
-        needles.map(({ tokens }) => write(script, tokens)),
+        needles.map(({ tokens }) => write(codec, tokens)),
         topK,
       );
-      const { token } = written.surface;
+      const { token } = written.string;
       return {
-        hits: places.map((list) =>
+        hits: matches.map((list) =>
           list.map(({ start, end, ...rest }): Hit => {
             const position = token(start);
             return { position, length: token(Math.max(start, end - 1)) + 1 - position, ...rest };
@@ -129,36 +130,36 @@ function overStrings(
 }
 
 interface Written {
-  readonly surface: Surface;
+  readonly string: TokenString;
   readonly text: string;
 }
 
-const write = (script: Script, tokens: ArrayLike<number>): Written => {
-  const surface = script.write(tokens);
-  return { surface, text: surface.text };
+const write = (codec: StringCodec, tokens: ArrayLike<number>): Written => {
+  const string = codec.write(tokens);
+  return { string, text: string.text };
 };
 
-interface Place extends Pick<Hit, "similarity" | "confidence"> {
-  /** Code units; the end is exclusive. */
+interface StringMatch extends Pick<Hit, "similarity" | "confidence"> {
+  /** Index of the first code unit; `end` is exclusive. */
   readonly start: number;
   readonly end: number;
 }
 
-interface StringsFound extends Pick<Found, "ms" | "indexMs" | "workingBytes"> {
-  readonly places: readonly (readonly Place[])[];
+interface StringMatches extends Pick<SearchResult, "ms" | "indexMs" | "workingBytes"> {
+  readonly matches: readonly (readonly StringMatch[])[];
 }
 
 /**
- * Boyer–Moore–Horspool over UTF-8, in which no character is found within others: where all is the needle's, confidence
- * is 1. Occurrences that overlap one before are left out.
+ * Boyer–Moore–Horspool over UTF-8, where a match never starts within a character. The confidence of a match is 1. Leaves out
+ * occurrences that overlap an earlier one.
  */
-function exactSearch(script: Script, StreamSearch: typeof import("streamsearch")): Searcher {
+function exactSearch(codec: StringCodec, StreamSearch: typeof import("streamsearch")): Searcher {
   const buffers = new WeakMap<Written, Buffer>();
-  return overStrings("exact", script, (context, needles, topK) => {
+  return overStrings("exact", codec, (context, needles, topK) => {
     const haystack = buffers.get(context) ?? Buffer.from(context.text);
     buffers.set(context, haystack);
     let [ms, indexMs] = [0, 0];
-    const places = needles.map(({ text }) => {
+    const matches = needles.map(({ text }) => {
       const pattern = Buffer.from(text);
       const offsets: number[] = [];
       let at = 0;
@@ -174,28 +175,28 @@ function exactSearch(script: Script, StreamSearch: typeof import("streamsearch")
       search.destroy();
       ms += performance.now() - start;
       indexMs += start - before;
-      return offsets.map((offset): Place => {
+      return offsets.map((offset): StringMatch => {
         const first = haystack.toString("utf8", 0, offset).length;
         return { start: first, end: first + text.length, similarity: 1, confidence: 1 };
       });
     });
-    // Its table of 256 skips, the needle and as much of what went before.
-    return { places, ms, indexMs, workingBytes: 256 + 2 * Buffer.byteLength(needles[0]?.text ?? "") };
+    // A table of 256 skips, the needle, and a look-behind buffer of the needle's length.
+    return { matches, ms, indexMs, workingBytes: 256 + 2 * Buffer.byteLength(needles[0]?.text ?? "") };
   });
 }
 
 /**
- * Okapi BM25 (its variant BM25+) over windows of twice the needle's length, each half over the next, so that one
- * holds the needle whole. Within a window the place is where most of the words it shares with the needle would have
- * it. Confidence is the window's score, which has no upper bound.
+ * Okapi BM25 (variant BM25+) over windows of twice the needle's length. Each window overlaps the next by half, so that one of
+ * them contains the whole needle. Within a window, the position is the one that aligns most words with the needle's. The
+ * confidence is the window's score, which has no upper bound.
  */
-function bm25Search(script: Script, Index: typeof MiniSearch): Searcher {
-  return overStrings("bm25", script, (context, needles, topK) => {
+function bm25Search(codec: StringCodec, Index: typeof MiniSearch): Searcher {
+  return overStrings("bm25", codec, (context, needles, topK) => {
     const alone = needles.length === 1;
     let [ms, indexMs, workingBytes] = [0, 0, 0];
     const indexes = new Map<number, MiniSearch>();
-    const places = needles.map(({ text }) => {
-      // Damaged needles are a little longer or shorter; they share the windows of a round length.
+    const matches = needles.map(({ text }) => {
+      // Damaged needles are a little longer or shorter; round the length so that they share the windows.
       const step = Math.max(8, 8 * Math.round(text.length / 8));
       let index = indexes.get(step);
       if (!index) {
@@ -203,7 +204,7 @@ function bm25Search(script: Script, Index: typeof MiniSearch): Searcher {
         const start = performance.now();
         index = new Index({
           fields: ["text"],
-          tokenize: (words) => script.terms(words).map(({ term }) => term),
+          tokenize: (words) => codec.terms(words).map(({ term }) => term),
           processTerm: (term) => term,
         });
         for (let at = 0; at === 0 || at + step < context.text.length; at += step) {
@@ -214,11 +215,11 @@ function bm25Search(script: Script, Index: typeof MiniSearch): Searcher {
         indexes.set(step, index);
       }
       const start = performance.now();
-      const found: Place[] = [];
-      const words = script.terms(text);
+      const found: StringMatch[] = [];
+      const words = codec.terms(text);
       for (const { id, score } of index.search(text).slice(0, 4 * topK)) {
         const window = context.text.slice(id, id + 2 * step);
-        const at = Math.max(0, id + align(words, script.terms(window)));
+        const at = Math.max(0, id + align(words, codec.terms(window)));
         if (found.some((better) => Math.abs(better.start - at) < text.length)) continue;
         const end = Math.min(context.text.length, at + text.length);
         found.push({ start: Math.min(at, end - 1), end, similarity: score, confidence: score });
@@ -227,14 +228,14 @@ function bm25Search(script: Script, Index: typeof MiniSearch): Searcher {
       ms += performance.now() - start;
       return found;
     });
-    return { places, ms, indexMs, workingBytes };
+    return { matches, ms, indexMs, workingBytes };
   });
 }
 
-type Terms = ReturnType<Script["terms"]>;
+type Words = ReturnType<StringCodec["terms"]>;
 
-/** Where in the window the needle starts, as most of the words they share have it; the first of equals. */
-function align(needle: Terms, window: Terms): number {
+/** Returns the start of the needle in the window that aligns most shared words; the first one if several align equally many. */
+function align(needle: Words, window: Words): number {
   const votes = new Map<number, number>();
   for (const word of needle) {
     for (const other of window) {
@@ -248,12 +249,12 @@ function align(needle: Terms, window: Terms): number {
   return best.start;
 }
 
-/** Myers 1999, bit-parallel: the places of fewest edits, at most half the needle's length. Confidence is 1 − edits / length. */
-function editSearch(script: Script, approximate: typeof import("approx-string-match").default): Searcher {
-  return overStrings("edit", script, (context, needles, topK) => {
+/** Myers 1999, bit-parallel: matches with the fewest edits, at most half the needle's length. Confidence: 1 − edits / length. */
+function editSearch(codec: StringCodec, approximate: typeof import("approx-string-match").default): Searcher {
+  return overStrings("edit", codec, (context, needles, topK) => {
     const start = performance.now();
-    const places = needles.map(({ text }) => {
-      const found: Place[] = [];
+    const matches = needles.map(({ text }) => {
+      const found: StringMatch[] = [];
       for (const { start, end, errors } of approximate(context.text, text, Math.floor(text.length / 2))) {
         if (found.some((other) => Math.abs(other.start - start) < text.length)) continue;
         const similarity = 1 - errors / text.length;
@@ -265,15 +266,15 @@ function editSearch(script: Script, approximate: typeof import("approx-string-ma
     const ms = performance.now() - start;
     const { text } = needles[0]!;
     const words = Math.ceil(text.length / 32);
-    // Bit vectors of 32-bit words: one for each character of the needle, and four; a table of 256 references.
+    // Bit vectors of 32-bit words: one per distinct character of the needle and four more; a table of 256 references.
     const workingBytes = 4 * words * (new Set(text).size + 4) + 256 * 8;
-    return { places, ms, workingBytes };
+    return { matches, ms, workingBytes };
   });
 }
 
 let collectGarbage: (() => void) | undefined;
 
-/** Bytes of the heap that are in use, garbage aside. */
+/** Collects garbage and returns the bytes of the heap in use. */
 function heapBytes(): number {
   if (!collectGarbage) {
     setFlagsFromString("--expose-gc");

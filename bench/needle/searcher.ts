@@ -1,40 +1,40 @@
-/** What is looked for. */
+/** A needle to search for. */
 export interface Needle {
-  /** Ids. */
+  /** Token ids. */
   readonly tokens: readonly number[];
 }
 
-/** A place where a needle may be. */
+/** A possible position of a needle. */
 export interface Hit {
   /** Index of its first token in the context. */
   readonly position: number;
-  /** Tokens. */
+  /** Number of tokens. */
   readonly length: number;
   readonly similarity: number;
-  /** The greater, the surer that the needle is there: compared only with those of the same searcher. */
+  /** Higher if the needle is more likely to be there; comparable only within one searcher. */
   readonly confidence: number;
 }
 
-export interface Found {
-  /** Of each needle its best places, best first; none where nothing is like it. */
+export interface SearchResult {
+  /** The hits of each needle, best first; empty if nothing is similar. */
   readonly hits: readonly (readonly Hit[])[];
-  /** Milliseconds of all needles together, what is prepared of the context aside. */
+  /** Milliseconds of the search for all needles together, without the time of `indexMs`. */
   readonly ms: number;
   /**
-   * Bytes held at the most, beside the context and what is there before any search. Read only where one needle was
-   * given: with more it may be 0.
+   * Maximum bytes of working memory, without the context and data that exists before any search. Valid only for a search for
+   * one needle; with more needles it may be 0.
    */
   readonly workingBytes: number;
-  /** Milliseconds of what is prepared once for a context, or for a needle, before it is searched. Default 0. */
+  /** Milliseconds of preparation that is done once per context, or per needle, before the search. Default 0. */
   readonly indexMs?: number;
 }
 
-/** Something that finds needles in a haystack. */
+/** Finds needles in a context of tokens. */
 export interface Searcher {
   readonly name: string;
   /**
-   * Every needle's best `topK` places in one context of token ids. The very same two arrays are given to each searcher
-   * of a run in turn, so that several may share one pass.
+   * Returns the best `topK` hits of every needle in a context of token ids. The benchmark passes the same two array objects to
+   * all searchers, so that several searchers can share one pass.
    */
-  search(context: Uint32Array, needles: readonly Needle[], topK: number): Promise<Found>;
+  search(context: Uint32Array, needles: readonly Needle[], topK: number): Promise<SearchResult>;
 }

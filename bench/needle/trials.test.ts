@@ -3,14 +3,14 @@ import { seeded } from "../random.ts";
 import { damageNames } from "./damage.ts";
 import { needleSize, occurrencesOf, randomTokens, type Source, textTokens } from "./data.ts";
 import { byteCodec, prose } from "./testing/text.ts";
-import { haystacks, type Plan } from "./trials.ts";
+import { haystacks, type TrialPlan } from "./trials.ts";
 
 const sizes = [needleSize("16")!, needleSize("48b")!];
-const plan: Plan = { length: 512, trials: 6, sizes, damages: damageNames };
+const plan: TrialPlan = { length: 512, trials: 6, sizes, damages: damageNames };
 const sources: readonly Source[] = [randomTokens(byteCodec), textTokens(prose(1, 6000), byteCodec)];
 
 describe("a needle's size", () => {
-  it("is of tokens or of bytes", () => {
+  it("is in tokens or in bytes", () => {
     expect(sizes).toEqual([
       { name: "16", count: 16, unit: "tokens" },
       { name: "48b", count: 48, unit: "bytes" },
@@ -18,7 +18,7 @@ describe("a needle's size", () => {
     expect(["", "0", "b", "16x", "-3", "1.5"].map(needleSize)).toEqual(Array(6).fill(undefined));
   });
 
-  it("of bytes is so many tokens as make them up", () => {
+  it("in bytes takes as many tokens as contain them", () => {
     const pairs = { ...byteCodec, bytes: (id: number) => Uint8Array.of(id, id) };
     const source = randomTokens(pairs);
     const context = source.context(100, seeded(1));
@@ -30,7 +30,7 @@ describe("a needle's size", () => {
 describe.each(sources.map((source) => [source.name, source] as const))("haystacks of %s", (_, source) => {
   const all = [...haystacks(source, plan, seeded(3))];
 
-  it("have what was asked for: a context a trial, every size and condition in each", () => {
+  it("have one context per trial, with a needle of every size and condition in each", () => {
     const conditions =
       source.name === "text"
         ? ["none", ...damageNames, "absent"]
@@ -46,7 +46,7 @@ describe.each(sources.map((source) => [source.name, source] as const))("haystack
     expect(Math.max(...spread) - Math.min(...spread)).toBeGreaterThan(150);
   });
 
-  it("tell every place of the undamaged needle, and have no absent one", () => {
+  it("list every position of the undamaged needle, and do not contain an absent one", () => {
     for (const { context, cues } of all) {
       for (const { tokens, condition, occurrences, size } of cues) {
         const clean = cues.find((cue) => cue.size === size)!;
@@ -60,19 +60,19 @@ describe.each(sources.map((source) => [source.name, source] as const))("haystack
     }
   });
 
-  it("are the same for the same seed, others for another", () => {
+  it("are the same for the same seed, and differ for another", () => {
     expect([...haystacks(source, plan, seeded(3))]).toEqual(all);
     expect([...haystacks(source, plan, seeded(4))][0]!.context).not.toEqual(all[0]!.context);
   });
 
-  it("share long contexts", () => {
+  it("share a long context between trials", () => {
     const long = [...haystacks(source, { ...plan, length: 10_000, trials: 30 }, seeded(1))];
     expect(long.map(({ cues }) => cues.length / all[0]!.cues.length)).toEqual([15, 15]);
   });
 });
 
 describe("a haystack of text", () => {
-  it("repeats a text shorter than itself, and counts each of the needle's places", () => {
+  it("repeats a text that is too short, and lists each position of the needle", () => {
     const [haystack] = haystacks(sources[1]!, { ...plan, length: 12_000, trials: 1 }, seeded(1));
     const { context, cues } = haystack!;
     expect(context.subarray(5400)).toEqual(context.subarray(0, 6600));
@@ -81,7 +81,7 @@ describe("a haystack of text", () => {
     expect(places[1]! - places[0]!).toBe(5400);
   });
 
-  it("never cuts a character", () => {
+  it("never cuts a needle within a character", () => {
     const source = textTokens(prose(1, 3000).replaceAll("a", "ä"), byteCodec);
     for (const { cues } of haystacks(source, plan, seeded(1))) {
       for (const { tokens, condition } of cues) {
@@ -91,7 +91,7 @@ describe("a haystack of text", () => {
     }
   });
 
-  it("is refused of a text too short, or one in which no needle can be damaged", () => {
+  it("is refused if the text is too short, or if no needle in it can be damaged", () => {
     expect(() => textTokens("short", byteCodec)).toThrow(/too few/);
     const digits = textTokens("0123456789".repeat(200), byteCodec);
     expect(() => [...haystacks(digits, plan, seeded(1))]).toThrow(/no needle of 16/);
@@ -99,7 +99,7 @@ describe("a haystack of text", () => {
   });
 });
 
-it("finds every occurrence, overlapping ones too", () => {
+it("finds every occurrence, also overlapping ones", () => {
   expect(occurrencesOf([1, 1], Uint32Array.of(1, 1, 1, 2, 1, 1))).toEqual([0, 1, 4]);
   expect(occurrencesOf([1, 2, 9], Uint32Array.of(1, 2))).toEqual([]);
 });

@@ -4,42 +4,43 @@ import { type DamageName, damage, isOfText } from "./damage.ts";
 import { type NeedleSize, occurrencesOf, type Source } from "./data.ts";
 import type { Needle } from "./searcher.ts";
 
-/** What a needle is: as it stands in the context, damaged, or from elsewhere. */
+/** The state of a needle: unchanged (`none`), damaged, or absent from the context. */
 export type Condition = "none" | DamageName | "absent";
 
-/** A needle to look for, and where it is. */
+/** A needle to search for, and its positions. */
 export interface Cue extends Needle {
   readonly size: NeedleSize;
   readonly condition: Condition;
-  /** First tokens of every place where the undamaged needle stands, ascending; none: it is absent. */
+  /** Positions at which the undamaged needle occurs, ascending; empty if it is absent. */
   readonly occurrences: readonly number[];
 }
 
-/** A context and all that is looked for in it. */
+/** A context and all needles to search for in it. */
 export interface Haystack {
   readonly context: Uint32Array;
   readonly cues: readonly Cue[];
 }
 
-export interface Plan {
-  /** Tokens of a context. */
+/** The trials for one context length. */
+export interface TrialPlan {
+  /** Tokens per context. */
   readonly length: number;
-  /** Needles of each size and condition. */
+  /** Number of needles of each size and condition. */
   readonly trials: number;
   readonly sizes: readonly NeedleSize[];
   readonly damages: readonly DamageName[];
 }
 
-/** Up to this length every trial has a context of its own. */
+/** Up to this length, in tokens, every trial has its own context. */
 const OWN_CONTEXT = 8192;
-/** Trials that share a longer one. */
-const SHARED = 25;
+/** Number of trials that share a longer context. */
+const TRIALS_PER_CONTEXT = 25;
 
-/** Contexts that so many trials take. */
-export const contextCount = ({ length, trials }: Plan): number =>
-  length <= OWN_CONTEXT ? trials : Math.ceil(trials / SHARED);
+/** Returns the number of contexts that a plan needs. */
+export const contextCount = ({ length, trials }: TrialPlan): number =>
+  length <= OWN_CONTEXT ? trials : Math.ceil(trials / TRIALS_PER_CONTEXT);
 
-/** The conditions that a source's needles are looked for under. */
+/** Returns the conditions that apply to a source's needles. */
 export const conditionsOf = (source: Source, damages: readonly DamageName[]): Condition[] => [
   "none",
   ...damages.filter((name) => source.vocabulary.text !== undefined || !isOfText(name)),
@@ -47,11 +48,11 @@ export const conditionsOf = (source: Source, damages: readonly DamageName[]): Co
 ];
 
 /**
- * The contexts of a length. Each trial is, for each size, a needle at a uniform place, the same damaged in every way,
- * and one that is absent.
- * @throws ResonantError `invalid_argument` where no needle of a size can be drawn
+ * Yields the contexts of a plan. For each size, a trial has a needle at a uniform position, the same needle with each damage,
+ * and a needle that is absent.
+ * @throws ResonantError `invalid_argument` if no needle of a size can be drawn
  */
-export function* haystacks(source: Source, plan: Plan, random: Random): Generator<Haystack> {
+export function* haystacks(source: Source, plan: TrialPlan, random: Random): Generator<Haystack> {
   const count = contextCount(plan);
   for (let i = 0; i < count; i++) {
     const context = source.context(plan.length, random);
@@ -81,7 +82,7 @@ function trial(
       const tokens = condition === "none" ? needle : damage(condition, needle, random, source.vocabulary);
       return tokens ? [{ size, condition, tokens, occurrences }] : [];
     });
-    // A needle that one of the damages cannot be done to is put back: rows are of the same needles.
+    // Reject a needle if one of the damages is impossible, so that all conditions use the same needles.
     return cues.length === conditions.length - 1 ? cues : undefined;
   });
   const absent = draw(size, () => {

@@ -8,8 +8,8 @@ import { Hono } from "hono";
 import { chromium } from "playwright-core";
 
 /**
- * WebGPU on what Vulkan finds. Without a GPU Chromium takes its own SwiftShader, and no other software driver: one must
- * be able to share images with it. The last switch lets pages see an adapter's name.
+ * Switches for WebGPU on the devices that Vulkan finds. Without a GPU Chromium uses its own SwiftShader and no other software
+ * driver, because the driver must be able to share images with it. The last switch shows adapter names to pages.
  */
 const WEBGPU = [
   "--enable-unsafe-webgpu",
@@ -23,7 +23,7 @@ const WEBGPU = [
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
-/** Puts the browser's library into a folder, as the one file resonant.js. */
+/** Bundles the browser's library into one file, resonant.js, in a folder. */
 export async function bundleLibrary(folder) {
   await build({
     entryPoints: [fileURLToPath(new URL("../../dist/browser.js", import.meta.url))],
@@ -34,13 +34,13 @@ export async function bundleLibrary(folder) {
   });
 }
 
-/** The first Chromium or Chrome on the path. */
+/** Returns the path of the first Chromium or Chrome on PATH; undefined if there is none. */
 export function findChromium() {
   const folders = (process.env.PATH ?? "").split(delimiter);
   return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find(existsSync);
 }
 
-/** Where Chromium may have its SwiftShader as a Vulkan driver, for Node to use the same. */
+/** Returns the Vulkan driver file of Chromium's SwiftShader, so that Node can use the same driver; undefined if not found. */
 export function swiftShaderOf(executable) {
   const folders = [
     dirname(executable),
@@ -52,17 +52,17 @@ export function swiftShaderOf(executable) {
 }
 
 /**
- * A headless Chromium whose pages get folders from this machine alone.
- * @param folders by the first part of their URLs' paths
- * @param args more switches
- * @throws where there is no Chromium, or it does not start
+ * Starts a headless Chromium whose pages can load only folders of this machine.
+ * @param folders the folders, by the first segment of their URLs' paths
+ * @param args additional switches
+ * @throws Error if there is no Chromium, or it does not start
  */
 export async function openChromium(executable, folders, args = []) {
   if (!executable) throw new Error("there is no Chromium on the path: name one with --chromium");
   const app = new Hono();
   app.use(async (context, next) => {
     await next();
-    // Threads of WebAssembly need both.
+    // WebAssembly threads need both headers.
     context.header("Cross-Origin-Opener-Policy", "same-origin");
     context.header("Cross-Origin-Embedder-Policy", "require-corp");
   });
@@ -98,7 +98,7 @@ export async function openChromium(executable, folders, args = []) {
     version: browser.version(),
     softwareDriver: await onSwiftShader(browser, origin),
     newPage: (options) => browser.newPage(options),
-    /** An engine in a page of its own. */
+    /** Opens an engine in a new page. */
     async open(module, opening) {
       const page = await browser.newPage();
       page.setDefaultTimeout(0);
@@ -131,7 +131,7 @@ export async function openChromium(executable, folders, args = []) {
   };
 }
 
-/** Whether pages get the software driver that Chromium brings. While its GPU process starts, it may have no adapter yet. */
+/** Returns whether pages use Chromium's own software driver. Retries, because a starting GPU process may have no adapter yet. */
 async function onSwiftShader(browser, origin) {
   const page = await browser.newPage();
   await page.goto(`${origin}/`);

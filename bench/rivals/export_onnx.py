@@ -1,8 +1,8 @@
 """Writes a GPT-NeoX model of safetensors as ONNX for transformers.js and ONNX Runtime: `export_onnx.py MODEL OUT --formats …`.
 
-The graph is as ONNX Runtime's own model builder would fuse it: one product for query, key and value, GroupQueryAttention that rotates
-and keeps the cache, SkipLayerNormalization, Gelu, MatMulNBits in q4, and logits of the last position alone. With `--attention plain`
-attention is products and a softmax.
+The graph is fused like that of ONNX Runtime's own model builder: one product for query, key and value, GroupQueryAttention that rotates
+and keeps the cache, SkipLayerNormalization, Gelu, MatMulNBits in q4, and logits of the last position only. `--attention plain` uses
+products and a softmax instead.
 """
 
 import argparse
@@ -15,14 +15,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
-# transformers.js's names of its files. Products in q4 are of f32 numbers, in q4f16 of f16 ones.
+# File names that transformers.js expects. q4 multiplies f32 numbers, q4f16 multiplies f16 numbers.
 FILES = {"f32": "model", "f16": "model_fp16", "q4": "model_q4", "q4f16": "model_q4f16"}
 BLOCK = 32
 MICROSOFT = "com.microsoft"
 
 
 def quantize(weight):
-    """Weight [N, K] in blocks of 32 along K, 4 bits without zero points: bytes [N, K / 32, 16] and scales [N · K / 32]."""
+    """Quantizes weight [N, K] to 4 bits without zero points, in blocks of 32 along K: bytes [N, K / 32, 16], scales [N · K / 32]."""
     blocks = weight.reshape(weight.shape[0], -1, BLOCK).astype(np.float32)
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(-1, keepdims=True), -1)
     scales = np.where(largest == 0, 1, largest / -8)
@@ -31,7 +31,7 @@ def quantize(weight):
 
 
 class Graph:
-    """Nodes and weights as they are added; a node's outputs have its name."""
+    """Collects nodes and weights; the outputs of a node are named after it."""
 
     def __init__(self, form):
         self.four_bits = form.startswith("q4")
@@ -51,7 +51,7 @@ class Graph:
         return outputs[0]
 
     def linear(self, x, name, weight, bias=None):
-        """x · weightᵀ + bias, weight [N, K]."""
+        """Adds x · weightᵀ + bias, weight [N, K]."""
         rows, columns = weight.shape
         if self.four_bits:
             codes, scales = quantize(weight)
@@ -67,7 +67,7 @@ class Graph:
 
 
 def fused_attention(graph, heads, head, half, cos, sin):
-    """One node a layer. Its inputs of all layers: each row's last position, and the length."""
+    """Adds one fused node per layer. All layers share two inputs: the last position of each row, and the length."""
     ones = graph.constant("axis", np.array([1], np.int64))
     one = graph.constant("one", np.array(1, np.int64))
     lengths = graph.node("ReduceSum", ["attention_mask", ones], "lengths", keepdims=0)
@@ -94,7 +94,7 @@ def fused_attention(graph, heads, head, half, cos, sin):
 
 
 def plain_attention(graph, heads, head, half, cos, sin):
-    """Products and a softmax. All layers share the positions of the keys, those of the queries, and who sees whom."""
+    """Adds attention as products and a softmax. All layers share the positions of keys and queries, and the causal mask."""
     zero, one = [graph.constant(f"{n}", np.array(n, np.int64)) for n in (0, 1)]
     first, second = [graph.constant(f"axis.{n}", np.array([n], np.int64)) for n in (0, 1)]
     length = graph.node("Gather", [graph.node("Shape", ["attention_mask"], "shape"), one], "length", axis=0)
@@ -158,7 +158,7 @@ def build(config, tensors, form, plain):
     first = norm("norm.0", vector(0, "input_layernorm.weight"), vector(0, "input_layernorm.bias"))
     normed = graph.node("LayerNormalization", [hidden, *first], "norm.0", epsilon=epsilon)
     for i in range(layers):
-        # Rows [head, q | k | v] to [q | k | v, head].
+        # Reorder the rows from [head, q | k | v] to [q | k | v, head].
         qkv = vector(i, "attention.query_key_value.weight").reshape(heads, 3, head, size)
         bias = vector(i, "attention.query_key_value.bias").reshape(heads, 3, head)
         qkv = qkv.transpose(1, 0, 2, 3).reshape(3 * size, size)
@@ -171,7 +171,7 @@ def build(config, tensors, form, plain):
         x = graph.node("Gelu", [graph.linear(x, f"up.{i}", *up)], f"gelu.{i}", MICROSOFT)
         x = graph.linear(x, f"down.{i}", vector(i, "mlp.dense_4h_to_h.weight"))
         both = graph.node("Add", [attended, x], f"both.{i}")
-        # The residual is parallel: what attention and the MLP add, and both their biases, come in with the next norm.
+        # The residual is parallel: the next norm adds the outputs and biases of attention and the MLP.
         last = i == layers - 1
         name = "gpt_neox.final_layer_norm" if last else f"gpt_neox.layers.{i + 1}.input_layernorm"
         following = norm(f"norm.{i + 1}", tensors[f"{name}.weight"], tensors[f"{name}.bias"])
@@ -223,13 +223,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--formats", default="f32", help=f"of {', '.join(FILES)}")
+    parser.add_argument("--formats", default="f32", help=f"some of {', '.join(FILES)}")
     parser.add_argument("--attention", choices=["fused", "plain"], default="fused")
     arguments = parser.parse_args()
     forms = arguments.formats.split(",")
     for form in forms:
         if form not in FILES:
-            parser.error(f"--formats: {form} is none of {', '.join(FILES)}")
+            parser.error(f"--formats: {form} is not one of {', '.join(FILES)}")
     config = json.loads((arguments.model / "config.json").read_text())
     if config.get("model_type") != "gpt_neox":
         parser.error(f"{arguments.model / 'config.json'}: model_type is {config.get('model_type')}, not gpt_neox")
@@ -240,7 +240,7 @@ def main():
         onnx.save(build(config, tensors, form, arguments.attention == "plain"), folder / f"{FILES[form]}.onnx")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(arguments.model / name, arguments.out / name)
-    # Without what ends a text, every run decodes as far as it is asked to.
+    # Without an end-of-text token every run decodes as many tokens as requested.
     config |= {"eos_token_id": None, "transformers.js_config": {"kv_cache_dtype": {"fp16": "float16", "q4f16": "float16"}}}
     (arguments.out / "config.json").write_text(json.dumps(config, indent=2))
 

@@ -11,10 +11,10 @@ const OURS = ["f32", "f16", "q4"];
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /**
- * Every engine, and how it is opened in a format; `open` throws why it cannot be.
- * @param at.model the folder of safetensors
- * @param at.onnx the folder that holds the same as ONNX where `exported` resolves
- * @param at.chromium what `openChromium` gives, or `{ failure }`
+ * Returns every engine with its formats; `open(format)` opens it, or throws an Error with the reason why that is impossible.
+ * @param at.model folder of the model as safetensors
+ * @param at.onnx folder that holds the model as ONNX once `exported` resolves
+ * @param at.chromium the result of `openChromium`, or `{ failure }`
  */
 export function lineup({ model, onnx, exported, packages, chromium, executable, python }) {
   const inPage = async (module, opening) => {
@@ -36,7 +36,7 @@ export function lineup({ model, onnx, exported, packages, chromium, executable, 
       const args = [model, "--serve", "--device", device, "--format", format, ...flags];
       return startEngine(python, [join(here, "pytorch.py"), ...args]).catch((error) => {
         if (error.code !== "ENOENT") throw error;
-        throw new Error(`${python} is not there: name a Python with --python`);
+        throw new Error(`there is no ${python}: name a Python with --python`);
       });
     },
   });

@@ -4,9 +4,9 @@ import { fileURLToPath } from "node:url";
 import { swiftShaderOf } from "./chromium.mjs";
 
 /**
- * Starts an engine of `engines/` in Node, on Chromium's own software driver where its pages have that.
- * @param chromium what `openChromium` gives, or `{ failure }`
- * @param executable of that Chromium
+ * Starts an engine of `engines/` in Node. Uses Chromium's own software driver if Chromium's pages use it.
+ * @param chromium the result of `openChromium`, or `{ failure }`
+ * @param executable the path of that Chromium
  */
 export function startInNode(module, opening, chromium, executable) {
   const driver = chromium.softwareDriver && swiftShaderOf(executable);
@@ -17,9 +17,9 @@ export function startInNode(module, opening, chromium, executable) {
 }
 
 /**
- * Starts a program that answers lines as `engines/child.mjs` does.
+ * Starts a program that speaks the line protocol of `engines/child.mjs`.
  * @returns {Promise<import("./engines/engine.d.ts").Engine & { close(): Promise<void> }>}
- * @throws what the program says, or how it ended
+ * @throws Error with the program's message or its exit status
  */
 export async function startEngine(command, args, env = {}) {
   const child = spawn(command, args, {
@@ -30,15 +30,15 @@ export async function startEngine(command, args, env = {}) {
   const failed = new Promise((_, reject) => child.once("error", reject));
   failed.catch(() => {});
   child.stdin.on("error", () => {});
-  let told = "";
+  let errors = "";
   child.stderr.on("data", (data) => {
-    told = `${told}${data}`.slice(-2000);
+    errors = `${errors}${data}`.slice(-2000);
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
     for (;;) {
       const { value, done } = await Promise.race([lines.next(), failed]);
-      if (done) throw new Error(lastLine(told) || `it ended with ${await ended}`);
+      if (done) throw new Error(lastLine(errors) || `it ended with ${await ended}`);
       const answer = value.startsWith('{"answer":') && JSON.parse(value).answer;
       if (answer?.error) throw new Error(answer.error);
       if (answer) return answer;

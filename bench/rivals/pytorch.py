@@ -1,7 +1,7 @@
-"""PyTorch and Hugging Face transformers, alone (`pytorch.py MODEL`) or as an engine of `run.mjs` (`--serve`).
+"""Measures PyTorch with Hugging Face transformers, alone (`pytorch.py MODEL`) or as an engine of `run.mjs` (`--serve`).
 
-Alone it needs only Python, torch and transformers, and measures every way this machine has: on the CPU, and where there is CUDA,
-eager and compiled. MODEL is a folder of GPT-NeoX's; `node dist/cli.js random-model pythia-160m FOLDER` writes one.
+Alone it needs only Python, torch and transformers. It measures the CPU and, if there is CUDA, the GPU eager and compiled.
+MODEL is the folder of a GPT-NeoX model; `node dist/cli.js random-model pythia-160m FOLDER` writes one.
 """
 
 import argparse
@@ -18,13 +18,13 @@ DTYPES = {"f32": torch.float32, "f16": torch.float16}
 
 
 class Engine:
-    """A model on a device. Tokens stay on it until the last is drawn, so that nothing waits for the host."""
+    """A model on a device. Tokens stay on the device until the last one, so that no step waits for the host."""
 
     def __init__(self, model, device, form, compiled):
         self.device = torch.device(device)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[form]).to(self.device).eval()
         self.compiled = compiled
-        # CUDA graphs of one step; a prompt is read once, and eagerly.
+        # Compiles a step (with CUDA graphs on CUDA); a prompt runs once, and eagerly.
         mode = "reduce-overhead" if device == "cuda" else "default"
         self.step = torch.compile(self.model.forward, mode=mode, fullgraph=True) if compiled else self.model
         self.cache = None
@@ -39,7 +39,7 @@ class Engine:
             torch.cuda.synchronize()
 
     def past(self, length):
-        """A cache that compiled code may keep: its tensors stay where they are. Eagerly, one that grows is quicker."""
+        """Returns a static cache, whose tensors do not move, for compiled code. Eager code is faster with a cache that grows."""
         if not self.compiled:
             return None
         if self.cache is None or self.cache.get_max_length() < length:
@@ -73,7 +73,7 @@ def version():
 
 
 def serve(arguments):
-    """Answers `{"prompt", "tokens"}`, a line each, with lines of `{"answer"}`."""
+    """Answers each line `{"prompt", "tokens"}` with a line `{"answer"}`."""
 
     def answer(value):
         print(json.dumps({"answer": value}), flush=True)
@@ -92,7 +92,7 @@ def measure(arguments):
     for form in arguments.formats.split(","):
         for device, compiled in ways:
             if device == "cpu" and form == "f16":
-                continue  # no faster there than f32
+                continue  # not faster than f32 on a CPU
             engine = Engine(arguments.model, device, form, compiled)
             vocabulary = engine.model.config.vocab_size
             prompt = [(i * 31 + 7) % vocabulary for i in range(arguments.prompt)]
@@ -111,12 +111,12 @@ def measure(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="its folder")
+    parser.add_argument("model", help="folder of the model")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt")
-    parser.add_argument("--tokens", type=int, default=32, help="tokens drawn")
-    parser.add_argument("--rounds", type=int, default=3, help="after one that warms up")
+    parser.add_argument("--tokens", type=int, default=32, help="tokens to generate")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one warm-up round")
     parser.add_argument("--formats", default="f32,f16")
-    parser.add_argument("--serve", action="store_true", help="run what comes on standard input, with:")
+    parser.add_argument("--serve", action="store_true", help="run the requests on standard input, with the options below")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--format", choices=DTYPES, default="f32")
     parser.add_argument("--compiled", action="store_true")

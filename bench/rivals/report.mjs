@@ -2,17 +2,17 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** @typedef {{ engine: string, where: string, format: string, version?: string, adapter?: object, runs: import("./engines/engine.d.ts").Run[], error?: string }} Row */
+/** @typedef {{ engine: string, where: string, format: string, version?: string, adapter?: object, runs: import("./engines/engine.d.ts").EngineRun[], error?: string }} EngineRow */
 
 const results = fileURLToPath(new URL("../results", import.meta.url));
 
-/** Tokens from which on runs in f32 must be the same. */
+/** Number of first tokens that must be the same in f32. */
 const SAME = 16;
 
 const sorted = (values) => [...values].sort((a, b) => a - b);
 const median = (values) => sorted(values)[Math.floor(values.length / 2)];
 
-/** Figures of a row: medians, and what the rounds lay between. */
+/** Returns the figures of a row: the median, minimum and maximum of its rounds. */
 export function figures({ runs }, promptTokens) {
   const rates = (name, tokens) => {
     const all = sorted(runs.map((run) => (1000 * tokens) / run[name]));
@@ -25,7 +25,7 @@ export function figures({ runs }, promptTokens) {
   };
 }
 
-/** How many of its first tokens a row shares with the reference, and whether it must share more. */
+/** Returns how many first tokens a row shares with the reference, and whether these are too few. */
 export function agreement({ runs, format }, reference) {
   const tokens = runs.at(-1).tokens;
   const differs = tokens.findIndex((token, i) => token !== reference[i]);
@@ -33,7 +33,7 @@ export function agreement({ runs, format }, reference) {
   return { same, of: tokens.length, disagrees: format === "f32" && same < Math.min(SAME, tokens.length) };
 }
 
-/** Ours by theirs, of rows that ran in the same place with the same base format on the same adapter. */
+/** Returns our speed divided by theirs, for rows with the same place (or theirs outside Node and Chromium) and base format. */
 export function ratios(rows) {
   const ran = rows.filter(({ figures }) => figures);
   return ran
@@ -54,8 +54,8 @@ export function ratios(rows) {
 }
 
 /**
- * "same", "another", or "not told": a library may not say which it took. A description is a device's in Chromium and a
- * driver's in Node, where the device has a name of its own.
+ * Returns "same", "another", or "not told" if a library does not report its adapter. The description names the device in
+ * Chromium, but the driver in Node, which has a separate name for the device.
  */
 export function sameAdapter(ours, theirs) {
   if (!ours || !theirs) return "not told";
@@ -64,7 +64,7 @@ export function sameAdapter(ours, theirs) {
   return same && (alike("description") || nameOf(ours) === nameOf(theirs)) ? "same" : "another";
 }
 
-/** What people call an adapter; Chromium has its number for a name. */
+/** Returns a readable name of an adapter; in Chromium its `name` is only a number. */
 export function nameOf(adapter) {
   if (!adapter) return "not told";
   const { name = "0x", description, architecture } = adapter;
@@ -72,7 +72,7 @@ export function nameOf(adapter) {
 }
 
 /**
- * Keeps a report as bench/results/DATE-ADAPTER-WHAT.json, or as `out`, and prints it.
+ * Writes a report to bench/results/DATE-ADAPTER-WHAT.json, or to `out`, and prints it.
  * @param {{ date: string }} report
  * @param {{ adapter?: object, what: string, out?: string, json?: boolean, table: (report: any) => string }} how
  */
@@ -89,7 +89,7 @@ export async function publish(report, { adapter, what, out, json, table }) {
 
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
-/** Tables of Markdown. */
+/** Returns the report as Markdown tables. */
 export function tables({ rows, ratios, prompt, tokens, rounds }) {
   const lines = [
     `| engine | format | adapter | prompt of ${prompt}, tokens/s | decode, tokens/s | first token, ms | same tokens |`,
@@ -107,12 +107,12 @@ export function tables({ rows, ratios, prompt, tokens, rounds }) {
       `| ${engine} in ${where} | ${format} | ${nameOf(adapter)} | ${spread(read)} | ${spread(decode)} | ${promptMs.toFixed(0)} | ${same} |`,
     );
   }
-  lines.push("", `${tokens} tokens; medians of ${rounds} rounds in turns, and what they lay between.`);
+  lines.push("", `${tokens} tokens; median (minimum–maximum) of ${rounds} rounds, taken in turns.`);
   if (ratios.length > 0) {
     lines.push("", "| ours / theirs | adapter | decode | prompt |", "| --- | --- | ---: | ---: |");
     for (const { ours, theirs, adapter, agree, decode, prompt } of ratios) {
-      const told = agree ? adapter : `${adapter}, tokens differ`;
-      lines.push(`| ${ours} / ${theirs} | ${told} | ${decode.toFixed(2)} × | ${prompt.toFixed(2)} × |`);
+      const note = agree ? adapter : `${adapter}, tokens differ`;
+      lines.push(`| ${ours} / ${theirs} | ${note} | ${decode.toFixed(2)} × | ${prompt.toFixed(2)} × |`);
     }
   }
   return `${lines.join("\n")}\n`;

@@ -1,4 +1,4 @@
-// Resonant and other engines side by side: one model, one prompt, one adapter, rounds in turns. README.md tells how.
+// Measures Resonant and other engines with the same model, prompt and adapter; rounds take turns. See README.md.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ const execute = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
 
-/** The rivals' formats that stand against one of ours. */
+/** The rivals' formats to compare with each of ours. */
 const VARIANTS = { f32: ["f32"], f16: ["f16"], q4: ["q4", "q4f16"] };
 
 const list = (text) => text.split(",");
@@ -23,33 +23,38 @@ const formats = (text) => {
   const names = Object.keys(VARIANTS);
   const wrong = list(text).find((name) => !names.includes(name));
   if (wrong === undefined) return list(text);
-  throw new InvalidArgumentError(`${wrong || "nothing"} is none of ${names.join(", ")}.`);
+  throw new InvalidArgumentError(`${wrong || "An empty name"} is not one of ${names.join(", ")}.`);
 };
 
 const options = new Command("run.mjs")
   .description("Measure Resonant and other engines side by side on one model.")
   .option("--prompt <n>", "tokens of the prompt", atLeast(2), 512)
-  .option("--tokens <n>", "tokens drawn, the first by the prompt", atLeast(2), 32)
-  .option("--rounds <n>", "rounds that count, after one that warms up", atLeast(1), 3)
-  .option("--formats <list>", `of ${Object.keys(VARIANTS)}`, formats, Object.keys(VARIANTS))
-  .option("--engines <list>", "only those whose names have one of these in them", list, [""])
-  .option("--model <folder>", "a GPT-NeoX model; default: the geometry of Pythia-160m, random weights")
+  .option("--tokens <n>", "tokens to generate; the prompt gives the first", atLeast(2), 32)
+  .option("--rounds <n>", "measured rounds, after one warm-up round", atLeast(1), 3)
+  .option("--formats <list>", `some of ${Object.keys(VARIANTS)}`, formats, Object.keys(VARIANTS))
+  .option("--engines <list>", "only engines whose names contain one of these", list, [""])
+  .option("--model <folder>", "a GPT-NeoX model; default: random weights of Pythia-160m's sizes")
   .addOption(
-    new Option("--attention <kind>", "of the ONNX; default: fused, and plain on SwiftShader").choices([
-      "fused",
-      "plain",
-    ]),
+    new Option(
+      "--attention <kind>",
+      "attention of the ONNX model; default: fused, but plain on SwiftShader",
+    ).choices(["fused", "plain"]),
   )
-  .option("--packages <folder>", "where the rivals' packages are", join(here, "node_modules"))
+  .option("--packages <folder>", "folder of the rivals' packages", join(here, "node_modules"))
   .option("--chromium <file>", "default: the first Chromium or Chrome on the path")
-  .option("--chromium-arg <switch>", "a switch more for it", (value, all) => [...all, value], [])
+  .option(
+    "--chromium-arg <switch>",
+    "an additional switch for Chromium; may be repeated",
+    (value, all) => [...all, value],
+    [],
+  )
   .addOption(
-    new Option("--python <file>", "with the packages of requirements.txt")
+    new Option("--python <file>", "a Python with the packages of requirements.txt")
       .env("RESONANT_PYTHON")
       .default("python3"),
   )
   .option("--out <file>", "default: bench/results/DATE-ADAPTER-rivals.json")
-  .option("--json", "print what is written instead of tables")
+  .option("--json", "print the written JSON instead of tables")
   .exitOverride(({ exitCode }) => process.exit(exitCode && 2))
   .parse()
   .opts();
@@ -95,7 +100,7 @@ async function measure() {
   } finally {
     await chromium.close?.();
   }
-  // What is drawn from the file's own numbers: PyTorch's, or else the first that ran.
+  // The reference tokens, in the files' own precision: PyTorch's, or else those of the first engine that ran.
   const whole = rows.filter(({ runs, format }) => runs && format === "f32");
   const reference = (whole.find(({ engine }) => engine.startsWith("PyTorch")) ?? whole[0])?.runs[0].tokens;
   for (const row of rows.filter(({ runs }) => runs)) {
@@ -122,11 +127,11 @@ async function randomModel() {
   return folder;
 }
 
-/** Opens every engine in one format, lets them run in turns, and closes them; what fails is a row that says why. */
+/** Opens every engine in one format, runs them in turns, and closes them. A failed engine gets a row with the reason. */
 async function measureFormat(base, prompt, at) {
   const forms = VARIANTS[base];
   const exported = exportOnnx(forms, at);
-  exported.catch(() => {}); // whoever needs it says so
+  exported.catch(() => {}); // engines that need the export report the failure
   const rows = [];
   const opened = [];
   const ways = lineup({ ...at, exported, packages: options.packages, python: options.python });
@@ -172,7 +177,7 @@ async function attempt(row, what, work) {
   }
 }
 
-/** ONNX Runtime's fused attention gives other tokens on Chromium's SwiftShader, the plain one the right ones. */
+/** Avoids ONNX Runtime's fused attention on Chromium's SwiftShader, where it gives wrong tokens; plain attention is right. */
 function attentionOf({ softwareDriver }) {
   return options.attention ?? (softwareDriver ? "plain" : "fused");
 }

@@ -12,7 +12,7 @@ import {
 import { needlePlot } from "../../bench/needle/plot.ts";
 import { LEGEND, needleJson, needleTables } from "../../bench/needle/report.ts";
 import { resonantSearchers } from "../../bench/needle/resonant.ts";
-import { loadRivals, textScript, tokenScript } from "../../bench/needle/rivals.ts";
+import { loadRivals, textStrings, tokenStrings } from "../../bench/needle/rivals.ts";
 import { ResonantError } from "../../common/errors.ts";
 import type { Model } from "../../engine/model.ts";
 import type { RetrievalMode } from "../../engine/retrieval/retrieval.ts";
@@ -76,10 +76,10 @@ async function run(flags: Flags): Promise<void> {
     const own = resonantSearchers(model, modes);
     const groups = await needleBenchmark({
       contests: [
-        { source: randomTokens(codec), searchers: [...own, ...rivals(tokenScript)] },
+        { source: randomTokens(codec), searchers: [...own, ...rivals(tokenStrings)] },
         ...(text === undefined
           ? []
-          : [{ source: textTokens(text, codec), searchers: [...own, ...rivals(textScript(codec))] }]),
+          : [{ source: textTokens(text, codec), searchers: [...own, ...rivals(textStrings(codec))] }]),
       ],
       lengths: reference ? [512] : flags.lengths,
       sizes: reference ? [readSize("16")] : flags.needle,

@@ -1,14 +1,14 @@
 import { below, oneOf, seeded } from "../../random.ts";
 import type { Codec } from "../data.ts";
 
-/** Bytes as tokens, and one token more that stands for nothing. */
+/** One token per byte, and one token that stands for no text. */
 export const byteCodec: Codec = {
   vocabulary: 257,
   encode: (text) => [...new TextEncoder().encode(text)],
   bytes: (id) => (id < 256 ? Uint8Array.of(id) : new Uint8Array()),
 };
 
-/** So many characters of made-up words, the same for the same seed. */
+/** Returns `length` characters of made-up words, the same for the same seed. */
 export function prose(seed: number, length: number): string {
   const random = seeded(seed);
   let text = "";

@@ -1,5 +1,5 @@
-// An engine as a process of its own: `child.mjs MODULE OPENING` opens it and answers each `{"prompt", "tokens"}`, a line,
-// with a line of `{"answer"}`. What libraries print in between is no answer.
+// Runs an engine as a separate process: `child.mjs MODULE OPENING` opens it, and answers each line `{"prompt", "tokens"}` with
+// a line `{"answer"}`. Readers ignore all other lines, which libraries may print.
 import { createInterface } from "node:readline";
 
 const [module, opening] = process.argv.slice(2);

@@ -12,6 +12,7 @@ const SETTINGS = {
 };
 
 /**
+ * Opens Resonant's library, in a page or in Node.
  * @param {import("./engine.d.ts").Opening} opening
  * @returns {Promise<import("./engine.d.ts").Engine>}
  */

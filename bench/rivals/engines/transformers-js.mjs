@@ -1,8 +1,8 @@
-/** Names of the files that `export_onnx.py` writes. */
+/** The library's names of the formats that `export_onnx.py` writes. */
 const DTYPES = { f32: "fp32", f16: "fp16", q4: "q4", q4f16: "q4f16" };
 
 /**
- * transformers.js on ONNX Runtime's WebGPU. It keeps the past on the GPU, and gives the logits of the last position to the host.
+ * Opens transformers.js on ONNX Runtime's WebGPU. It keeps past keys and values on the GPU, and copies the last logits to the host.
  * @param {import("./engine.d.ts").Opening} opening
  * @returns {Promise<import("./engine.d.ts").Engine>}
  */
@@ -43,7 +43,7 @@ export async function open({ library, wasm, onnx, format }) {
         eos_token_id: null,
         streamer,
       });
-      const [, read, ...steps] = times; // the first is the prompt itself
+      const [, read, ...steps] = times; // the first call passes the prompt itself
       return {
         tokens: out.tolist()[0].slice(prompt.length).map(Number),
         promptMs: read - start,
