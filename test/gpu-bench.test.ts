@@ -46,9 +46,7 @@ describe("the GPU's table", () => {
   it("gives the bandwidth of decoding as a share of a copy's, and a token's cost at both positions", async () => {
     const { code, out, err } = await table(RUN.rows);
     expect(code, err).toBe(0);
-    expect(out).toContain(
-      "large f16: 500 tokens/s read 1100 GB/s, 55.0 % of the 2000 GB/s of a copy",
-    );
+    expect(out).toContain("large f16: 500 tokens/s read 1100 GB/s, 55.0 % of the 2000 GB/s of a copy");
     expect(out).toContain("| small, one stream, 128 tokens after 512 |");
     expect(out).toContain("| Resonant | Some GPU (a driver) | f16 | 900 | |");
     expect(out).toMatch(/^\| PyTorch \| did not run: .*nowhere.* \|$/m);
