@@ -185,7 +185,7 @@ export async function loadAdapters(
     throw new ResonantError("invalid_file", message, { where: `${file.name}: adapter ${index}` });
   };
   if (placement === "layers" && count > base.layers) {
-    refuse(base.layers, `there are ${count} adapters, but ${base.layers} layers to follow`);
+    refuse(base.layers, `there are ${count} adapters, but only ${base.layers} layers for them to follow`);
   }
   const chain: Blocks[] = [];
   let parameters = 0;

@@ -78,7 +78,7 @@ export function parseConfig(value: unknown, name: string): NativeConfig {
   if (type !== "resonant") {
     throw new ResonantError("unsupported", `model_type ${JSON.stringify(type) ?? "missing"}`, {
       where: name,
-      fix: 'Known are "resonant", "gpt_neox" and "llama"',
+      fix: 'Supported are "resonant", "gpt_neox" and "llama"',
     });
   }
   const parsed = v.safeParse(nativeConfig, value);
@@ -104,9 +104,13 @@ export function parseConfig(value: unknown, name: string): NativeConfig {
   const [gx, gy] = c.plm.grid;
   const components = c.hidden_size / (2 * gx * gy);
   if (!Number.isInteger(components)) {
-    throw new ResonantError("invalid_file", `hidden_size ${c.hidden_size} is no multiple of 2·${gx}·${gy}`, {
-      where: `${name}: plm.grid`,
-    });
+    throw new ResonantError(
+      "invalid_file",
+      `hidden_size ${c.hidden_size} is not a multiple of 2·${gx}·${gy}`,
+      {
+        where: `${name}: plm.grid`,
+      },
+    );
   }
   for (const [field, id] of Object.entries({ bos_token_id: c.bos_token_id, eos_token_id: c.eos_token_id })) {
     if (id !== null && id >= c.vocab_size) {

@@ -94,33 +94,33 @@ export class Uploader {
   readonly format: WeightFormat;
   readonly #tensors: Tensors;
   readonly #prefix: string;
-  readonly #told: UploadCallbacks;
+  readonly #callbacks: UploadCallbacks;
   readonly #queued: { bytes: number };
 
   constructor(
     gpu: Gpu,
     format: WeightFormat,
     tensors: Tensors,
-    told: UploadCallbacks = {},
+    callbacks: UploadCallbacks = {},
     prefix = "",
     queued = { bytes: 0 },
   ) {
     this.gpu = gpu;
     this.format = format;
     this.#tensors = tensors;
-    this.#told = told;
+    this.#callbacks = callbacks;
     this.#prefix = prefix;
     this.#queued = queued;
   }
 
   under(prefix: string): Uploader {
     const { gpu, format } = this;
-    return new Uploader(gpu, format, this.#tensors, this.#told, this.#prefix + prefix, this.#queued);
+    return new Uploader(gpu, format, this.#tensors, this.#callbacks, this.#prefix + prefix, this.#queued);
   }
 
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
     const values = await this.#tensors.read(this.#prefix + name);
-    this.#told.onRead?.(this.#prefix + name);
+    this.#callbacks.onRead?.(this.#prefix + name);
     return values;
   }
 
@@ -166,8 +166,8 @@ export class Uploader {
       for await (const { first, values } of this.#tensors.chunks(this.#prefix + name, columns)) {
         errors.push(...(await this.#pack(weight, values, (row) => place(first / columns + row))));
       }
-      this.#told.onRead?.(this.#prefix + name);
-      if (errors.length > 0) this.#told.onPacked?.(this.#prefix + name, relativePackError(errors));
+      this.#callbacks.onRead?.(this.#prefix + name);
+      if (errors.length > 0) this.#callbacks.onPacked?.(this.#prefix + name, relativePackError(errors));
     }
     return weight;
   }
@@ -188,7 +188,7 @@ export class Uploader {
     const packed = gpu.storage(`${buffer.label} as packed`, matrixBytes(rows, columns, format));
     const packing = { matrix, rows, weight: { ...weight, buffer: packed, rows } };
     const sums =
-      this.#told.onPacked && format !== "f32" ? gpu.storage("errors", PACK_ERROR_BYTES) : undefined;
+      this.#callbacks.onPacked && format !== "f32" ? gpu.storage("errors", PACK_ERROR_BYTES) : undefined;
     const dispatches = [packWeight(gpu, packing), ...(sums ? [packError(gpu, packing, sums)] : [])];
     const rowBytes = matrixBytes(1, columns, format);
     gpu.submit((encoder) => {

@@ -9,7 +9,7 @@ const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
   /\.wgsl$/.test(file),
 );
 
-/** What a compiler sees of it. */
+/** What a compiler sees of the text. */
 const tokens = (wgsl: string): string[] =>
   wgsl
     .replace(/\/\/.*$/gm, "")

@@ -175,7 +175,7 @@ describe("a model's folder", () => {
   it("is refused with a config that is no JSON or lacks a field, by the field's name", async () => {
     await writeModel(at("no-json"));
     await writeFile(join(at("no-json"), "config.json"), "{");
-    await refused("no-json", /config\.json: it is no JSON/);
+    await refused("no-json", /config\.json: it is not JSON/);
     await writeModel(at("no-size"));
     const config = JSON.parse(await readFile(join(tiny, "config.json"), "utf8"));
     await writeFile(

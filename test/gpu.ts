@@ -10,7 +10,7 @@ import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 export { relativeError } from "../engine/goldens.ts";
 export { mulberry32 };
 
-/** A float no kernel computes: what it was not meant to write stays NaN, and what it forgot to write shows as NaN. */
+/** A float that no kernel computes: what a kernel must not write stays NaN, and what it forgot to write is NaN. */
 const POISON = 0x7fc00000;
 
 let opened: Promise<Gpu> | undefined;
@@ -51,7 +51,7 @@ export function poisoned(
   return gpu.upload(label, data);
 }
 
-/** Records, submits and waits for what WebGPU reports. */
+/** Records and submits the dispatches, and waits for WebGPU's errors. */
 export async function runDispatches(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): Promise<void> {
   submit(gpu, dispatches, run);
   await gpu.settle();
@@ -64,7 +64,7 @@ function submit(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): void 
 }
 
 export interface UploadOptions {
-  /** The two halves' rows side by side. */
+  /** Whether the rows of the two halves alternate. */
   readonly gated?: boolean;
   /** Rows of NaN before and after. */
   readonly margin?: number;
@@ -86,7 +86,7 @@ export function uploadMatrix(
   return weight;
 }
 
-/** `gpu` as if kernels could bind no more than so many bytes. */
+/** `gpu` as if one binding could cover at most so many bytes. */
 export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hostLike(gpu, { bindingBytes });
 
 /** `gpu` as if its kernels had to share loads between so many lanes, or not at all. */
@@ -145,7 +145,7 @@ export function uploadBlock(gpu: Gpu, layer: number, alpha = 0, gain = 0): GPUBu
   return gpu.uniform("block", data);
 }
 
-/** Layout of `layers` blocks' states, with words between blocks and between slots that belong to nobody. */
+/** Layout of the states of `layers` blocks, with unused words between blocks and between slots. */
 export function looseState(
   size: number,
   layers: number,
@@ -156,7 +156,7 @@ export function looseState(
   return { slotStride: layers * layerStride + 5, layerStride, tail, ...memories };
 }
 
-/** The first index at which the bits differ, or −1; a difference in length differs at the shorter one's end. */
+/** The first index at which the bits differ, or −1; arrays of different lengths differ at the end of the shorter one. */
 export function firstDifference(a: Float32Array | Uint32Array, b: Float32Array | Uint32Array): number {
   const [x, y] = [bitsOf(a), bitsOf(b)];
   for (let i = 0; i < Math.max(x.length, y.length); i++) {

@@ -21,7 +21,7 @@ const withAdded = (content: string): Json => ({
   added_tokens: [...(bytesJson.added_tokens as readonly Json[]), { id: 300, content, special: true }],
 });
 
-/** Bytes alone, each to its token, which need not be its own value. */
+/** A tokenizer with only byte tokens; the id of a byte need not be its value. */
 const alone: readonly (readonly [string, Json, Json])[] = [
   ["the fixtures'", bytesJson, bytesConfig],
   [
@@ -94,7 +94,7 @@ const PARTS = [
   "\u{10ffff}",
 ];
 
-/** Texts of some parts, and of random characters. */
+/** Texts made of some given parts and of random characters. */
 function texts(count: number): string[] {
   const next = mulberry32(9);
   const below = (bound: number): number => Math.floor(next() * bound);
@@ -105,7 +105,7 @@ function texts(count: number): string[] {
   );
 }
 
-/** What the library makes of a text by itself. */
+/** The library's own ids of a text. */
 const library = (json: Json, config: Json) => {
   const tokenizer = new Tokenizer(json, config);
   return (text: string): readonly unknown[] => tokenizer.encode(text).ids;

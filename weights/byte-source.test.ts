@@ -53,6 +53,6 @@ describe("allocate", () => {
   it("has an error of its own for more memory than there is", async () => {
     const error = await refusal((async () => allocate("huge.pt", 2 ** 52))());
     expect(error.code).toBe("out_of_memory");
-    expect(error.message).toMatch(/huge\.pt: no block of 4503599627370496 bytes/);
+    expect(error.message).toMatch(/huge\.pt: there is no memory block of 4503599627370496 bytes/);
   });
 });

@@ -20,7 +20,7 @@ export function checkRange(source: { name: string; size: number }, offset: numbe
   if (sound && offset + length <= source.size) return;
   throw invalidFile(
     source.name,
-    `truncated: bytes ${offset} to ${offset + length} are needed, and the file has ${source.size}`,
+    `truncated: bytes ${offset} to ${offset + length} are needed, but the file has only ${source.size}`,
     "Fetch the file again",
   );
 }
@@ -33,7 +33,7 @@ export function allocate(file: string, length: number): Uint8Array<ArrayBuffer> 
   try {
     return new Uint8Array(length);
   } catch (cause) {
-    throw new ResonantError("out_of_memory", `no block of ${length} bytes to read it into`, {
+    throw new ResonantError("out_of_memory", `there is no memory block of ${length} bytes to read it into`, {
       where: file,
       cause,
     });

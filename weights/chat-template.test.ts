@@ -20,14 +20,14 @@ const { chats, failing } = readJson("expected.json") as Expected;
 const config = readJson("tokenizer_config.json") as Record<string, unknown>;
 const SAID = [{ role: "user", content: "hello" }];
 
-/** What a template makes of a conversation. */
+/** A conversation rendered with a template. */
 const rendered = (chat_template: unknown, messages: readonly ChatMessage[] = SAID) =>
   loadChatTemplate({ ...config, chat_template }, null, "model")?.render(messages);
 
 const refusal = (code: string, where: string, message: RegExp) =>
   expect.objectContaining({ code, where, message: expect.stringMatching(message) });
 
-/** What a load of a template that cannot be used ends in. */
+/** The error of loading a template that cannot be used. */
 const unusable = (why: RegExp) => refusal("invalid_file", "model: tokenizer_config.json", why);
 
 describe("a chat template", () => {

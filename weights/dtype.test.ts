@@ -32,7 +32,7 @@ describe("toFloat32", () => {
       ...toFloat32(bytes(BigInt64Array.of(0n, -1n, 2000n, -(2n ** 40n), -(2n ** 63n))), "I64"),
     ]).toEqual([0, -1, 2000, -(2 ** 40), -(2 ** 63)]);
     expect([...toFloat32(bytes(BigUint64Array.of(2n ** 64n - 1n)), "U64")]).toEqual([2 ** 64]);
-    // Just past the middle of two floats: by way of a rounded double it would fall on the lower.
+    // Just past the middle of two floats: through a rounded double it would go to the lower one.
     const past = 2n ** 62n + 2n ** 38n + 1n;
     expect([...toFloat32(bytes(BigInt64Array.of(past, -past)), "I64")]).toEqual([
       2 ** 62 + 2 ** 39,

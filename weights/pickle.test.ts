@@ -34,7 +34,7 @@ function refused(...parts: Parameters<typeof bytesOf>): ResonantError {
   return expect.fail("it was read");
 }
 
-/** Ways to ask for a call, the name asked for, and the opcode's place in the part. */
+/** Ways to ask for a call: the pickle, the name asked for, and the position of the opcode in it. */
 const ATTACKS: [string, Uint8Array, string, number][] = [
   ["GLOBAL and REDUCE", bytesOf("cos\nsystem\n", tuple(text(PAYLOAD)), "R"), "os.system", 0],
   [

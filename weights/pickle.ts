@@ -256,13 +256,13 @@ class Unpickler {
   #reach(count: number): number {
     const index = this.#stack.length - count;
     if (index < (this.#marks.at(-1) ?? 0))
-      throw this.#malformed("it takes more from its stack than is there");
+      throw this.#malformed("it takes more from its stack than the stack holds");
     return index;
   }
 
   #popMark(): PickleValue[] {
     const mark = this.#marks.pop();
-    if (mark === undefined) throw this.#malformed("it goes back to a mark that is not there");
+    if (mark === undefined) throw this.#malformed("it goes back to a mark that does not exist");
     return this.#stack.splice(mark);
   }
 
@@ -302,10 +302,7 @@ class Unpickler {
 
   #integer(length: number): number | bigint {
     if (length > MAX_INTEGER_BYTES) {
-      throw unsupported(
-        this.#in.where,
-        `an integer of ${length} bytes, and the most is ${MAX_INTEGER_BYTES}`,
-      );
+      throw unsupported(this.#in.where, `an integer of ${length} bytes; the most is ${MAX_INTEGER_BYTES}`);
     }
     let value = 0n;
     const bytes = this.#in.bytes(length);

@@ -11,8 +11,8 @@ const PROTOCOL = 1001;
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
 const FIRST_WINDOW = 64 * 1024;
 
-/** The place of a storage's bytes. */
-export interface StoragePlace {
+/** The bytes of a storage in the file: where they begin, and how many they are. */
+export interface StorageRange {
   readonly start: number;
   readonly length: number;
 }
@@ -57,7 +57,7 @@ export async function readLegacyPickles(
 
 function keyText(file: string, key: PickleValue): string {
   if (typeof key === "string") return key;
-  throw invalidFile(file, "has a storage key that is no string");
+  throw invalidFile(file, "has a storage key that is not a string");
 }
 
 /** Reads a pickle of unknown length: first a window, then larger ones until one holds all of it. */
@@ -91,8 +91,8 @@ export async function placeLegacyStorages(
   keys: readonly string[],
   end: number,
   storages: ReadonlyMap<string, PickleStorage>,
-): Promise<Map<string, StoragePlace>> {
-  const places = new Map<string, StoragePlace>();
+): Promise<Map<string, StorageRange>> {
+  const places = new Map<string, StorageRange>();
   let at = end;
   for (const key of keys) {
     const where = `${source.name}: storage ${printable(key)}`;
@@ -108,7 +108,7 @@ export async function placeLegacyStorages(
     if (at + 8 + length > source.size) {
       throw invalidFile(
         where,
-        `truncated: it ends at byte ${at + 8 + length}, and the file has ${source.size}`,
+        `truncated: it ends at byte ${at + 8 + length}, but the file has only ${source.size}`,
         "Fetch the file again",
       );
     }

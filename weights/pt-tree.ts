@@ -56,7 +56,7 @@ class Flattener {
     this.#spend(name, name.length);
     if (value instanceof PickleTensor) return this.#addTensor(name, value);
     if (value instanceof PickleStorage)
-      throw invalidFile(this.#where(name), "a storage stands where a value should");
+      throw invalidFile(this.#where(name), "there is a storage where a value should be");
     if (value instanceof PickleGlobal) return value.name;
     if (typeof value === "string") {
       this.#spend(name, value.length);
@@ -112,7 +112,7 @@ class Flattener {
     if (++this.#nodes > MAX_NODES || this.#characters > MAX_CHARACTERS) {
       throw invalidFile(
         this.#file,
-        `unfolds to more than ${MAX_NODES} values or ${MAX_CHARACTERS} characters`,
+        `expands to more than ${MAX_NODES} values or ${MAX_CHARACTERS} characters`,
       );
     }
   }

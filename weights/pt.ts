@@ -127,7 +127,7 @@ async function readZipPickle(source: ByteSource, entry: ZipEntry): Promise<Pickl
   const where = `${source.name}: ${printable(entry.name)}`;
   const start = await zipDataOffset(source, entry);
   if (entry.size > MAX_PICKLE_BYTES) {
-    throw invalidFile(where, `has ${entry.size} bytes, and the most is ${MAX_PICKLE_BYTES}`);
+    throw invalidFile(where, `has ${entry.size} bytes; the most is ${MAX_PICKLE_BYTES}`);
   }
   const { value, end } = readPickle(await source.read(start, entry.size), where);
   if (end !== entry.size) throw invalidFile(where, `its pickle ends at byte ${end} of ${entry.size}`);

@@ -55,8 +55,8 @@ describe("a safetensors file", () => {
     expect(await message(`{"a":${F32("[1]", 0, 4)},"b":${F32("[1]", 8, 12)}}`, 12)).toMatch(
       /tensor b: leaves a hole/,
     );
-    expect(await message(`{"a":${F32("[2]", 0, 8)}}`, 7)).toMatch(/tensor a: truncated.* 8, and there are 7/);
-    expect(await message(`{"a":${F32("[2]", 0, 8)}}`, 9)).toMatch(/end at data byte 8, and there are 9/);
+    expect(await message(`{"a":${F32("[2]", 0, 8)}}`, 7)).toMatch(/tensor a: truncated.* 8, but there are 7/);
+    expect(await message(`{"a":${F32("[2]", 0, 8)}}`, 9)).toMatch(/end at data byte 8, but there are 9/);
     expect(await message(`{"a":${F32("[3]", 0, 8)}}`, 8)).toMatch(
       /tensor a: its offsets span 8 bytes.* is 12/,
     );

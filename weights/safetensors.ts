@@ -27,7 +27,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   const lengthBytes = await source.read(0, 8);
   const length = Number(new DataView(lengthBytes.buffer, lengthBytes.byteOffset).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES) {
-    throw invalidFile(source.name, `its header claims ${length} bytes, and the most is ${MAX_HEADER_BYTES}`);
+    throw invalidFile(source.name, `its header claims ${length} bytes; the most is ${MAX_HEADER_BYTES}`);
   }
   if (length > source.size - 8) {
     throw invalidFile(
@@ -117,7 +117,7 @@ function checkLayout(file: string, entries: readonly Entry[], available: number)
     if (entry.end > available) {
       throw invalidFile(
         where,
-        `truncated: it ends at data byte ${entry.end}, and there are ${available}`,
+        `truncated: it ends at data byte ${entry.end}, but there are ${available}`,
         "Fetch the file again",
       );
     }
@@ -125,7 +125,7 @@ function checkLayout(file: string, entries: readonly Entry[], available: number)
     previous = entry.name;
   }
   if (position !== available) {
-    throw invalidFile(file, `its tensors end at data byte ${position}, and there are ${available}`);
+    throw invalidFile(file, `its tensors end at data byte ${position}, but there are ${available}`);
   }
 }
 
@@ -193,7 +193,7 @@ function encodeHeader(
   const json = new TextEncoder().encode(`{${fields.join(",")}}`);
   const length = Math.ceil(json.length / 8) * 8;
   if (length > MAX_HEADER_BYTES) {
-    throw invalidFile("safetensors header", `would be ${length} bytes, and the most is ${MAX_HEADER_BYTES}`);
+    throw invalidFile("safetensors header", `would be ${length} bytes; the most is ${MAX_HEADER_BYTES}`);
   }
   const out = new Uint8Array(8 + length).fill(0x20);
   new DataView(out.buffer).setBigUint64(0, BigInt(length), true);

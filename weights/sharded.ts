@@ -22,7 +22,7 @@ export function shardsOf(index: unknown, where: string): string[] {
   return Array.from(shards, (shard) => {
     if (typeof shard === "string" && SHARD.test(shard)) return shard;
     const named = printable(JSON.stringify(shard) ?? "");
-    throw invalidFile(where, `it names ${named}, which is no .safetensors file beside it`);
+    throw invalidFile(where, `it names ${named}, which is not a .safetensors file beside it`);
   });
 }
 

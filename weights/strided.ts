@@ -41,13 +41,13 @@ export function checkView(where: string, view: StridedView, storageBytes: number
     throw invalidFile(
       where,
       `leaves its storage: shape ${shape}, strides ${listed(view.strides)} at ${view.offset} need ${end} ` +
-        `elements, and it has ${available}`,
+        `elements, but it has only ${available}`,
     );
   }
   if (count > available) {
     throw unsupported(
       where,
-      `its ${count} elements share the ${available} of its storage (strides ${listed(view.strides)})`,
+      `it has ${count} elements, but its storage only ${available} (strides ${listed(view.strides)})`,
       "Save it after .contiguous()",
     );
   }

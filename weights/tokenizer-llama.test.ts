@@ -17,7 +17,7 @@ const readJson = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../test/fixtures/tokenizers/llama/${name}`, import.meta.url), "utf8"));
 const expected = readJson("expected.json") as Record<string, Expected>;
 
-/** Token by token, as a generated text comes. */
+/** The text token by token, as in generation. */
 function streamed(tokenizer: TextTokenizer, ids: readonly number[]): string {
   const stream = new TextStream();
   return ids.map((id) => stream.push(tokenizer.bytes(id)).text).join("") + stream.flush().text;
@@ -38,7 +38,7 @@ describe.each(["tokenizer.json", "tokenizer-metaspace.json"])("Llama's kind of t
   });
 
   it("streams them as they are decoded, but for the first space", () => {
-    // A decoder takes it from a whole text. A stream continues a prompt, and there the space belongs.
+    // A decoder removes the first space of a whole text. A stream continues a prompt, so there it belongs.
     for (const { text, ids, decoded } of texts) {
       expect(streamed(tokenizer, ids).replace(/^ /, ""), JSON.stringify(text)).toBe(decoded);
     }

@@ -36,7 +36,7 @@ function hashIds(ids: readonly number[]): HashedIds {
   return { count: ids.length, sha256: sha256(new Uint8Array(bytes.buffer)) };
 }
 
-/** The text of ids, token by token as a generated one comes. */
+/** The text of ids, token by token, as in generation. */
 function streamed(tokenizer: TextTokenizer, ids: readonly number[]): string {
   const stream = new TextStream();
   let text = "";

@@ -73,7 +73,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
     const known = cache[id];
     if (known !== undefined) return known;
     if (!Number.isSafeInteger(id) || id < 0) {
-      throw new ResonantError("invalid_argument", `${id} is no token id`, { where: name });
+      throw new ResonantError("invalid_argument", `${id} is not a token id`, { where: name });
     }
     const token = specialIds.has(id) ? undefined : vocabulary.get(id);
     const found = token === undefined ? new Uint8Array() : toText.bytes(token, literal.has(id));

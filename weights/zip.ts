@@ -53,7 +53,7 @@ export async function zipDataOffset(source: ByteSource, entry: ZipEntry): Promis
   if (entry.method !== 0) {
     throw unsupported(
       where,
-      `is compressed (zip method ${entry.method === 8 ? "8, deflate" : entry.method}), and torch.save stores plainly`,
+      `is compressed (zip method ${entry.method === 8 ? "8, deflate" : entry.method}), but torch.save does not compress`,
       "Save it again with torch.save, or zip it with no compression",
     );
   }
@@ -91,7 +91,7 @@ async function findDirectory(source: ByteSource): Promise<{ offset: number; size
   let end = tailStart + at;
   const zip64 = await findZip64(source, end);
   if (zip64) ({ count, size, offset, end } = zip64);
-  else if (disks !== 0) throw unsupported(source.name, "is one part of a zip in several");
+  else if (disks !== 0) throw unsupported(source.name, "is one part of a zip in several parts");
   if (size > MAX_DIRECTORY_BYTES) throw invalidFile(source.name, `its zip directory claims ${size} bytes`);
   if (offset + size > end || count * 46 > size) {
     throw invalidFile(

@@ -12,7 +12,7 @@ const SHAPE: AttentionShape = { heads: 12, kvHeads: 12, headSize: 64, rotary: 16
 const HEADS = SHAPE.heads * SHAPE.headSize;
 const WIDTH = 3 * HEADS;
 
-/** Rows of one stream from `start` on, over a cache that is full up to the last of them. */
+/** Rows of one stream from `start` on, with a cache that is full up to the last row. */
 function setUp(given: Given, rows: number, start: number) {
   const data = {
     qkv: randomFloats(1, rows * WIDTH),
@@ -31,7 +31,7 @@ function setUp(given: Given, rows: number, start: number) {
   return { data, run, buffers };
 }
 
-/** Keys that `rows` rows from `start` on look at, together. */
+/** Number of keys that `rows` rows from `start` on read, all together. */
 const pairsOf = (rows: number, start: number): number => rows * start + (rows * (rows + 1)) / 2;
 
 const steps = kernelCase("attention-step", (given) =>

@@ -251,5 +251,5 @@ const measures = kernelCase("metrics", (given, bench) => {
   return [work];
 });
 
-/** What a native block is made of, at the default model's size. */
+/** The kernels of a native block, at the default model's size. */
 export const blockCases: readonly BenchCase[] = [mixers, memories, conv, scan, combining, measures];

@@ -6,7 +6,7 @@ import { packWeight } from "../../kernels/pack-weight/pack-weight.ts";
 import { encodeRun, runUniform, type StreamPlace } from "../../kernels/run.ts";
 import { seeded } from "../random.ts";
 
-/** Most bytes of a matrix that are uploaded at once. */
+/** The most bytes of a matrix that are uploaded at once. */
 const PART = 32 * 2 ** 20;
 
 /** `count` f32 numbers, uniform between `low` and `high`. */
@@ -23,7 +23,7 @@ export function randomIntegers(seed: number, count: number, below: number): Uint
   return Uint32Array.from({ length: count }, () => Math.floor(below * next()));
 }
 
-/** What kernels are given to be measured with, gone with {@link Given.destroy}. */
+/** The buffers that kernels are measured with; {@link Given.destroy} frees them. */
 export class Given {
   readonly gpu: Gpu;
   readonly host: KernelHost;
@@ -63,12 +63,15 @@ export class Given {
     return this.upload("schedule", data);
   }
 
-  /** `Block` of `lib/block.wgsl`, the first layer's. */
+  /** `Block` of `lib/block.wgsl` for the first layer. */
   block(alpha: number, gain: number): GPUBuffer {
     return this.host.uniform("block", Float32Array.of(0, alpha, gain, 0));
   }
 
-  /** `values` `[rows, columns]` as a matrix, in parts where it is large; halves that are interleaved are not. */
+  /**
+   * `values` `[rows, columns]` as a matrix; a large one is packed in several pieces, but not one whose halves are
+   * interleaved.
+   */
   matrix(
     values: Float32Array<ArrayBuffer>,
     [rows, columns]: readonly [number, number],
@@ -81,7 +84,7 @@ export class Given {
       const part = values.subarray(firstRow * columns, (firstRow + step) * columns);
       const count = part.length / columns;
       const bytes = matrixBytes(count, columns, format);
-      // Packing binds what it writes as a whole.
+      // Packing binds its output as a whole.
       const packed = { buffer: this.gpu.storage("bench packed", bytes), rows: count, columns, format };
       const matrix = this.gpu.upload("bench matrix", part);
       const pack = packWeight(this.host, { matrix, rows: count, weight: packed, gated });
@@ -96,7 +99,7 @@ export class Given {
     return weight;
   }
 
-  /** Another with the same contents. */
+  /** A copy with the same contents. */
   copyOf({ buffer, rows, columns, format }: Matrix): Matrix {
     const copy = this.#empty(rows, columns, format);
     const encoder = this.gpu.device.createCommandEncoder();

@@ -5,20 +5,20 @@ import { inTurns, type Summary } from "../harness/statistics.ts";
 import type { GpuWork } from "../harness/timer.ts";
 import { Given } from "./given.ts";
 
-/** One kernel at one size: what it takes, and how to tell that it is right. */
+/** One kernel at one size: its costs, and how to check its result. */
 export interface KernelWork extends GpuWork {
   readonly name: string;
-  /** The least that has to be moved: each input read once, each output written once. */
+  /** The fewest bytes that must be moved: each input read once, each output written once. */
   readonly bytes: number;
-  /** Operations on numbers that its formula needs; 0 where they do not count beside the bytes. */
+  /** Arithmetic operations that its formula needs; 0 if they are negligible beside the bytes. */
   readonly flops: number;
-  /** After its first list has been run once: what came out, and what the f64 reference says, the parts that are compared. */
+  /** After its first list has run once: the result and the f64 reference, for the parts that are compared. */
   compare(): Promise<readonly [actual: ArrayLike<number>, expected: ArrayLike<number>]>;
   /** Default 3e-6. */
   readonly tolerance?: number;
 }
 
-/** Rows of a prompt's pass: enough for a GPU's cores, and few enough for a CPU's. */
+/** Rows of a prefill pass: enough for the cores of a GPU, and few enough for a CPU. */
 export const promptRows = ({ gpu }: Bench): number => (gpu.kind === "software" ? 64 : 256);
 
 /** Kernels that are measured in turns, so that they can be compared. */
@@ -69,7 +69,7 @@ function rowOf({ name, bytes, flops, lists }: KernelWork, summary: Summary, benc
   });
 }
 
-/** The ceiling that something which took `seconds` is nearest to, and its share of that. */
+/** The ceiling that work of `seconds` comes nearest to, and its share of that ceiling. */
 export function nearest(
   cost: { readonly bytes: number; readonly flops: number; readonly dispatches: number },
   seconds: number,

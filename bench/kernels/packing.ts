@@ -15,7 +15,7 @@ import { type KernelWork, kernelCase } from "./kernel-case.ts";
 const [ROWS, COLUMNS] = [3072, 768];
 const once = { rows: 1, length: 1 };
 
-/** Loading's kernels: they pack weights as they are read, and tell what that loses. */
+/** The kernels of loading: they pack weights as read from a file, and measure the loss. */
 const packing = kernelCase("pack-weight", (given) => {
   const values = randomFloats(1, ROWS * COLUMNS);
   const matrix = given.upload("matrix", values);
@@ -59,7 +59,7 @@ const packing = kernelCase("pack-weight", (given) => {
         bytes,
         flops: 0,
         async compare() {
-          // The reference takes a part of the rows, which are alike.
+          // The reference computes only some of the rows, which are all alike.
           const right = relativeError(kept, values.subarray(0, kept.length));
           return [[relativePackError(await given.floats(sums))], [right]];
         },

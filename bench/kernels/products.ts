@@ -20,7 +20,7 @@ interface Shape {
   readonly n: number;
   readonly k: number;
   readonly epilogue: "store" | "gated" | "gelu" | "add";
-  /** Of the input, in a product a row at a time. */
+  /** Whether the input is normed, in a product a row at a time. */
   readonly norm: boolean;
 }
 
@@ -42,10 +42,10 @@ const shapes = ({ native }: Bench): Record<"up" | "down" | "head" | "nativeUp" |
   };
 };
 
-/** Most of W's rows, and of X's, whose outputs are compared. */
+/** The most rows of W, and of X, whose outputs are compared. */
 const COMPARED = { units: 64, rows: 4 };
 
-/** So many whole numbers below `bound`, spread over all of them, its last among them. */
+/** `count` whole numbers below `bound`, spread over the range, including the last one. */
 const spread = (most: number, bound: number): number[] => {
   const count = Math.min(most, bound);
   return Array.from({ length: count }, (_, i) => Math.floor(((i + 1) * bound) / count) - 1);
@@ -78,7 +78,7 @@ function work(given: Given, bench: Bench, size: Size, data: Data, format: Weight
   const out = given.upload("out", data.before);
   const first = given.matrix(data.weight, [n, k], format, gated);
   const bytes = matrixBytes(n, k, format);
-  // A large model's weights come from memory, so they do here; the default model's stay in a GPU's caches.
+  // The weights of a large model come from memory, so they do here; those of the default model stay in a GPU's caches.
   const copies = size.of.startsWith("native") ? 1 : Math.min(256, Math.ceil(bench.uncached / bytes));
   const weights = [first, ...Array.from({ length: copies - 1 }, () => given.copyOf(first))];
   const shared = {
@@ -154,7 +154,7 @@ const tiled = (name: Name, by: TileBatch): BenchCase =>
     weightFormats,
   );
 
-/** The products, by which most of a model's time goes. */
+/** The products, which take most of a model's time. */
 export const productCases: readonly BenchCase[] = [
   byRow("nativeUp"),
   byRow("nativeHead"),

@@ -16,7 +16,7 @@ import { seeded } from "../random.ts";
 import { randomFloats, randomIntegers } from "./given.ts";
 import { type KernelWork, kernelCase } from "./kernel-case.ts";
 
-/** Positions of a part of a search, and segments of a needle of 48 tokens. */
+/** Positions in one part of a search, and segments of a needle of 48 tokens. */
 const ROWS = 1024;
 const SEGMENTS = 12;
 const SPAN = 4;
@@ -150,5 +150,5 @@ const alignment = kernelCase("lag-alignment", (given) => {
   return [work];
 });
 
-/** A search's kernels but its products, for one needle of 48 tokens. */
+/** The kernels of a search, except its products, for one needle of 48 tokens. */
 export const retrievalKernelCases: readonly BenchCase[] = [windows, cosines, alignment];

@@ -104,5 +104,5 @@ const embeds = kernelCase("embed", (given) => {
   });
 });
 
-/** What is done to rows of activations, at Pythia-160m's size. */
+/** Operations on rows of activations, at Pythia-160m's size. */
 export const rowCases: readonly BenchCase[] = [norms, adds, scales, embeds];

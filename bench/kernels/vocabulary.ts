@@ -123,5 +123,5 @@ const losses = kernelCase("cross-entropy", (given) =>
   }),
 );
 
-/** What is done to logits. */
+/** Operations on logits. */
 export const vocabularyCases: readonly BenchCase[] = [samples, likelihoods, losses];

@@ -10,7 +10,7 @@ const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
 const own: Gpu[] = [];
-/** A device of the test's own, for what spoils one. */
+/** A device of its own for a test that breaks it. */
 async function ownGpu(): Promise<Gpu> {
   const gpu = await Gpu.open(await requestAdapter());
   own.push(gpu);

@@ -61,8 +61,8 @@ export class Gpu implements KernelHost {
         requiredFeatures,
       });
       // Browsers give a vendor and an architecture at most; `device` may be just a number.
-      const told = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
-      const called = name ?? (told || "unknown");
+      const reported = info.description || [info.vendor, info.architecture].filter((part) => part).join(" ");
+      const called = name ?? (reported || "unknown");
       return new Gpu(device, called, kindOf(info), mostLanes, tuning);
     } catch (cause) {
       throw new ResonantError("device_lost", `the adapter gave no device: ${messageOf(cause)}`, { cause });

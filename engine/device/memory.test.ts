@@ -10,7 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const sum = (of: object): number => Object.values(of).reduce((all: number, bytes: number) => all + bytes, 0);
 
-/** Adapters on a small base model of 400 positions, that speaks. */
+/** Adapters on a small base model with 400 positions. */
 async function loadBase(options: LoadOptions): Promise<Model> {
   const folder = fixturePath("base-models/neox-parallel");
   const files = await openModelFolder(folder, fixturePath("checkpoints/adapters_d32_zip.pt"));

@@ -47,7 +47,7 @@ describe("tune", () => {
       expect(taken("rowsPerWorkgroup").map(({ rowsPerWorkgroup }) => rowsPerWorkgroup)).toContain(
         tuning.rowsPerWorkgroup,
       );
-    // Both ways at the rows from which on tiles are taken, and at those below, where there are any.
+    // Both ways are measured at the chosen number of rows and at half of it, if that was a candidate.
     const rows = taken("tiledDecodeFrom").map((of) => of.rows);
     for (const count of [tuning.tiledDecodeFrom, tuning.tiledDecodeFrom / 2]) {
       if (count >= 2 && count <= 16) expect(rows.filter((each) => each === count)).toHaveLength(2);

@@ -109,8 +109,12 @@ describe("a decoder's tensors", async () => {
     const tensors = memoryTensors(new Map(), () => new Float32Array());
     const load = (config: object) =>
       loadNetwork(gpu, { name: "x", config, tensors }, "f32", {}, new Fingerprint());
-    await expect(load({ ...small, head_dim: 257 })).rejects.toThrow("heads of 257; the largest are 256");
-    await expect(load({ ...small, head_dim: 5 })).rejects.toThrow("heads of 5 cannot be turned in pairs");
+    await expect(load({ ...small, head_dim: 257 })).rejects.toThrow(
+      "attention heads of size 257; the largest supported size is 256",
+    );
+    await expect(load({ ...small, head_dim: 5 })).rejects.toThrow(
+      "attention heads of size 5 cannot be rotated in pairs",
+    );
   });
 
   it("an architecture this engine does not know is refused by name", async () => {

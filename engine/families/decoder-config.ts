@@ -99,10 +99,16 @@ export function headSizeOf(size: number, heads: number, where: string): number {
  */
 export function checkHeads({ headSize, rope }: DecoderConfig, where: string): void {
   if (headSize > 256) {
-    throw new ResonantError("unsupported", `heads of ${headSize}; the largest are 256`, { where });
+    throw new ResonantError(
+      "unsupported",
+      `attention heads of size ${headSize}; the largest supported size is 256`,
+      { where },
+    );
   }
   if (2 * rope.frequencies.length > headSize) {
-    throw new ResonantError("unsupported", `heads of ${headSize} cannot be turned in pairs`, { where });
+    throw new ResonantError("unsupported", `attention heads of size ${headSize} cannot be rotated in pairs`, {
+      where,
+    });
   }
 }
 
@@ -123,6 +129,6 @@ export function activationOf(name: string, where: string): Epilogue {
   if (known) return known;
   throw new ResonantError("unsupported", `the activation ${JSON.stringify(name)}`, {
     where: `${where}: hidden_act`,
-    fix: `Known are ${Object.keys(activations).join(", ")}`,
+    fix: `Supported are ${Object.keys(activations).join(", ")}`,
   });
 }

@@ -13,7 +13,7 @@ import { llama } from "./llama.ts";
 const gpu = await testGpu();
 const folder = "base-models";
 const names = readdirSync(fixturePath(folder)).filter((name) => !name.includes("."));
-/** Refused by name: its angles depend on the length of what is read at once. */
+/** Refused by name: its angles depend on how much is read at once. */
 const DYNAMIC = "llama-dynamic";
 
 async function load(name: string, options: LoadOptions = {}, adapters?: string): Promise<Model> {
@@ -60,7 +60,10 @@ async function stepLogits({ runner, config }: Model, tokens: readonly number[]):
 const flat = (rows: readonly Float32Array[]): Float32Array =>
   Float32Array.from(rows.flatMap((row) => Array.from(row)));
 
-/** Holds a model's logits to `prefix` of an expected file, over prompts of 1, 17 and 300 tokens, both ways. */
+/**
+ * Compares a model's logits with those under `prefix` in an expected file, for prompts of 1, 17 and 300 tokens, in both
+ * ways.
+ */
 async function expectLogits(
   model: Model,
   expected: TensorFile,
@@ -79,7 +82,7 @@ async function expectLogits(
   }
 }
 
-/** The likeliest tokens after a prompt; a token that ends a text does not end this. */
+/** The most likely tokens after a prompt; a token that ends a text does not end this. */
 async function sayGreedily({ runner }: Model, prompt: readonly number[], count: number): Promise<number[]> {
   const sampling = {
     temperature: 0,

@@ -77,7 +77,7 @@ export function readRope(
     default:
       throw new ResonantError("unsupported", `rope scaling ${JSON.stringify(kind)}`, {
         where,
-        fix: "Known are default, linear, llama3 and yarn",
+        fix: "Supported are default, linear, llama3 and yarn",
       });
   }
 }

@@ -62,7 +62,7 @@ it.each([
 ])("keeps scores of heads of %i and of about ±%i finite", async (size, score) => {
   const shape = shapeOf(2, 1, size, 333);
   const pass = { slot: 0, streams: 5, length: 1, start: 300 };
-  // A score's own rounding shows in its weight, the more the larger it is.
+  // The rounding of a score shows in its weight, and more so for larger scores.
   const data = dataOf(2, shape, pass, score * 2);
   const values = await step(shape, pass, data);
   expect(relativeError(values, expectedOf(shape, pass, data))).toBeLessThan(score * 1e-6);

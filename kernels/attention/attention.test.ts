@@ -14,7 +14,7 @@ import {
 
 const gpu = await testGpu();
 
-// Tests share shapes where they can: a software adapter compiles a kernel anew for each.
+// Tests share shapes where they can: a software adapter compiles a kernel again for each shape.
 const shapeOf = (heads: number, kvHeads: number, headSize: number, positions: number): AttentionShape => ({
   heads,
   kvHeads,
@@ -67,7 +67,7 @@ it.each([
 ])("keeps scores of heads of %i and of about ±%i finite, wherever the largest is", async (size, score) => {
   const shape = size === 64 ? shapeOf(4, 4, 64, 200) : shapeOf(8, 1, 20, 333);
   const pass = { slot: 0, streams: 1, length: 130, start: 64 };
-  // A score's own rounding shows in its weight, the more the larger it is.
+  // The rounding of a score shows in its weight, and more so for larger scores.
   const data = dataOf(2, shape, pass, score * 2);
   const values = await run(shape, pass, data);
   expect(relativeError(values, expectedOf(shape, pass, data))).toBeLessThan(score * 1e-6);

@@ -118,7 +118,7 @@ function expectedRow({ size, pvm, plm }: Case, data: Data, row: number): Float64
   );
 }
 
-/** The states after the pass: tail, m and z of the fed streams' block, all else as it was. */
+/** The states after the pass: tail, m and z of the fed streams' block are new, everything else is as before. */
 function expectedState({ size, streams, length, tail, pvm, plm }: Case, data: Data): Float32Array {
   const state = data.state.slice();
   for (let stream = 0; stream < streams; stream++) {

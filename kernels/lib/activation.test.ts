@@ -6,7 +6,7 @@ import activation from "./activation.wgsl";
 
 const gpu = await testGpu();
 
-/** The function `name` of each of `points`. */
+/** The values of the function `name` at `points`. */
 async function evaluate(name: string, points: Float32Array<ArrayBuffer>): Promise<Float32Array> {
   const code = `${activation}
     @group(0) @binding(0) var<storage, read> given: array<f32>;
@@ -28,7 +28,7 @@ async function evaluate(name: string, points: Float32Array<ArrayBuffer>): Promis
 const grid = Float32Array.from({ length: 200001 }, (_, i) => (i - 100000) / 10000);
 const functions = { erf: erfReference, ...activationReference };
 
-/** Largest error where the value counts as at least `least`, relative to it. */
+/** The largest error relative to the value, where the value counts as at least `least`. */
 function largestError(
   values: Float32Array,
   points: Float32Array,

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 
-/** Every shader of this folder's parent, with its path. */
+/** Every shader in `kernels/`, with its path. */
 async function shaders(): Promise<[path: string, text: string][]> {
   const root = join(import.meta.dirname, "..");
   const paths = (await readdir(root, { recursive: true })).filter((path) => path.endsWith(".wgsl"));
@@ -11,7 +11,7 @@ async function shaders(): Promise<[path: string, text: string][]> {
   );
 }
 
-// Seen with webgpu 0.6.2 on SwiftShader: such a variable is zeroed once, not each time round its loop.
+// Seen with webgpu 0.6.2 on SwiftShader: such a variable is zeroed only once, not in each round of its loop.
 it("no shader relies on a variable being zero without saying so", async () => {
   const relying = (await shaders()).flatMap(([path, text]) =>
     [...text.matchAll(/^\s*var \w+(: [^=;]*)?;/gm)].map(([line]) => `${path}: ${line.trim()}`),

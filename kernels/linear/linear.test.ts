@@ -28,7 +28,7 @@ import {
 
 const gpu = await testGpu();
 
-/** A product's numbers: K inputs, N rows of W, of which a gated unit has two for each output. */
+/** The sizes of a product: K inputs, N rows of W; a gated unit has two rows per output. */
 interface Case {
   readonly rows: number;
   readonly k: number;
@@ -68,7 +68,10 @@ function expectedOf(c: Case, kind?: NormKind): Float64Array {
   return c.epilogue === "store" ? sums : sums.map(activationReference[c.epilogue]);
 }
 
-/** Runs what `make` gives on the case's data, into poisoned memory; checks that nothing behind the output changed. */
+/**
+ * Runs the dispatches of `make` on the data of the case, into poisoned memory, and checks that nothing behind the output
+ * changed.
+ */
 async function run(
   c: Case,
   make: (p: Product, run: GPUBuffer, norm: GPUBuffer) => Dispatch[],
@@ -95,7 +98,10 @@ const tiled = (c: Case) => run(c, (p, shape) => linearTiled(gpu, shape, p));
 const byRow = (c: Case, rowsPerWorkgroup?: number) =>
   run(c, (p) => linearRow(gpu, p, undefined, rowsPerWorkgroup));
 
-/** Every other way to the same bits: through a workgroup's memory, and by lanes that share loads where the adapter can. */
+/**
+ * Every other way to compute the same bits: through a workgroup's memory, and by lanes that share loads where the adapter
+ * can.
+ */
 const hosts = sharedLoadHosts(gpu);
 const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hosts.flatMap((host) => [
   [`row, ${host.sharedLoadLanes}`, (p) => linearRow(host, p)],
@@ -105,7 +111,7 @@ const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hos
   ]),
 ]);
 
-/** One of each kernel that the adapter would run: what each number of rows comes to is the same text. */
+/** One way per kernel that the adapter would run: for every number of rows the text is the same. */
 const kernelWays = ways.filter(
   ([name]) => /^(row|prefill), /.test(name) && !(gpu.mostSharedLoadLanes === 8 && name.endsWith(", 4")),
 );

@@ -17,7 +17,7 @@ const gpu = await testGpu();
 const WORDS = LOGPROBS_BYTES / 4;
 const NO_TOKEN = 0xffffffff;
 
-/** Each row's words, of step `step` alone: what belongs to other steps is neither read nor written. */
+/** The words of each row at step `step`; nothing of other steps may be read or written. */
 async function run(
   logits: Float32Array<ArrayBuffer>,
   tokens: readonly number[],

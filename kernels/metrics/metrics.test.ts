@@ -16,7 +16,7 @@ import { coherenceReference, latticeCoherenceReference, pairsReference } from ".
 const gpu = await testGpu();
 const [layer, layers, step, steps] = [1, 2, 1, 3];
 
-/** The four measures of each row; nothing else of `[steps, rows, layers, 4]` may be written. */
+/** The four metrics of each row; nothing else in `[steps, rows, layers, 4]` may be written. */
 async function run(
   size: number,
   rows: number,

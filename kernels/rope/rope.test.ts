@@ -50,7 +50,7 @@ async function run(
   return { qkv: rotated, keys: keys.subarray(0, words), values: values.subarray(0, words) };
 }
 
-/** What `qkv`, the keys and the values must be, NaN where nothing may be written. */
+/** The expected `qkv`, keys and values; NaN where nothing may be written. */
 function expected(shape: AttentionShape, pass: TestPass, qkv: Float32Array, angles: Float32Array) {
   const { heads, kvHeads, headSize, rotary } = shape;
   const width = rowWidth(shape);
@@ -74,7 +74,7 @@ function expected(shape: AttentionShape, pass: TestPass, qkv: Float32Array, angl
   return { qkv: out, keys, values };
 }
 
-/** The error of what is a number, where the same must be. */
+/** The error over the numbers; NaN must be at the same places in both. */
 function errorOf(actual: Float32Array, right: Float64Array): number {
   const wrong = right.findIndex((value, i) => Number.isNaN(value) !== Number.isNaN(actual[i]!));
   if (wrong !== -1) throw new Error(`${actual[wrong]} at ${wrong}, not ${right[wrong]}`);

@@ -44,7 +44,7 @@ function repeat<T extends Float32Array | Uint32Array>(row: Float32Array | Uint32
   return into;
 }
 
-/** The tokens of one step; what is fed next must be the same, and no other step's results be written. */
+/** The tokens of one step. The tokens to be fed next must be the same, and no result of another step may be written. */
 async function draw(batch: Batch): Promise<Uint32Array> {
   const { vocabulary, settings, position = 0, step = 1 } = batch;
   const rows = settings.length;
@@ -139,7 +139,7 @@ describe("20,000 draws", () => {
     expect(seen.filter((count, v) => count > 0 && exact[v] === 0)).toEqual([]);
     expect(chiSquaredP(seen, exact)).toBeGreaterThan(0.001);
 
-    // Beyond the statistics: the very tokens, but for draws within rounding of a boundary.
+    // Beyond the statistics: exactly the same tokens, except for draws within rounding of a boundary.
     const some = settings.slice(0, 2000);
     const other = some.filter((s, i) => quantileReference(exact, quantileOf(s, 11)) !== tokens[i]);
     expect(other.length).toBeLessThan(3);

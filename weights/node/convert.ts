@@ -53,7 +53,7 @@ export async function convertToSafetensors(
     if (bytesTotal > MAX_EXPANSION * source.size) {
       throw unsupported(
         inputPath,
-        `its ${source.size} bytes unfold to ${bytesTotal} of shared and repeated tensors`,
+        `its ${source.size} bytes expand to ${bytesTotal} bytes of shared and repeated tensors`,
       );
     }
     let done = 0;

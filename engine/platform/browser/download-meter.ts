@@ -14,7 +14,7 @@ export class DownloadMeter {
   readonly #bytes = new Map<string, number>();
   readonly #complete = new Set<string>();
   #from: "network" | "cache" = "network";
-  #told = Number.NEGATIVE_INFINITY;
+  #reportedAt = Number.NEGATIVE_INFINITY;
 
   /** @param sizes each file's length in bytes, where it is known */
   constructor(
@@ -33,17 +33,17 @@ export class DownloadMeter {
   add(file: string, bytes: number, from: "network" | "cache"): void {
     this.#bytes.set(file, (this.#bytes.get(file) ?? 0) + bytes);
     this.#from = from;
-    if (performance.now() - this.#told >= INTERVAL_MS) this.#tell();
+    if (performance.now() - this.#reportedAt >= INTERVAL_MS) this.#report();
   }
 
   /** Says that a whole file has arrived. */
   complete(file: string): void {
     this.#sizes.set(file, this.#bytes.get(file) ?? 0);
     this.#complete.add(file);
-    if (this.#complete.size === this.#sizes.size) this.#tell();
+    if (this.#complete.size === this.#sizes.size) this.#report();
   }
 
-  #tell(): void {
+  #report(): void {
     let [bytes, total]: [number, number | undefined] = [0, 0];
     for (const [file, size] of this.#sizes) {
       const here = this.#bytes.get(file) ?? 0;
@@ -51,7 +51,7 @@ export class DownloadMeter {
       // If more bytes arrive than the given length, it was the length of the compressed body.
       total = total === undefined || size === undefined || here > size ? undefined : total + size;
     }
-    this.#told = performance.now();
+    this.#reportedAt = performance.now();
     this.#onProgress?.(bytes, total, this.#from);
   }
 }

@@ -1,7 +1,7 @@
 import { ResonantError } from "../../../common/errors.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
-import type { ModelPlace } from "../model-place.ts";
+import type { ModelFolder } from "../model-folder.ts";
 import { sourceOf } from "./blob-bytes.ts";
 
 const MOST_LISTED = 12;
@@ -10,7 +10,7 @@ const MOST_LISTED = 12;
  * Files by name, such as those of a dropped folder. If the names have folders, the model is in the folder of the outermost
  * `config.json`.
  */
-export class DroppedFolder implements ModelPlace {
+export class DroppedFolder implements ModelFolder {
   readonly name: string;
   readonly #files: ReadonlyMap<string, Blob>;
   readonly #folder: string;
@@ -36,7 +36,7 @@ export class DroppedFolder implements ModelPlace {
     const found = names.length === 0 ? "no files" : `only ${names.slice(0, MOST_LISTED).join(", ")}${more}`;
     return new ResonantError("invalid_file", `it is missing; there are ${found}`, {
       where: path,
-      fix: "Give all of a model's folder, with config.json and model.safetensors",
+      fix: "Give the whole folder of a model, with config.json and model.safetensors",
     });
   }
 
@@ -62,6 +62,6 @@ function modelFolder(names: readonly string[]): string {
   if (second === undefined || depth(second) > depth(first)) return first;
   throw new ResonantError("invalid_argument", `there are two models: ${first} and ${second}`, {
     option: "from",
-    fix: "Give the folder of one",
+    fix: "Give the folder of one model",
   });
 }

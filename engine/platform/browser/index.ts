@@ -1,7 +1,7 @@
 import { Gpu } from "../../device/gpu.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../../model.ts";
 import type { LoadProgress } from "../../weights.ts";
-import { openModelFiles } from "../model-place.ts";
+import { openModelFiles } from "../model-folder.ts";
 import { requestAdapter } from "./device.ts";
 import { DroppedFolder } from "./dropped-folder.ts";
 import { type FetchOptions, ServedFolder } from "./served-folder.ts";
@@ -60,13 +60,13 @@ export async function loadModel(from: ModelSource, options: OpenOptions = {}): P
  */
 export async function openModel(from: ModelSource, options: FilesOptions = {}): Promise<ModelFiles> {
   options.signal?.throwIfAborted();
-  const place = isUrl(from) ? await ServedFolder.open(from, options) : new DroppedFolder(from);
-  const at = (file: string | URL | undefined) => (file === undefined ? undefined : place.at(`${file}`));
-  const files = await openModelFiles(place, {
+  const folder = isUrl(from) ? await ServedFolder.open(from, options) : new DroppedFolder(from);
+  const at = (file: string | URL | undefined) => (file === undefined ? undefined : folder.at(`${file}`));
+  const files = await openModelFiles(folder, {
     adapters: at(options.adapters),
     alignment: at(options.alignment),
   });
-  if (place instanceof ServedFolder) await place.keep();
+  if (folder instanceof ServedFolder) await folder.keep();
   return { ...files, name: options.name ?? files.name };
 }
 

@@ -106,7 +106,7 @@ describe("a folder on a server", async () => {
       /no such file \(there is a web page/,
       () => put("config.json", PAGE),
     ],
-    ["has a config.json that is no JSON", "config.json", /it is no JSON/, () => put("config.json", "{")],
+    ["has a config.json that is no JSON", "config.json", /it is not JSON/, () => put("config.json", "{")],
     ["may not be read", "config.json", /HTTP 401/, () => (server.intercept = status(401, "config.json"))],
     [
       "is on a server in trouble",
@@ -208,7 +208,7 @@ describe("dropped files", () => {
   });
 
   it.each<[string, Record<string, string>, string]>([
-    ["nothing", {}, "config.json: it is missing; there are no files. Give all of a model's folder"],
+    ["nothing", {}, "config.json: it is missing; there are no files. Give the whole folder of a model"],
     [
       "no configuration",
       { "x/a.txt": "", "x/b.txt": "" },
@@ -224,7 +224,7 @@ describe("dropped files", () => {
       { "x/config.json": "{}", "y/config.json": "{}" },
       "files: there are two models: x/ and y/.",
     ],
-    ["a broken file", { "config.json": "{" }, "config.json: it is no JSON"],
+    ["a broken file", { "config.json": "{" }, "config.json: it is not JSON"],
   ])("with %s are refused by name", async (_, files, message) => {
     await expect(openModel(dropped(files))).rejects.toThrow(message);
   });

@@ -1,7 +1,7 @@
 import { ResonantError } from "../../../common/errors.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
-import type { ModelPlace } from "../model-place.ts";
+import type { ModelFolder } from "../model-folder.ts";
 import { ask, bodyOf, lengthOf, Unreachable } from "./ask.ts";
 import { sourceOf } from "./blob-bytes.ts";
 import { DownloadMeter, type DownloadProgress } from "./download-meter.ts";
@@ -32,7 +32,7 @@ interface Plan {
 const ABSENT = new Set([403, 404, 410]);
 
 /** A model's folder on a server. Fetched files are kept. */
-export class ServedFolder implements ModelPlace {
+export class ServedFolder implements ModelFolder {
   readonly name: string;
   readonly #folder: URL;
   readonly #options: FetchOptions;
@@ -71,7 +71,7 @@ export class ServedFolder implements ModelPlace {
       const text = body && (await body.text());
       const isPage = text !== null && /^\s*<(!doctype|html)\b/i.test(text);
       if (isPage || text === null) {
-        this.#absent.set(url, isPage ? "there is a web page in its place" : `HTTP ${status}`);
+        this.#absent.set(url, isPage ? "there is a web page instead" : `HTTP ${status}`);
       }
       const file = isPage ? null : body;
       const same =

@@ -12,5 +12,5 @@ it.each([
 });
 
 it("what is no URL is refused by its name", () => {
-  expect(() => folderUrl("http://")).toThrow("http://: it is no URL of a folder. Give a whole URL");
+  expect(() => folderUrl("http://")).toThrow("http://: it is not the URL of a folder. Give a whole URL");
 });

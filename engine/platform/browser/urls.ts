@@ -7,7 +7,7 @@ import { ResonantError } from "../../../common/errors.ts";
 export function folderUrl(from: string | URL): URL {
   const url = parsed(from);
   if (!url) {
-    throw new ResonantError("invalid_argument", "it is no URL of a folder", {
+    throw new ResonantError("invalid_argument", "it is not the URL of a folder", {
       where: `${from}`,
       fix: "Give a whole URL, or a path from this page, without a user and password",
     });

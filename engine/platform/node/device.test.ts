@@ -10,10 +10,10 @@ import { withSoftwareDriver } from "./software-driver.ts";
 
 const linuxX64 = process.platform === "linux" && process.arch === "x64";
 
-// Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream.
+// Dawn writes these lines about Mesa's lavapipe straight to the error stream.
 const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
 
-/** Runs TypeScript in a bare Node process beside the tests, where a module may be loaded anew. */
+/** Runs TypeScript in a new Node process, where a module can be loaded again. */
 async function runApart(contents: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   const outfile = join(import.meta.dirname, `../../../node_modules/.vite/device-test-${process.pid}.mjs`);
   const stdin = { contents, resolveDir: import.meta.dirname };

@@ -31,7 +31,7 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
   if (device === "metal" && process.platform !== "darwin") {
     throw new ResonantError("no_adapter", `Metal is on macOS only, and this is ${process.platform}`, {
       option: "device",
-      fix: (name) => `Leave ${name("device")} out for the best there is`,
+      fix: (name) => `Leave ${name("device")} out to get the best one`,
     });
   }
   const create = await loadDawn();

@@ -6,7 +6,7 @@ import { type FileSource, isFolder, openFile } from "../../../weights/node/file.
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
 import type { ModelFiles } from "../../model.ts";
-import { type ModelPlace, openModelFiles } from "../model-place.ts";
+import { type ModelFolder, openModelFiles } from "../model-folder.ts";
 
 /** The model that is used when none is named: two folders up from the sources, one folder up from the bundle. */
 export async function defaultModelFolder(): Promise<string> {
@@ -44,7 +44,7 @@ export async function openModelFolder(
   const close = async (): Promise<void> => {
     await Promise.all(sources.map((source) => source.close()));
   };
-  const place: ModelPlace = {
+  const opened: ModelFolder = {
     name: folder,
     at: (file) => join(folder, file),
     text: readText,
@@ -60,7 +60,7 @@ export async function openModelFolder(
     },
   };
   try {
-    return { ...(await openModelFiles(place, { adapters, alignment })), close };
+    return { ...(await openModelFiles(opened, { adapters, alignment })), close };
   } catch (error) {
     await close();
     throw error;

@@ -143,7 +143,7 @@ function tampered(where: string, found: string, wanted: string): ResonantError {
     `the tarball is not the pinned one: found ${found}, wanted ${wanted}`,
     {
       where,
-      fix: "Nothing of it was kept. Check which registry or proxy npm uses",
+      fix: "It was discarded. Check which registry or proxy npm uses",
     },
   );
 }

@@ -3,10 +3,10 @@ import { expect, it } from "vitest";
 import { testGpu } from "../../../test/gpu.ts";
 import { pollCalmly } from "./polling.ts";
 
-/** Looks that the first half millisecond of a wait has room for, and more. */
+/** More polls than fit into the first half millisecond of a wait. */
 const MOST_EAGER = 500;
 
-/** Runs `wait` and counts what asked for `setImmediate` meanwhile. */
+/** Runs `wait` and counts the calls of `setImmediate` in the meantime. */
 async function asked(wait: () => Promise<unknown>): Promise<number> {
   const soon = globalThis.setImmediate;
   let count = 0;
@@ -25,7 +25,7 @@ async function asked(wait: () => Promise<unknown>): Promise<number> {
 it("lets Dawn look for finished work about once a millisecond while a wait is long", async () => {
   const { device } = await testGpu();
   pollCalmly();
-  // Long enough for any machine to look some thousand times, if it did all the time.
+  // Long enough for any machine to poll some thousand times, if it polled without a pause.
   const buffer = device.createBuffer({ size: 2 ** 27, usage: GPUBufferUsage.COPY_DST });
   const from = performance.now();
   const looks = await asked(async () => {

@@ -146,7 +146,7 @@ async function storing(cache: string, work: () => Promise<void>): Promise<void> 
     const message = error instanceof Error ? error.message : String(error);
     throw new ResonantError("no_adapter", `the software driver could not be unpacked: ${message}`, {
       where: cache,
-      fix: "Check the space and the rights there, or set RESONANT_CACHE to another folder",
+      fix: "Check the free space and the permissions there, or set RESONANT_CACHE to another folder",
       cause: error,
     });
   }
@@ -155,7 +155,7 @@ async function storing(cache: string, work: () => Promise<void>): Promise<void> 
 function wrongFile(pkg: SoftwarePackage, member: string, file: string): ResonantError {
   return new ResonantError("invalid_file", `${member} does not unpack to the pinned ${file}`, {
     where: `${pkg.name}@${pkg.version}`,
-    fix: "Nothing of it was kept",
+    fix: "It was discarded",
   });
 }
 

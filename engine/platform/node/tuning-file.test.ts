@@ -84,7 +84,7 @@ describe("a remembered tuning", () => {
   });
 
   it("is what a device is opened with, and what suits its kind where there is none", async () => {
-    const again = await requestAdapter(); // an adapter gives one device
+    const again = await requestAdapter(); // an adapter gives only one device
     vi.stubEnv("RESONANT_CACHE", cache);
     const before = await openDevice(adapter, onRemark);
     expect(before.tuning).toEqual(defaultTuning(before.kind, before.mostSharedLoadLanes));

@@ -128,7 +128,7 @@ async function entriesIn(folder: string, { onRemark }: TuningFileOptions): Promi
     return v.parse(tuningFile, JSON.parse(await readFile(path, "utf8"))).tunings;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    onRemark?.(`${path} is not used: ${(error as Error).message}. \`resonant tune\` writes it anew`);
+    onRemark?.(`${path} is not used: ${(error as Error).message}. \`resonant tune\` writes a new one`);
     return [];
   }
 }

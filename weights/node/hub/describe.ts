@@ -97,7 +97,7 @@ export function refuseStatus(
   if (code === "RevisionNotFound") {
     throw new ResonantError("invalid_argument", `there is no branch, tag or commit ${revision}`, {
       where: repo,
-      fix: `See ${page} for those there are`,
+      fix: `See ${page} for those that exist`,
     });
   }
   if (status === 404 || code === "RepoNotFound") {
@@ -124,7 +124,7 @@ function noHub(where: string, what: string, headers: Headers): ResonantError {
   const html = headers.get("Content-Type")?.startsWith("text/html");
   return invalidFile(
     where,
-    html ? "an HTML page came in place of the file" : `the answer is not a hub's: ${what}`,
+    html ? "an HTML page came instead of the file" : `the answer is not a hub's: ${what}`,
     "Is HF_ENDPOINT the address of a hub, and does this network let it through?",
   );
 }

@@ -63,7 +63,7 @@ class Filling {
       await this.#fetchRest();
       if (this.#hash.digest("hex") === this.#file.etag) return;
     }
-    throw this.#refuse("its content has another hash than the hub says");
+    throw this.#refuse("the hash of its content is not the one that the hub gave");
   }
 
   async #readWhatIsThere(): Promise<boolean> {
@@ -133,12 +133,12 @@ class Filling {
     const { status, response } = answer;
     if (status === 416) {
       await this.#restart();
-      throw new Transient("the server has not the range that is missing");
+      throw new Transient("the server does not have the missing range");
     }
     refuseStatus(this.#hub, answer, { ...this.#file, revision: this.#file.commit });
-    if (status === 404) throw invalidFile(this.#where, "the hub has it no more");
+    if (status === 404) throw invalidFile(this.#where, "the hub no longer has it");
     if (response.headers.get("Content-Type")?.startsWith("text/html") && !this.#file.name.endsWith(".html"))
-      throw this.#refuse("an HTML page came in place of the file");
+      throw this.#refuse("an HTML page came instead of the file");
     if (status === 206) this.#checkRange(response.headers.get("Content-Range") ?? "");
     else {
       // This server ignores ranges.
@@ -175,7 +175,7 @@ class Filling {
     return invalidFile(
       this.#where,
       what,
-      "Nothing of it was kept. Try again, or see what lies between here and the hub",
+      "It was discarded. Try again, or check the proxies between this machine and the hub",
     );
   }
 }

@@ -76,7 +76,7 @@ describe("a download", () => {
     b.hub.commit("me/old-name", { "config.json": "other" });
     b.hub.intercept = ({ url }, response) => {
       if (!url.startsWith("/me/old-name/")) return false;
-      // The length is that of the redirect's own body, and not the file's.
+      // The length is that of the redirect's own body, not of the file.
       response.writeHead(307, { Location: url.replace("old-name", "moved"), "Content-Length": 40 });
       response.end(" ".repeat(40));
       return true;
@@ -270,7 +270,7 @@ describe("the environment", () => {
   });
 });
 
-/** Root may write anything: from here on this process is nobody, until what is returned is called. */
+/** Root may write anything, so this process becomes the user nobody until the returned function is called. */
 function asAnyone(): () => void {
   if (process.getuid?.() !== 0) return () => undefined;
   process.seteuid?.(65534);

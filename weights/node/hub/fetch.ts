@@ -168,7 +168,7 @@ export class Snapshot {
       return invalidFile(
         where,
         `it is not in ${this.#settings.cache}, and HF_HUB_OFFLINE forbids to fetch it`,
-        "Unset HF_HUB_OFFLINE once, or set HF_HOME to where the model is",
+        "Unset HF_HUB_OFFLINE once, or set HF_HOME to the folder where the model is",
       );
     }
     return invalidFile(
@@ -187,7 +187,7 @@ export class Snapshot {
         throw error;
       throw new ResonantError("invalid_argument", `the cache cannot be written (${code})`, {
         where: path ?? this.#settings.cache,
-        fix: "Make room there, or set HF_HOME to a folder that this user can write",
+        fix: "Free some space there, or set HF_HOME to a folder that this user can write",
         cause: error,
       });
     }

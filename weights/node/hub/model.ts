@@ -32,10 +32,14 @@ export async function resolveModel(
   const repo = at < 0 ? name : name.slice(0, at);
   if (repo.includes("/") && isRepo(repo))
     return fetchModel({ ...options, repo, revision: at < 0 ? undefined : name.slice(at + 1) });
-  throw new ResonantError("invalid_argument", "there is no such folder, and no hub's model has such a name", {
-    where: JSON.stringify(printable(name)),
-    fix: "Name a folder, or a model as owner/name or owner/name@revision",
-  });
+  throw new ResonantError(
+    "invalid_argument",
+    "there is no such folder, and this is not the name of a model on a hub",
+    {
+      where: JSON.stringify(printable(name)),
+      fix: "Name a folder, or a model as owner/name or owner/name@revision",
+    },
+  );
 }
 
 /**
@@ -66,7 +70,7 @@ export async function readShards(path: string, where: string): Promise<string[]>
   try {
     index = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
-    throw invalidFile(where, `it is no JSON (${printable((cause as Error).message)})`, undefined, cause);
+    throw invalidFile(where, `it is not JSON (${printable((cause as Error).message)})`, undefined, cause);
   }
   return shardsOf(index, where);
 }

@@ -25,7 +25,7 @@ export function isRepo(repo: string): boolean {
 /** @throws ResonantError `invalid_argument` unless this is `owner/name`, or only a name */
 export function checkRepo(repo: string): void {
   if (isRepo(repo)) return;
-  throw new ResonantError("invalid_argument", "this is no name of a model on a hub", {
+  throw new ResonantError("invalid_argument", "this is not the name of a model on a hub", {
     where: quoted(repo),
     fix: "Write owner/name: letters, digits, and within a part also - _ . but neither -- nor ..",
   });
@@ -34,7 +34,7 @@ export function checkRepo(repo: string): void {
 /** @throws ResonantError `invalid_argument` unless this can name a branch, a tag or a commit */
 export function checkRevision(revision: string): void {
   if (isPath(revision)) return;
-  throw new ResonantError("invalid_argument", "this is no name of a branch, a tag or a commit", {
+  throw new ResonantError("invalid_argument", "this is not the name of a branch, a tag or a commit", {
     where: quoted(revision),
   });
 }
@@ -42,9 +42,9 @@ export function checkRevision(revision: string): void {
 /** @throws ResonantError `invalid_argument` unless this is a relative path that cannot leave the repository */
 export function checkFile(file: string): void {
   if (isPath(file)) return;
-  throw new ResonantError("invalid_argument", "this is no name of a file in a repository", {
+  throw new ResonantError("invalid_argument", "this is not the name of a file in a repository", {
     where: quoted(file),
-    fix: "Write a path without .. or empty parts, of letters, digits and - _ . + = @, parted by /",
+    fix: "Write a path without .. or empty parts, of letters, digits and - _ . + = @, separated by /",
   });
 }
 

@@ -115,7 +115,7 @@ describe("a process killed in mid-download", () => {
     const path = left.replace(/-\d+-(?=[0-9a-f]{8}\.incomplete$)/, `-${process.pid}-`);
     await writeFile(path, await readFile(left));
     await rm(left);
-    // Much sooner than its age would tell.
+    // Much sooner than by its age.
     const signal = AbortSignal.timeout(20_000);
     await fetchFromHub({ ...b.options, repo: "me/again", files: [NAME], signal });
     expect(ranges()).toEqual([`bytes=${SENT}-`]);

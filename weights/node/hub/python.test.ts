@@ -13,7 +13,7 @@ if (lacking) console.warn("the cache is not tried with Python: RESONANT_PYTHON h
 const b = bench();
 const FILES = { "config.json": "{}", "tokenizer.json": "{}", "model.safetensors": "weights" };
 
-/** What a line of Python that has huggingface_hub as `h` prints, as JSON. */
+/** The result, as JSON, of a line of Python that has huggingface_hub as `h`. */
 async function inPython(line: string, more: NodeJS.ProcessEnv = {}): Promise<unknown> {
   const script = `import huggingface_hub as h, json\nprint(json.dumps(${line}))`;
   const env = { ...b.env, PATH: process.env.PATH, NO_PROXY: "*", HF_HUB_DISABLE_PROGRESS_BARS: "1", ...more };
@@ -36,7 +36,7 @@ describe.skipIf(lacking)("the cache, shared with huggingface_hub in Python", () 
           for r in c.repos for v in r.revisions]])(h.scan_cache_dir())`,
       ),
     ).toEqual([[], [["me/ours", commit, ["main"], 3]]]);
-    // That a file is not in the repository is known to both as well.
+    // Both also know that a file is not in the repository.
     expect(
       await inPython(`h.try_to_load_from_cache("me/ours", "chat_template.jinja") is h._CACHED_NO_EXIST`),
     ).toBe(true);

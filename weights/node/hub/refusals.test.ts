@@ -9,10 +9,10 @@ import { bench, failure } from "./testing/bench.ts";
 const b = bench();
 const BYTES = Buffer.alloc(200_000, "these are weights ");
 const NAME = "model.safetensors";
-/** From some byte on: a connection that breaks may swallow the last that was sent. */
+/** A range that starts at any byte: if a connection breaks, the last bytes that were sent may be lost. */
 const PART = /^bytes=[1-9]\d*-$/;
 
-/** Adds a repository of one large file, whose content `serve` gives in the other origin's stead. */
+/** Adds a repository with one large file; `serve` answers for its content in place of the other origin. */
 function withContent(repo: string, serve: (request: HubRequest, response: ServerResponse) => void): void {
   b.hub.commit(repo, { [NAME]: BYTES }, { lfs: [NAME] });
   b.hub.intercept = (request, response) => {
@@ -25,7 +25,7 @@ function withContent(repo: string, serve: (request: HubRequest, response: Server
 const fetched = (repo: string, files: readonly string[] = [NAME]) =>
   fetchFromHub({ ...b.options, repo, files });
 
-/** All files there are in the cache. */
+/** All files in the cache. */
 const kept = async (): Promise<string[]> =>
   (await readdir(join(b.env.HF_HOME ?? "", "hub"), { recursive: true, withFileTypes: true }).catch(() => []))
     .filter((entry) => !entry.isDirectory())
@@ -208,7 +208,7 @@ describe("a body that is not the file", () => {
     for (const repo of ["me/wrong", "me/wrong2"]) {
       const error = await failure(fetched(repo));
       expect(error.code).toBe("invalid_file");
-      expect(error.message).toContain("another hash");
+      expect(error.message).toContain("the hash of its content is not the one");
     }
     expect(await kept()).toEqual([]);
   });
@@ -246,11 +246,11 @@ describe("a body that is not the file", () => {
       return true;
     };
     withContent("me/portal", (_, response) => page(response));
-    expect((await failure(fetched("me/portal"))).message).toContain("an HTML page came in place of the file");
+    expect((await failure(fetched("me/portal"))).message).toContain("an HTML page came instead of the file");
     b.hub.intercept = (_, response) => page(response);
     const error = await failure(fetched("me/portal"));
     expect(error.code).toBe("invalid_file");
-    expect(error.message).toContain("an HTML page came in place of the file");
+    expect(error.message).toContain("an HTML page came instead of the file");
     expect(await kept()).toEqual([]);
   });
 });
@@ -263,7 +263,7 @@ describe("a server that fails", () => {
       const times = failing.get(at + method) ?? 0;
       failing.set(at + method, times + 1);
       if (times >= 2) return false;
-      // An address of the other origin that is no longer valid is answered with 403.
+      // The other origin answers 403 for an address that is no longer valid.
       response.writeHead(at === "cdn" ? 403 : times ? 429 : 503, { "Retry-After": "0" }).end();
       return true;
     };

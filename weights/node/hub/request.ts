@@ -179,7 +179,7 @@ function unreachable(hub: Hub, where: string, failed: number, cause: Transient):
     `it could not be fetched from ${hub.endpoint} (tried ${times}: ${cause.message})`,
     {
       where,
-      fix: "Try again later: what has come is kept. Where there is no network, set HF_HUB_OFFLINE=1",
+      fix: "Try again later: what has been downloaded is kept. Without a network, set HF_HUB_OFFLINE=1",
       cause,
     },
   );

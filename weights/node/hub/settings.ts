@@ -54,7 +54,7 @@ function endpointOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const sound = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash;
   if (sound) return url.href.replace(/\/+$/, "");
-  throw new ResonantError("invalid_argument", "this is no address of a hub", {
+  throw new ResonantError("invalid_argument", "this is not the address of a hub", {
     where: "HF_ENDPOINT",
     fix: "Set it to an address such as https://huggingface.co, without name, password or query",
   });
@@ -66,7 +66,7 @@ async function tokenOf(env: Environment, file: string): Promise<string | undefin
   if (token === "") return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   // The token itself is never printed.
-  throw new ResonantError("invalid_argument", "the token holds characters that no token has", {
+  throw new ResonantError("invalid_argument", "the token has characters that are not allowed in a token", {
     where: given ? "HF_TOKEN" : file,
   });
 }

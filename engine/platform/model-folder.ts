@@ -4,7 +4,7 @@ import type { TensorFile } from "../../weights/tensor-file.ts";
 import type { ModelFiles } from "../model.ts";
 
 /** A folder with a model's files: on disk, at a URL, or dropped on a page. */
-export interface ModelPlace {
+export interface ModelFolder {
   /** The name shown in messages. */
   readonly name: string;
   /** The address of a file, which opens it and names it in errors: a path or a URL. */
@@ -26,14 +26,14 @@ const INDEX = "model.safetensors.index.json";
  * @throws ResonantError `invalid_file` naming the file that is missing or not JSON
  */
 export async function openModelFiles(
-  place: ModelPlace,
+  folder: ModelFolder,
   more: { readonly adapters?: string | undefined; readonly alignment?: string | undefined } = {},
 ): Promise<ModelFiles> {
   const json = async (file: string, required = false): Promise<unknown> => {
-    const at = place.at(file);
-    const text = await place.text(at);
+    const at = folder.at(file);
+    const text = await folder.text(at);
     if (text !== null) return parseJson(text, at);
-    if (required) throw place.lacks(at);
+    if (required) throw folder.lacks(at);
     return null;
   };
   const config = await json("config.json", true); // first, so that the error for a wrong folder names it
@@ -41,17 +41,17 @@ export async function openModelFiles(
     json(INDEX),
     json("tokenizer.json"),
     json("tokenizer_config.json"),
-    place.text(place.at("chat_template.jinja")),
+    folder.text(folder.at("chat_template.jinja")),
   ]);
-  const shards = index === null ? ["model.safetensors"] : shardsOf(index, place.at(INDEX));
+  const shards = index === null ? ["model.safetensors"] : shardsOf(index, folder.at(INDEX));
   const { adapters, alignment } = more;
   const beside = [adapters, alignment].filter((at) => at !== undefined);
-  const opened = await place.open([...shards.map((shard) => place.at(shard)), ...beside]);
+  const opened = await folder.open([...shards.map((shard) => folder.at(shard)), ...beside]);
   const parts = opened.splice(0, shards.length);
   return {
-    name: place.name,
+    name: folder.name,
     config,
-    tensors: parts.length === 1 ? parts[0]! : joinTensorFiles(place.name, parts),
+    tensors: parts.length === 1 ? parts[0]! : joinTensorFiles(folder.name, parts),
     adapters: adapters === undefined ? undefined : opened.shift(),
     alignment: alignment === undefined ? undefined : opened.shift(),
     tokenizer,
@@ -64,6 +64,6 @@ function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new ResonantError("invalid_file", `it is no JSON (${(cause as Error).message})`, { where, cause });
+    throw new ResonantError("invalid_file", `it is not JSON (${(cause as Error).message})`, { where, cause });
   }
 }
