@@ -232,7 +232,7 @@ describe("a base model", () => {
       message: expect.stringMatching(/adapters_d32_zip\.pt: adapter 0: it is 32 wide, the base model 96/),
     });
     await expect(load("neox-linear", { placement: "layers" }, checkpoint)).rejects.toMatchObject({
-      message: expect.stringMatching(/3 adapters, but 2 layers/),
+      message: expect.stringMatching(/3 adapters, but only 2 layers/),
     });
   });
 });
