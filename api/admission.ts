@@ -1,32 +1,32 @@
 import { abortable } from "../common/abortable.ts";
 import { ApiError } from "./errors.ts";
 
-/** The right of one generation or search to run: it waits in the queue first, then it runs. */
+/** The right of one generation or search to run. A ticket waits in the queue until its turn comes. */
 export interface Ticket {
-  /** Resolves when it may run. @throws the signal's reason; the ticket is then given up */
+  /** Resolves when the ticket may run. @throws the signal's reason if it is aborted; this also gives the ticket up */
   turn(signal?: AbortSignal): Promise<void>;
-  /** Gives the ticket up, whether it runs or waits. */
+  /** Gives up the ticket, whether it is running or waiting. */
   leave(): void;
 }
 
 /** A ticket in the queue. */
 interface Waiting {
-  /** The request that it belongs to. */
+  /** The request that the ticket belongs to. */
   readonly request: symbol;
   readonly admit: () => void;
 }
 
 /**
- * Who runs, at most `most` at once, and which requests wait, at most `queue`; the rest are refused. Clients take turns, and
- * each of them is served in the order it came.
+ * Limits how many tickets run at once (`most`) and how many requests wait (`queue`), and refuses the rest. Clients take
+ * turns; the tickets of one client run in the order in which they were requested.
  */
 export class Admission {
   readonly #most: number;
   readonly #queue: number;
-  /** By client; the first is served next. */
+  /** Waiting tickets by client. The first client is served next. */
   readonly #waiting = new Map<string, Set<Waiting>>();
   #running = 0;
-  /** Seconds that a running ticket was held, averaged. */
+  /** Moving average of the time for which a ticket runs, in seconds. */
   #held = 1;
 
   constructor(most: number, queue: number) {
@@ -38,7 +38,7 @@ export class Admission {
     return this.#running;
   }
 
-  /** Tickets in the queue. */
+  /** The number of tickets in the queue. */
   get waiting(): number {
     return this.#queued().length;
   }
@@ -48,9 +48,9 @@ export class Admission {
   }
 
   /**
-   * Takes `count` tickets for a client's request. In the queue it counts as one, however many it takes: if it had to find
-   * room for all, a busy server would always prefer those that take one.
-   * @throws ApiError `resource_error` with `Retry-After` where some would have to wait, and the queue is full
+   * Takes `count` tickets for one request of a client. In the queue a request counts once, whatever its number of tickets.
+   * Otherwise a busy server would refuse requests for many tickets and accept those for one.
+   * @throws ApiError `resource_error` with `Retry-After` if some tickets must wait and the queue is full
    */
   admit(client: string, count = 1): Ticket[] {
     const requests = new Set(this.#queued().map((each) => each.request)).size;
@@ -63,7 +63,7 @@ export class Admission {
     return Array.from({ length: count }, () => this.#ticket(client, request));
   }
 
-  /** When the queue will have moved on, in whole seconds. */
+  /** Estimated time until the queue has room, in whole seconds, 1 to 60. */
   #retryAfter(): number {
     const seconds = (this.#held * (this.waiting + 1)) / this.#most;
     return Math.min(60, Math.max(1, Math.ceil(seconds)));
@@ -116,7 +116,7 @@ export class Admission {
     const [client, queue] = first;
     const [next] = queue;
     this.#waiting.delete(client);
-    this.#waiting.set(client, queue); // now the last in turn
+    this.#waiting.set(client, queue); // this client is now the last to be served
     this.#forget(client, next!);
     next!.admit();
   }

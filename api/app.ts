@@ -54,7 +54,7 @@ const operations: readonly Operation[] = [
   metricsOperation,
 ];
 
-/** The API over one model. */
+/** Creates the HTTP application that serves one model. */
 export function createApp(service: Service): Hono<Env> {
   const { settings } = service;
   const app = new Hono<Env>();
@@ -96,10 +96,10 @@ export function createApp(service: Service): Hono<Env> {
 }
 
 async function refuse(c: ApiContext, service: Service, error: unknown): Promise<Response> {
-  // Its client has left: nobody reads this, and nothing went wrong.
+  // The client has disconnected: nobody reads the answer, and there is nothing to log.
   if (c.get("signal").aborted) return c.body(null);
   const apiError = asApiError(error);
-  // Being busy or still loading has no cause, and is no fault.
+  // A server that is busy or still loading is not at fault, and such an error has no cause: do not log it.
   if (apiError.status >= 500 && (apiError.kind !== "resource_error" || apiError.cause)) {
     service.log.error({ err: apiError.cause ?? apiError, request_id: c.get("requestId") }, apiError.message);
   }

@@ -1,14 +1,14 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 
-/** What a request carries from one middleware to the next. */
+/** The values that middleware and handlers share during one request. */
 export interface Env {
   readonly Bindings: HttpBindings;
   readonly Variables: {
     readonly requestId: string;
-    /** Who calls a guarded operation. */
+    /** The client that calls a guarded operation. */
     readonly client: string;
-    /** Aborted where the client leaves before its answer is out. */
+    /** Aborted if the client disconnects before its answer is complete. */
     readonly signal: AbortSignal;
     /** The operation's path. */
     readonly route: string;
@@ -16,5 +16,5 @@ export interface Env {
   };
 }
 
-/** A request in the hands of the API. */
+/** Hono's context of a request to this API. */
 export type ApiContext = Context<Env>;

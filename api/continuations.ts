@@ -5,43 +5,43 @@ import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { ApiContext } from "./context.ts";
 import { ApiError } from "./errors.ts";
 import { merge } from "./merge.ts";
-import type { FinishReason, GenerationRequest } from "./schemas/openai.ts";
+import type { GenerationRequest, OpenAiFinishReason } from "./schemas/openai.ts";
 import { type Usage, usageOf } from "./schemas/usage.ts";
 import type { Service } from "./service.ts";
 import { eventStream, type ServerSentEvent } from "./sse.ts";
 import type { GenerationTimer } from "./telemetry.ts";
 
-// What OpenAI's endpoints do alike: the choices of an answer are generated beside each other, and told whole or in chunks.
+// Shared by OpenAI's endpoints: generates the choices of an answer in parallel, and sends them as one body or in chunks.
 
 /** One continuation of one prompt. */
 export interface Continuation {
   readonly prompt: readonly number[];
-  /** The first of its prompt's, which counts its tokens. */
+  /** Whether this is the first continuation of its prompt. Only the first one counts the prompt's tokens. */
   readonly first: boolean;
   readonly choice: number;
   readonly seed: number;
 }
 
-/** A token, with its log-probabilities where they were asked for. */
+/** A token, with its log-probabilities if they were requested. */
 export interface ScoredToken {
   readonly token: number;
   readonly logprobs?: Logprobs | undefined;
 }
 
-/** A piece of a choice, and how many generated tokens it stands for. */
+/** A part of a choice, and the number of generated tokens in it. */
 export interface ChoicePart<L> {
   readonly text: string;
-  /** In the endpoint's words; null where nobody asked. */
+  /** In the endpoint's format; null if they were not requested. */
   readonly logprobs: L | null;
-  readonly finish_reason: FinishReason;
+  readonly finish_reason: OpenAiFinishReason;
   readonly tokens: number;
-  /** With the last part: the log-probability of all its tokens, in nats, where log-probabilities were asked for. */
+  /** In the last part: the sum of the log-probabilities of all tokens, in nats; 0 if they were not requested. */
   readonly logprob: number;
-  /** With the last part: tokens of the prompt that others' were. */
+  /** In the last part: the number of prompt tokens that were taken from the prefix cache. */
   readonly reused: number;
 }
 
-/** What a continuation is generated with. */
+/** Everything that is needed to generate a continuation. */
 export interface GenerationContext {
   readonly model: Model;
   readonly service: Service;
@@ -50,22 +50,24 @@ export interface GenerationContext {
   readonly client: string;
 }
 
-/** How an endpoint words its answer. */
-export interface Wording<L> {
-  /** What its ids begin with. */
+/** The format of an endpoint's answer. */
+export interface AnswerFormat<L> {
+  /** Prefix of the answer's id. */
   readonly id: string;
+  /** `object` of a complete answer. */
   readonly object: string;
+  /** `object` of a chunk. */
   readonly chunk: string;
-  /** A choice of an answer, of its parts. */
+  /** Builds a choice of a complete answer from its parts. */
   readonly whole: (index: number, parts: readonly ChoicePart<L>[]) => object;
   /**
-   * A part as the choices of chunks, one each, the `first` of its choice or not. None where it says nothing: text that is
-   * held back comes with a later token.
+   * Converts a part into choices for chunks, one choice for each chunk. `first`: the part is the first of its choice.
+   * Returns an empty list for a part without content: held-back text is sent with a later token.
    */
   readonly chunks: (index: number, part: ChoicePart<L>, first: boolean) => readonly object[];
 }
 
-/** The served model. @throws ApiError `not_found` where the request names another */
+/** Returns the served model. @throws ApiError `not_found` if the request names another model */
 export function modelOf(service: Service, { model: name }: GenerationRequest): Model {
   const { model } = service;
   if (name === model.name) return model;
@@ -74,7 +76,7 @@ export function modelOf(service: Service, { model: name }: GenerationRequest): M
   });
 }
 
-/** `n` continuations of each prompt, or more. */
+/** Returns `n` continuations of each prompt. All continuations of a prompt have the same seed. */
 export function continuationsOf(
   prompts: readonly (readonly number[])[],
   { n, seed: given }: Pick<GenerationRequest, "n" | "seed">,
@@ -86,9 +88,9 @@ export function continuationsOf(
 }
 
 /**
- * Generates a continuation.
- * @param more.logprobs how many of the likeliest tokens are told; undefined: no log-probabilities
- * @param write words the log-probabilities of the text's next tokens
+ * Generates a continuation, part by part.
+ * @param more.logprobs the number of most likely tokens to report at each step; undefined: no log-probabilities
+ * @param write converts the log-probabilities of the next tokens to the endpoint's format
  */
 export async function* generateParts<L>(
   { model, service, timer, signal, client }: GenerationContext,
@@ -107,17 +109,17 @@ export async function* generateParts<L>(
     choice,
     ...more,
   };
-  let told = 0;
+  let sent = 0;
   for await (const piece of service.generate(model, { prompt, options }, timer, signal, client)) {
     const { text, token, logprobs, finish } = piece;
     if (!finish) {
-      told++;
+      sent++;
       yield choicePart({ text, logprobs: write([{ token: token!, logprobs }]), tokens: 1 });
       continue;
     }
     const rest = finish.tokens
-      .slice(told)
-      .map((token, i) => ({ token, logprobs: finish.logprobs?.[told + i] }));
+      .slice(sent)
+      .map((token, i) => ({ token, logprobs: finish.logprobs?.[sent + i] }));
     yield choicePart({
       text,
       logprobs: write(rest),
@@ -129,7 +131,7 @@ export async function* generateParts<L>(
   }
 }
 
-/** A part with these fields; the others are as if there were nothing to say. */
+/** Creates a part with the given fields; the other fields are empty. */
 export const choicePart = <L>(given: Partial<ChoicePart<L>>): ChoicePart<L> => ({
   text: "",
   logprobs: null,
@@ -140,14 +142,14 @@ export const choicePart = <L>(given: Partial<ChoicePart<L>>): ChoicePart<L> => (
   ...given,
 });
 
-/** Answers with a choice for each continuation, at once or as a stream. */
+/** Answers with a choice for each continuation, in one body or as a stream. */
 export async function answerWith<L>(
   c: ApiContext,
   service: Service,
   model: Model,
   request: GenerationRequest,
   continuations: readonly Continuation[],
-  wording: Wording<L>,
+  format: AnswerFormat<L>,
   generate: (
     continuation: Continuation,
     context: GenerationContext,
@@ -157,7 +159,7 @@ export async function answerWith<L>(
   const ended = new AbortController();
   const client = c.get("client");
   const signal = AbortSignal.any([c.get("signal"), ended.signal]);
-  setMaxListeners(0, signal); // one for each continuation: not a leak
+  setMaxListeners(0, signal); // one listener for each continuation; this is not a leak
   const sources = continuations.map((continuation, i) =>
     service.inTurn(tickets[i]!, signal, (timer) =>
       generate(continuation, { model, service, timer, signal, client }),
@@ -165,15 +167,15 @@ export async function answerWith<L>(
   );
   const parts = merge(sources, ended);
   const head = {
-    id: `${wording.id}-${randomUUID()}`,
+    id: `${format.id}-${randomUUID()}`,
     created: Math.floor(Date.now() / 1000),
     model: model.name,
     system_fingerprint: `fp_${model.fingerprint.slice(0, 12)}`,
   };
-  if (!request.stream) return c.json(await collect(head, parts, continuations, request.n, wording));
-  const first = await parts.next(); // what is wrong until here has its own status
+  if (!request.stream) return c.json(await collect(head, parts, continuations, request.n, format));
+  const first = await parts.next(); // an error before the first part still has its own HTTP status
   const withUsage = request.stream_options?.include_usage === true;
-  return eventStream(c, service, chunks(head, first, parts, continuations, wording, withUsage), (error) =>
+  return eventStream(c, service, chunks(head, first, parts, continuations, format, withUsage), (error) =>
     error.openAiBody(),
   );
 }
@@ -184,7 +186,7 @@ type ChoiceParts<L> = AsyncGenerator<
   undefined
 >;
 
-/** Counts what the parts of all continuations took; each prompt once. */
+/** Counts the tokens of all continuations. Each prompt is counted once. */
 class UsageMeter {
   readonly #continuations: readonly Continuation[];
   #completion = 0;
@@ -211,7 +213,7 @@ async function collect<L>(
   parts: ChoiceParts<L>,
   continuations: readonly Continuation[],
   n: number,
-  wording: Wording<L>,
+  format: AnswerFormat<L>,
 ): Promise<object> {
   const meter = new UsageMeter(continuations);
   const own: ChoicePart<L>[][] = continuations.map(() => []);
@@ -227,13 +229,13 @@ async function collect<L>(
     });
   return {
     ...head,
-    object: wording.object,
-    choices: given.map((parts, index) => wording.whole(index, parts)),
+    object: format.object,
+    choices: given.map((parts, index) => format.whole(index, parts)),
     usage: meter.usage,
   };
 }
 
-/** The `n` likeliest of one prompt's continuations by token, the likeliest first; as they are, if `n` are all. */
+/** Returns the `n` continuations with the highest mean log-probability per token, best first; unsorted if all are returned. */
 function best<L>(continuations: readonly ChoicePart<L>[][], n: number): readonly ChoicePart<L>[][] {
   if (continuations.length === n) return continuations;
   const mean = (parts: readonly ChoicePart<L>[]): number =>
@@ -250,17 +252,17 @@ async function* chunks<L>(
   first: Awaited<ReturnType<ChoiceParts<L>["next"]>>,
   parts: ChoiceParts<L>,
   continuations: readonly Continuation[],
-  wording: Wording<L>,
+  format: AnswerFormat<L>,
   withUsage: boolean,
 ): AsyncGenerator<ServerSentEvent> {
-  const chunk = { ...head, object: wording.chunk };
+  const chunk = { ...head, object: format.chunk };
   const begun = new Set<number>();
   const meter = new UsageMeter(continuations);
   try {
     for (let next = first; !next.done; next = await parts.next()) {
       const { index, item } = next.value;
       meter.add(index, item);
-      for (const choice of wording.chunks(index, item, !begun.has(index))) {
+      for (const choice of format.chunks(index, item, !begun.has(index))) {
         yield { data: { ...chunk, choices: [choice], ...(withUsage ? { usage: null } : {}) } };
       }
       begun.add(index);
@@ -272,7 +274,7 @@ async function* chunks<L>(
   }
 }
 
-/** The text of a choice, and why it ended. */
+/** Returns the whole text of a choice, and why it ended. */
 export const joined = (parts: readonly ChoicePart<unknown>[]) => ({
   text: parts.map(({ text }) => text).join(""),
   finish_reason: parts.at(-1)?.finish_reason ?? null,

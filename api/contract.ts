@@ -7,7 +7,7 @@ import type { MemoryStats, PhaseMetrics } from "../engine/metrics.ts";
 import type { DeviceChoice } from "../engine/platform/node/device.ts";
 import type { GenerateRequest } from "./schemas/generate.ts";
 
-// The one place that knows both languages: the library's, and the API contract's with its fields and words.
+// The only place that maps the library's names to the fields and values of the API contract.
 
 const fields: Readonly<Record<string, string>> = {
   choice: "choice",
@@ -25,21 +25,21 @@ const fields: Readonly<Record<string, string>> = {
   seed: "seed",
   stopSequences: "stop_sequences",
   temperature: "temperature",
-  tokens: "prompt", // what `score` takes is a request's prompt
+  tokens: "prompt", // the tokens that `score` reads are the request's prompt
   topK: "top_k",
   topP: "top_p",
 };
 
-/** The field by which a client gives an option of the library; an option that none gives keeps its name. */
+/** Returns the request field that sets an option of the library. An option without a field keeps its name. */
 export function fieldOf(path: string): string {
   const [option = path, ...indices] = path.split("[");
   return [fields[option] ?? option, ...indices].join("[");
 }
 
-/** An error of the library with the contract's names for its options. */
+/** Returns an error of the library with the contract's field names in place of the option names. */
 export const inContract = (error: ResonantError): ResonantError => error.renamed(fieldOf);
 
-/** A generation's options from the body of `POST /v1/generate`. */
+/** Converts the body of `POST /v1/generate` to the options of a generation. */
 export const generateOptions = (request: GenerateRequest): GenerateOptions => ({
   maxTokens: request.max_tokens,
   temperature: request.temperature,
@@ -53,14 +53,14 @@ export const generateOptions = (request: GenerateRequest): GenerateOptions => ({
   ...(typeof request.seed === "number" ? { seed: request.seed } : {}),
 });
 
-/** Why a text ended, as `finish_reason` says it. */
+/** The values of `finish_reason`: why a text ended. */
 export const finishReasons = {
   length: "max_tokens",
   eos: "eos_token",
   stop: "stop_sequence",
 } as const satisfies Readonly<Record<FinishReason, string>>;
 
-/** What computes, as `device` says it. */
+/** The values of `device`: the kind of device that computes. */
 export const deviceNames = {
   nvidia: "cuda",
   apple: "mps",
@@ -68,7 +68,7 @@ export const deviceNames = {
   software: "cpu",
 } as const satisfies Readonly<Record<DeviceKind, string>>;
 
-/** What a deployment may ask for by the same words. */
+/** The devices that a deployment can choose with `DEVICE` or `--device`. */
 export const deviceChoices = {
   cuda: "hardware",
   gpu: "hardware",
@@ -78,7 +78,7 @@ export const deviceChoices = {
 
 export type DeviceName = keyof typeof deviceChoices;
 
-/** `phase_metrics` of a generation. */
+/** Converts the metrics of a generation to `phase_metrics`. */
 export const phaseMetricsOf = (phase: PhaseMetrics) => ({
   phase_coherence: phase.phaseCoherence,
   gamma_mean: phase.gammaMean,
@@ -86,7 +86,7 @@ export const phaseMetricsOf = (phase: PhaseMetrics) => ({
   phase_offsets: phase.phaseOffsets,
 });
 
-/** `memory_stats` of a generation or a retrieval. */
+/** Converts the memory statistics of a generation or a retrieval to `memory_stats`. */
 export const memoryStatsOf = (memory: MemoryStats) => ({
   pvm_mem_norm: memory.pvmMemoryNorm,
   pvm_gate_strength: memory.pvmGateStrength,
@@ -94,7 +94,7 @@ export const memoryStatsOf = (memory: MemoryStats) => ({
   total_memory_kb: memory.memoryBytes / 1024,
 });
 
-/** `phase_metrics` of a retrieval. */
+/** Converts the phase metrics of a retrieval to `phase_metrics`. */
 export const retrievalPhaseMetricsOf = (phase: RetrievalDiagnostics["phase"]) => ({
   phase_coherence: phase.phaseCoherence,
   plm_coherence: phase.plmCoherence,

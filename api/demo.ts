@@ -6,7 +6,7 @@ import { ResonantError } from "../common/errors.ts";
 import { defaultModelFolder } from "../engine/platform/node/files.ts";
 
 const HEADERS = {
-  // A model may come from any https address that the reader types, or from this machine.
+  // The page loads models from any https address that the user types, or from this machine.
   "Content-Security-Policy": [
     "default-src 'none'",
     "script-src 'self'",
@@ -23,9 +23,9 @@ const HEADERS = {
 };
 
 /**
- * The browser page at /demo/, from files of this installation alone, and the default model below it at /demo/model/.
- * Its links are relative, so it also works below a prefix.
- * @throws ResonantError `invalid_file`, from a request, where the build has put no dist/demo
+ * Serves the browser page at /demo/ and the default model at /demo/model/, only from files of this installation.
+ * Links are relative, so the page also works below a path prefix.
+ * @throws ResonantError `invalid_file`, from a request, if the build has not created dist/demo
  */
 export function demoRoutes(): Hono {
   const routes = new Hono();
@@ -33,7 +33,7 @@ export function demoRoutes(): Hono {
   routes.use("/demo/*", async (c, next) => {
     await next();
     for (const [name, value] of Object.entries(HEADERS)) c.header(name, value);
-    // Names of built files hold their contents' hashes.
+    // The names of built files contain hashes of their contents.
     const cache = c.req.path.includes("/assets/") ? "public, max-age=31536000, immutable" : "no-cache";
     if (c.res.ok) c.header("Cache-Control", cache);
   });
@@ -50,7 +50,7 @@ export function demoRoutes(): Hono {
   return routes;
 }
 
-/** The same folder is ../dist/demo from the sources and ./demo from the bundle. */
+/** Returns the page's folder: ../dist/demo relative to the sources, ./demo relative to the bundle. */
 function pageFolder(): string {
   for (const place of ["../dist/demo", "./demo"]) {
     const folder = fileURLToPath(new URL(place, import.meta.url));

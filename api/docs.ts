@@ -6,7 +6,7 @@ import { ResonantError } from "../common/errors.ts";
 const JAVASCRIPT = "text/javascript; charset=utf-8";
 const CSS = "text/css; charset=utf-8";
 
-/** What `build.mjs` puts into dist/docs for the pages: all that /docs/assets/ serves. */
+/** The files that `build.mjs` puts into dist/docs. /docs/assets/ serves these and nothing else. */
 const ASSETS = new Map([
   ["favicon.svg", "image/svg+xml"],
   ["page.css", CSS],
@@ -24,10 +24,10 @@ interface Asset {
 }
 
 /**
- * The API's documentation pages, from files of this installation alone: GET /docs (Swagger UI), /redoc (ReDoc), and
- * /docs/assets/:file. Their links are relative, so they also work below a prefix.
- * @param options.openApiUrl where the OpenAPI document is, on the same origin, absolute or relative to the pages
- * @throws ResonantError `invalid_file`, from a request, where the build has put no dist/docs
+ * Serves the API's documentation pages, only from files of this installation: GET /docs (Swagger UI), /redoc (ReDoc), and
+ * /docs/assets/:file. Links are relative, so the pages also work below a path prefix.
+ * @param options.openApiUrl URL of the OpenAPI document on the same origin, absolute or relative to the pages
+ * @throws ResonantError `invalid_file`, from a request, if the build has not created dist/docs
  */
 export function docsRoutes(options: { openApiUrl: string }): Hono {
   const pages = {
@@ -37,7 +37,7 @@ export function docsRoutes(options: { openApiUrl: string }): Hono {
   const routes = new Hono();
   for (const [path, html] of Object.entries(pages)) {
     routes.get(path, async (c) => {
-      // A missing build is told here, where a person looks, not by an empty page.
+      // If the build is missing, the user sees an error here instead of an empty page.
       await loadAssets();
       return c.html(html, 200, HEADERS);
     });
@@ -54,7 +54,7 @@ export function docsRoutes(options: { openApiUrl: string }): Hono {
 }
 
 const HEADERS = {
-  // Swagger UI and ReDoc style their elements as they go, and ReDoc's search runs in a worker made from a blob.
+  // Swagger UI and ReDoc set inline styles, and ReDoc's search runs in a worker that is loaded from a blob.
   "Content-Security-Policy": [
     "default-src 'self'",
     "img-src 'self' data:",
@@ -81,7 +81,7 @@ function page(openApiUrl: string, styles: string[], scripts: string[]): string {
     ...[...styles, "page.css"].map((file) => `<link rel="stylesheet" href="docs/assets/${file}">`),
     `</head><body data-openapi="${escapeAttribute(openApiUrl)}">`,
     '<div id="page"></div>',
-    `<noscript>This page needs JavaScript. The document that it shows is <a href="${escapeAttribute(openApiUrl)}">here</a>.</noscript>`,
+    `<noscript>This page needs JavaScript. You can also read <a href="${escapeAttribute(openApiUrl)}">the OpenAPI document</a>.</noscript>`,
     ...scripts.map((file) => `<script src="docs/assets/${file}"></script>`),
     "</body></html>",
   ];
@@ -93,7 +93,7 @@ const escapeAttribute = (text: string): string =>
 
 let loaded: Promise<ReadonlyMap<string, Asset>> | undefined;
 
-/** Read once; a failure is not kept, so that a build made meanwhile is found. */
+/** Reads the files once. After a failure the next call tries again, since a build may have been made in the meantime. */
 function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
   loaded ??= readAssets().catch((error) => {
     loaded = undefined;
@@ -111,12 +111,12 @@ async function readAssets(): Promise<ReadonlyMap<string, Asset>> {
   return new Map(await Promise.all(Array.from(ASSETS, read)));
 }
 
-/** The same folder is ../dist/docs from the sources and ./docs from the bundle. */
+/** Reads a built file. Its folder is ../dist/docs relative to the sources, ./docs relative to the bundle. */
 async function readBuilt(file: string): Promise<Uint8Array<ArrayBuffer>> {
   let cause: unknown;
-  for (const place of ["../dist/docs", "./docs"]) {
+  for (const folder of ["../dist/docs", "./docs"]) {
     try {
-      return new Uint8Array(await readFile(new URL(`${place}/${file}`, import.meta.url)));
+      return new Uint8Array(await readFile(new URL(`${folder}/${file}`, import.meta.url)));
     } catch (error) {
       cause ??= error;
     }

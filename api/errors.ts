@@ -2,7 +2,7 @@ import type * as v from "valibot";
 import { ResonantError } from "../common/errors.ts";
 import { inContract } from "./contract.ts";
 
-/** The word of an error in the contract's shape, and the status it comes with. */
+/** The values of `error` in the contract's error body, each with its HTTP status. */
 const kinds = {
   validation_error: 400,
   unauthorized: 401,
@@ -20,14 +20,14 @@ const kinds = {
 export type ErrorKind = keyof typeof kinds;
 export const errorKinds = Object.keys(kinds) as [ErrorKind, ...ErrorKind[]];
 
-/** What is wrong with which field, and what would be right. */
+/** The wrong field, its value, and what is allowed. */
 export interface ErrorDetails {
   readonly field?: string;
   readonly value?: unknown;
   readonly allowed?: string;
 }
 
-/** An error that a client may read. */
+/** An error whose message is safe to send to a client. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly kind: ErrorKind;
@@ -49,13 +49,13 @@ export class ApiError extends Error {
     return kinds[this.kind];
   }
 
-  /** The contract's shape. */
+  /** Returns the error body that the contract defines. */
   body() {
     const { kind: error, message } = this;
     return { error, message, details: this.details ?? null, timestamp: new Date().toISOString() };
   }
 
-  /** The shape that OpenAI's clients know. */
+  /** Returns the error body that OpenAI's clients expect. */
   openAiBody() {
     const { kind, message } = this;
     return {
@@ -79,7 +79,7 @@ const openAiCodes: Partial<Record<ErrorKind, string>> = {
   unauthorized: "invalid_api_key",
 };
 
-/** A field's value as an error may repeat it: short. */
+/** Shortens a field's value to about 200 characters, for an error message. */
 export function shown(value: unknown): unknown {
   if (typeof value === "string") return value.length > 200 ? `${value.slice(0, 200).toWellFormed()}…` : value;
   if (value !== null && typeof value === "object") {
@@ -94,14 +94,14 @@ function jsonOf(value: object): string | undefined {
   try {
     return JSON.stringify(value);
   } catch {
-    return undefined; // nested deeper than the stack
+    return undefined; // nested too deeply for the stack
   }
 }
 
-/** A request's first fault: `field must be …`, with the field, its value and what is allowed. */
+/** Converts a failed check of a request to an error `field must be …`, with the field, its value and what is allowed. */
 export function validationError(issue: v.BaseIssue<unknown>): ApiError {
-  const field = fieldOf(issue.path);
-  // The input of a check on several fields is the body.
+  const field = joinPath(issue.path);
+  // The input of a check of several fields is the whole body.
   const value = issue.path ? issue.path.at(-1)?.value : issue.input;
   const missing = value === undefined;
   const message = field
@@ -112,8 +112,8 @@ export function validationError(issue: v.BaseIssue<unknown>): ApiError {
   });
 }
 
-/** `stop_sequences[0]`. */
-function fieldOf(path: v.BaseIssue<unknown>["path"]): string {
+/** Joins the keys of a path to a field name such as `stop_sequences[0]`. */
+function joinPath(path: v.BaseIssue<unknown>["path"]): string {
   let field = "";
   for (const { key } of path ?? []) {
     field += typeof key === "number" ? `[${key}]` : `${field && "."}${String(key)}`;
@@ -121,7 +121,7 @@ function fieldOf(path: v.BaseIssue<unknown>["path"]): string {
   return field;
 }
 
-/** Any error as one that a client may read: what was not raised for them to read says nothing of the inside. */
+/** Converts any error to one that is safe to send to a client: internal errors become general messages without details. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ResonantError) {

@@ -1,6 +1,6 @@
 import type { Gpu } from "../engine/device/gpu.ts";
 
-/** Asks the GPU every second whether it still gets through its work. */
+/** Checks every second whether the GPU still completes its work. */
 export class Heartbeat {
   readonly #gpu: Gpu;
   readonly #timer: NodeJS.Timeout;
@@ -22,11 +22,11 @@ export class Heartbeat {
         this.#asked = false;
         this.#last = performance.now();
       },
-      () => {}, // a device that was lost; `fault` tells
+      () => {}, // the device was lost; `fault` reports it
     );
   }
 
-  /** Why the engine counts as dead, or undefined: its device has failed, or has not answered for `timeout` seconds. */
+  /** Returns why the engine is dead: its device failed, or has not answered for `timeout` seconds. Undefined if it is alive. */
   fault(timeout: number): string | undefined {
     try {
       this.#gpu.assertAlive();

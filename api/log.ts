@@ -4,8 +4,8 @@ import type { Settings } from "./settings.ts";
 export type { Logger } from "pino";
 
 /**
- * The server's log. `text`: a line as the contract shows, `2025-11-14 12:34:56 - INFO - POST /v1/generate - Status: 200
- * - Duration: 342.50ms`, in local time; `json`: pino's objects.
+ * Creates the server's log. The format `text` writes lines as in the contract, in local time: `2025-11-14 12:34:56 - INFO -
+ * POST /v1/generate - Status: 200 - Duration: 342.50ms`. The format `json` writes pino's objects.
  */
 export function createLogger(
   { logFormat, logLevel }: Pick<Settings, "logFormat" | "logLevel">,
@@ -31,7 +31,7 @@ function asText(line: string): string {
   return `${localTime(new Date(time))} - ${word} - ${onOneLine(msg)}${cause}\n`;
 }
 
-/** A message may quote a request, which must not write lines of its own, or colours. */
+/** Escapes control characters: text quoted from a request must not add lines or colours to the log. */
 const onOneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]/gu, encodeURIComponent);
 
 function localTime(time: Date): string {

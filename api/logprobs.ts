@@ -2,10 +2,10 @@ import type { Model } from "../engine/model.ts";
 import { Utf8Decoder } from "../engine/text/utf8-decoder.ts";
 import type { ScoredToken } from "./continuations.ts";
 import type { ChatLogprobs } from "./schemas/chat.ts";
-import type { Logprobs } from "./schemas/completions.ts";
+import type { CompletionLogprobs } from "./schemas/completions.ts";
 import { characters } from "./schemas/fields.ts";
 
-/** A token's text, or `bytes:\xe2\x82` where its bytes are no whole text. */
+/** Returns a token's text, or `bytes:\xe2\x82` if its bytes are not valid UTF-8 on their own. */
 function nameOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -14,7 +14,7 @@ function nameOf(bytes: Uint8Array): string {
   }
 }
 
-/** Log-probabilities of a text's tokens in the shape of OpenAI's completions, with each token's place in the text. */
+/** Converts log-probabilities to the format of OpenAI's completions, with each token's offset in the text. */
 export class LogprobsWriter {
   readonly #model: Model;
   readonly #decoder = new Utf8Decoder();
@@ -24,8 +24,8 @@ export class LogprobsWriter {
     this.#model = model;
   }
 
-  /** The next tokens; the first of a prompt has no probability. */
-  write(tokens: readonly ScoredToken[]): Logprobs {
+  /** Converts the text's next tokens. The first token of a prompt has no probability. */
+  write(tokens: readonly ScoredToken[]): CompletionLogprobs {
     const name = (token: number): string => nameOf(this.#model.tokenBytes(token));
     return {
       tokens: tokens.map(({ token }) => name(token)),
@@ -43,8 +43,8 @@ export class LogprobsWriter {
     };
   }
 
-  /** Parts of one text as a whole; null where there are none. */
-  static join(parts: readonly (Logprobs | null)[]): Logprobs | null {
+  /** Joins the parts of one text; null if there are no log-probabilities. */
+  static join(parts: readonly (CompletionLogprobs | null)[]): CompletionLogprobs | null {
     const written = parts.filter((part) => part !== null);
     if (written.length === 0) return null;
     return {
@@ -56,22 +56,22 @@ export class LogprobsWriter {
   }
 }
 
-/** Log-probabilities of generated tokens in the shape of OpenAI's chats. */
+/** Converts log-probabilities of generated tokens to the format of OpenAI's chat completions. */
 export function chatLogprobs(model: Model, tokens: readonly ScoredToken[]): ChatLogprobs {
-  const told = (token: number, logprob: number) => {
+  const scoreOf = (token: number, logprob: number) => {
     const bytes = model.tokenBytes(token);
     return { token: nameOf(bytes), logprob, bytes: Array.from(bytes) };
   };
   return {
     content: tokens.map(({ token, logprobs }) => ({
-      ...told(token, logprobs!.logprob),
-      top_logprobs: logprobs!.top.map((each) => told(each.token, each.logprob)),
+      ...scoreOf(token, logprobs!.logprob),
+      top_logprobs: logprobs!.top.map((each) => scoreOf(each.token, each.logprob)),
     })),
     refusal: null,
   };
 }
 
-/** Parts of one message as a whole; null where there are none. */
+/** Joins the parts of one message; null if there are no log-probabilities. */
 export function joinChatLogprobs(parts: readonly (ChatLogprobs | null)[]): ChatLogprobs | null {
   const written = parts.filter((part) => part !== null);
   return written.length === 0 ? null : { content: written.flatMap(({ content }) => content), refusal: null };

@@ -1,6 +1,6 @@
 /**
- * What several generators yield, as it comes, each item with its generator's index. However the reader leaves, or one of
- * them fails, all are ended, and told so through `ended`, for some may be waiting.
+ * Yields the items of several generators in the order in which they arrive, each with its generator's index. When the
+ * reader stops or a generator fails, this ends all of them, and aborts `ended` so that none is left waiting.
  */
 export async function* merge<T>(
   sources: readonly AsyncGenerator<T, void, undefined>[],

@@ -7,11 +7,11 @@ import type { Service } from "./service.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The OpenAPI 3.1 document of `operations`, with the limits of the model that `service` serves. */
+/** Returns the OpenAPI 3.1 document of `operations`, with the limits of the model that `service` serves. */
 export function openApiDocument(operations: readonly Operation[], service: Service): Json {
   const secured = service.settings.apiKeys.length > 0;
   const schemas: Record<string, Json> = {};
-  // A schema with a title is named, and written once.
+  // A schema with a title is written once, under its name, and then referenced.
   const schema = (of: v.GenericSchema): Json => {
     const {
       $schema: _,
@@ -50,22 +50,22 @@ export function openApiDocument(operations: readonly Operation[], service: Servi
 }
 
 const meanings: Readonly<Record<ErrorKind, string>> = {
-  validation_error: "a field is missing or is not what it must be",
+  validation_error: "a field is missing or has an invalid value",
   unauthorized: "the key is missing or wrong",
-  not_found: "there is no such thing",
-  method_not_allowed: "only the methods that `Allow` names",
+  not_found: "what the request names does not exist",
+  method_not_allowed: "the path does not have this method; `Allow` lists those it has",
   conflict:
-    "the state is not one of this server and model; or the session is in use (`Retry-After`), there already, beyond their number, or not at this turn",
+    "the state does not belong to this server and model; or the session is in use (`Retry-After`), exists already, is one too many, or is at another turn",
   payload_too_large: "the body is too large",
-  unsupported_media_type: "the body is of another content type, or is compressed",
-  rate_limit_exceeded: "this client asks too often; `Retry-After` says when to come again",
+  unsupported_media_type: "the body has another content type, or is compressed",
+  rate_limit_exceeded: "this client sends too many requests; `Retry-After` says when to try again",
   model_error: "the model failed",
   internal_error: "an unexpected error",
   resource_error:
-    "the queue is full, the model is loading, memory is short, or sessions are out of reach; `Retry-After` says when to come again",
+    "the queue is full, the model is loading, memory is short, or the session store cannot be reached; `Retry-After` says when to try again",
 };
 
-/** Of one server-sent event. */
+/** Returns the schema of a server-sent event. */
 const eventSchema = (description: string): Json => ({
   type: "object",
   description,
@@ -92,13 +92,13 @@ function describe(
       : { "application/json": { schema: schema(answer) } };
   const stream = events ? { "text/event-stream": { schema: eventSchema(events) } } : {};
   const headers = {
-    "X-Request-Id": { schema: { type: "string" }, description: "The request's own, or a new one" },
+    "X-Request-Id": { schema: { type: "string" }, description: "The id that the request gave, or a new one" },
   };
   const responses: Record<string, Json> = {
     200: { description: operation.summary, headers, content: { ...content, ...stream } },
   };
   for (const status of operation.also ?? [])
-    responses[status] = { description: "It is not well", headers, content };
+    responses[status] = { description: "The server is not ready or not healthy", headers, content };
   const kinds: ErrorKind[] = [
     ...operation.errors,
     ...(guarded && secured ? ["unauthorized" as const] : []),
@@ -142,11 +142,11 @@ function describe(
   };
 }
 
-/** The fields of an object, each a parameter. */
-function parametersOf({ properties, required = [] }: Json, place: "path" | "query"): Json[] {
+/** Returns a parameter for each field of an object's schema. */
+function parametersOf({ properties, required = [] }: Json, location: "path" | "query"): Json[] {
   return Object.entries(properties as Record<string, Json>).map(([name, { description, ...schema }]) => ({
     name,
-    in: place,
+    in: location,
     required: (required as string[]).includes(name),
     ...(description === undefined ? {} : { description }),
     schema,

@@ -5,46 +5,46 @@ import { readBody } from "./read-body.ts";
 import type { Limits } from "./schemas/limits.ts";
 import type { Service } from "./service.ts";
 
-/** What a part of a request must be, under the limits of a deployment. */
-export type Schema<T extends v.GenericSchema = v.GenericSchema> = (limits: Limits) => T;
+/** Creates the schema of a part of a request, for the limits of a deployment. */
+export type SchemaOf<T extends v.GenericSchema = v.GenericSchema> = (limits: Limits) => T;
 
-/** An endpoint: what it takes, what it answers, and how. Routes, refusals and the OpenAPI document are made of these. */
+/** An endpoint: its input, its answer and its handler. The routes, the checks and the OpenAPI document are built from these. */
 export interface Operation {
   readonly method: "get" | "post" | "delete";
-  /** Each `{name}` in it is a segment, and one of `params`. */
+  /** Each `{name}` in it is a path segment and a field of `params`. */
   readonly path: string;
-  /** The path's last parameter may have slashes. */
+  /** Whether the path's last parameter may contain slashes. */
   readonly slashes?: boolean;
   readonly id: string;
   readonly tag: string;
   readonly summary: string;
-  /** The object of the path's parameters. */
-  readonly params?: Schema | undefined;
-  /** The object of what may stand after the question mark. */
-  readonly query?: Schema | undefined;
-  /** Its JSON body. */
-  readonly body?: Schema | undefined;
-  /** What its body is, where that is a file. */
+  /** SchemaOf of the path's parameters, an object. */
+  readonly params?: SchemaOf | undefined;
+  /** SchemaOf of the query parameters, an object. */
+  readonly query?: SchemaOf | undefined;
+  /** SchemaOf of the JSON body. */
+  readonly body?: SchemaOf | undefined;
+  /** Description of the body, if it is a file. */
   readonly file?: string;
-  /** A body that shows how it is used. */
+  /** An example of a body. */
   readonly example?: (limits: Limits) => unknown;
-  /** Its answer: JSON, or text or bytes of a content type. */
+  /** The answer: a schema for JSON, or the content type of text or bytes. */
   readonly answer: v.GenericSchema | { readonly contentType: string };
   /** Statuses other than 200 that answer with the same body. */
   readonly also?: readonly number[];
-  /** What its server-sent events are, where it has them. */
+  /** Description of the server-sent events, if the operation sends any. */
   readonly events?: string;
   readonly errors: readonly ErrorKind[];
-  /** Errors in OpenAI's shape. */
+  /** Whether errors have OpenAI's format. */
   readonly openAi?: boolean;
-  /** Needs a key, where there are keys, and counts for the rate limit. */
+  /** Whether the operation needs an API key, if keys are set, and counts towards the rate limit. */
   readonly guarded?: boolean;
-  /** Whether this model can be asked at all; where not, the document leaves the operation out. */
+  /** Whether the served model supports the operation. If not, the OpenAPI document leaves it out. */
   readonly offered?: (limits: Limits) => boolean;
   readonly handle: (c: ApiContext, service: Service) => Response | Promise<Response>;
 }
 
-/** Every error that a guarded operation with a body may end in. */
+/** The errors that every guarded operation with a body can return. */
 export const BODY_ERRORS: readonly ErrorKind[] = [
   "validation_error",
   "conflict",
@@ -55,13 +55,13 @@ export const BODY_ERRORS: readonly ErrorKind[] = [
   "resource_error",
 ];
 
-type Checked<S> = S extends Schema<infer T> ? v.InferOutput<T> : undefined;
+type Checked<S> = S extends SchemaOf<infer T> ? v.InferOutput<T> : undefined;
 
-/** An operation whose parameters and JSON body are checked against their schemas before it is handled. */
+/** Creates an operation that checks parameters and JSON body against their schemas before its handler runs. */
 export function checked<
-  Params extends Schema | undefined = undefined,
-  Query extends Schema | undefined = undefined,
-  Body extends Schema | undefined = undefined,
+  Params extends SchemaOf | undefined = undefined,
+  Query extends SchemaOf | undefined = undefined,
+  Body extends SchemaOf | undefined = undefined,
 >(
   operation: Omit<Operation, "params" | "query" | "body" | "handle"> & {
     readonly params?: Params;
@@ -96,11 +96,11 @@ export function checked<
   };
 }
 
-/** A `POST` whose body is checked against its schema before it is handled. */
+/** Creates a `POST` operation that checks its JSON body against its schema before its handler runs. */
 export function post<const T extends v.GenericSchema>(
   operation: Omit<Operation, "method" | "params" | "query" | "body" | "handle" | "errors"> & {
-    readonly body: Schema<T>;
-    /** Beside those of every body. */
+    readonly body: SchemaOf<T>;
+    /** Errors in addition to {@link BODY_ERRORS}. */
     readonly errors?: readonly ErrorKind[];
     readonly handle: (c: ApiContext, service: Service, body: v.InferOutput<T>) => Promise<Response>;
   },
@@ -113,8 +113,11 @@ export function post<const T extends v.GenericSchema>(
   });
 }
 
-/** Checks what `read` gives against a schema, made once for each limits. @throws ApiError naming the field */
-function checker(schema: Schema | undefined): (limits: Limits, read: () => unknown) => unknown {
+/**
+ * Returns a function that checks the result of `read` against a schema. The schema is built once for each limits.
+ * @throws ApiError naming the field
+ */
+function checker(schema: SchemaOf | undefined): (limits: Limits, read: () => unknown) => unknown {
   const made = new WeakMap<Limits, v.GenericSchema>();
   return (limits, read) => {
     if (!schema) return undefined;
@@ -126,7 +129,7 @@ function checker(schema: Schema | undefined): (limits: Limits, read: () => unkno
   };
 }
 
-/** Texts by their names; of one that stands there twice, a list, which no schema takes. */
+/** Returns the query parameters by name. A parameter that occurs twice becomes a list, which every schema refuses. */
 function queryOf(c: ApiContext): Record<string, string | string[]> {
   return Object.fromEntries(
     Object.entries(c.req.queries()).map(([name, values]) => [
@@ -136,7 +139,7 @@ function queryOf(c: ApiContext): Record<string, string | string[]> {
   );
 }
 
-/** A request's body. @throws ApiError where it is too large, not JSON in UTF-8, or does not say so */
+/** Reads a JSON body. @throws ApiError if it is too large, is not JSON in UTF-8, or has another content type */
 async function readJson(c: ApiContext, service: Service): Promise<unknown> {
   const bytes = await readBody(c, service, {
     type: /^application\/([\w.+-]+\+)?json\s*(;|$)/i,
@@ -153,7 +156,7 @@ async function readJson(c: ApiContext, service: Service): Promise<unknown> {
   }
 }
 
-/** A request's body as a file. @throws ApiError where it is empty, too large, or of another content type */
+/** Reads a body that is a file. @throws ApiError if it is empty, too large, or has another content type */
 export async function readFile(c: ApiContext, service: Service): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await readBody(c, service, {
     type: /^application\/octet-stream\s*(;|$)/i,

@@ -4,20 +4,20 @@ import type { ApiContext } from "./context.ts";
 import { ApiError } from "./errors.ts";
 import type { Service } from "./service.ts";
 
-/** Characters of a JSON text, escaped at worst. */
+/** The most bytes that a character takes in JSON: two `\uXXXX` escapes. */
 const BYTES_PER_CHARACTER = 12;
 
-/** What a body may be. */
+/** The kind of body that an operation accepts. */
 export interface BodyKind {
-  /** Of its content type. */
+  /** Matches the content type. */
   readonly type: RegExp;
-  /** "the body must be …" */
+  /** Completes the message "the body must be …". */
   readonly name: string;
 }
 
 /**
- * A request's body, of a kind.
- * @throws ApiError `unsupported_media_type` for another kind, `payload_too_large` as soon as that is known
+ * Reads a request's body.
+ * @throws ApiError `unsupported_media_type` for another kind of body, `payload_too_large` as soon as it exceeds the limit
  */
 export async function readBody(
   c: ApiContext,
@@ -32,7 +32,7 @@ export async function readBody(
     throw new ApiError("unsupported_media_type", "the body must not be compressed");
   }
   const { maxPromptChars, maxContextChars } = settings;
-  // By default what the largest request needs that all other limits allow.
+  // Default: enough for the largest request that all other limits allow.
   const most =
     settings.maxBodyBytes ??
     BYTES_PER_CHARACTER * (16 * maxPromptChars + maxContextChars) + limits.stateChars + 2 ** 20;
@@ -53,19 +53,19 @@ export async function readBody(
   return Buffer.concat(parts);
 }
 
-/** Reads to the end what has begun to be read; the listener cuts off what has none. */
+/** Reads a body to its end and discards it. If it takes too long, the HTTP listener closes the connection. */
 async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   try {
     while (!(await reader.read()).done);
-  } catch {} // cut off
+  } catch {} // the connection was closed
 }
 
-/** Milliseconds for the rest of a body that nobody wants; the listener waits no longer, either. */
+/** Milliseconds to wait for the rest of a refused body. The HTTP listener waits no longer than this, either. */
 const PATIENCE = 500;
 
 /**
- * Takes the rest of a refused request in, since some clients read no answer before all is sent.
- * @returns whether that was all of it: otherwise the connection can take no other request
+ * Receives and discards the rest of a refused request, since some clients read no answer before they have sent everything.
+ * @returns whether the request was received to its end; if not, the connection cannot be used again
  */
 export async function discardBody({ env }: ApiContext): Promise<boolean> {
   const { incoming } = env;

@@ -3,7 +3,7 @@ import type { Model } from "../engine/model.ts";
 import { deviceNames, finishReasons, memoryStatsOf, phaseMetricsOf } from "./contract.ts";
 import { usageOf } from "./schemas/usage.ts";
 
-/** `POST /v1/generate`'s answer, and `resonant generate --json`'s. */
+/** Returns the answer of `POST /v1/generate` and of `resonant generate --json`. */
 export function generateAnswer(
   model: Model,
   prompt: string,
@@ -28,7 +28,7 @@ export function generateAnswer(
   };
 }
 
-/** `GET /v1/model/info`'s answer, and `resonant info --json`'s. */
+/** Returns the answer of `GET /v1/model/info` and of `resonant info --json`. */
 export function modelInfo(model: Model) {
   const { blocks, ...facts } = model.facts;
   return {

@@ -6,7 +6,7 @@ import type { Match, Retrieval, RetrievalMode, RetrievalModel } from "../engine/
 import { memoryStatsOf, retrievalPhaseMetricsOf } from "./contract.ts";
 import type { RetrieveResponse } from "./schemas/retrieve.ts";
 
-/** What of a request the answer depends on. */
+/** The fields of a request that the answer depends on. */
 export interface RetrieveAsked {
   readonly needle: string;
   readonly retrieval_mode: string;
@@ -14,22 +14,22 @@ export interface RetrieveAsked {
   readonly return_similarity_scores: boolean;
 }
 
-/** What of a request decides what is measured. */
+/** The fields of a request that choose what is measured. */
 export interface MeasuresAsked {
   readonly return_phase_metrics: boolean;
   readonly return_memory_stats: boolean;
 }
 
-/** What was measured of a retrieval, where it was asked for. */
+/** The measurements of a retrieval that were requested. */
 export type RetrievalMeasures = Pick<RetrieveResponse, "phase_metrics" | "memory_stats">;
 
-/** Whether a retrieval must keep the context's tokens, for {@link measureRetrieval}. */
+/** Returns whether anything is measured: then the retrieval must keep the context's tokens for {@link measureRetrieval}. */
 export const measures = (asked: MeasuresAsked): boolean =>
   asked.return_phase_metrics || asked.return_memory_stats;
 
 /**
- * What is asked for of a retrieval's diagnostics.
- * @param retrieval with the context's tokens, if {@link measures} says so
+ * Returns the requested measurements of a retrieval.
+ * @param retrieval must have the context's tokens if {@link measures} returns true
  */
 export async function measureRetrieval(
   model: RetrievalModel,
@@ -51,7 +51,7 @@ export async function measureRetrieval(
   };
 }
 
-/** `POST /v1/retrieve`'s answer, and `resonant retrieve --json`'s. */
+/** Returns the answer of `POST /v1/retrieve` and of `resonant retrieve --json`. */
 export function retrieveAnswer(
   asked: RetrieveAsked,
   matches: readonly Match[],

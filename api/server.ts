@@ -6,14 +6,14 @@ import { createApp } from "./app.ts";
 import { ApiError } from "./errors.ts";
 import type { Service } from "./service.ts";
 
-/** A server that listens. */
+/** A running HTTP server. */
 export interface Listening {
   readonly port: number;
-  /** Stops taking requests, lets those that run or wait end within the drain time-out, and closes everything. */
+  /** Stops accepting requests, lets running and waiting ones finish within the drain time-out, then closes everything. */
   drain(): Promise<void>;
 }
 
-/** Serves `service` over HTTP. @throws ApiError where the address cannot be listened on */
+/** Serves `service` over HTTP. @throws Error of Node, such as `EADDRINUSE`, if the server cannot listen on the address */
 export async function listen(service: Service): Promise<Listening> {
   const { host, port, headersTimeout, requestTimeout, keepAliveTimeout } = service.settings;
   const app = createApp(service);
@@ -33,7 +33,7 @@ export async function listen(service: Service): Promise<Listening> {
       connectionsCheckingInterval: Math.min(1000, headersTimeout * 1000),
     },
     (incoming, outgoing) => {
-      // A connection that has answered its last request must not keep a draining server waiting.
+      // An idle connection must not keep a draining server open.
       outgoing.once("close", () => service.draining && setImmediate(() => server.closeIdleConnections()));
       listener(incoming, outgoing);
     },
@@ -46,7 +46,7 @@ export async function listen(service: Service): Promise<Listening> {
   return { port: (server.address() as AddressInfo).port, drain: () => drain(server, service) };
 }
 
-/** Answers what is no HTTP, too large or too slow in its headers, before any application sees it. */
+/** Answers requests that never reach the application: malformed HTTP, or headers that are too large or too slow. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) return;
   const status =
@@ -66,7 +66,9 @@ async function drain(server: Server, service: Service): Promise<void> {
   service.drain();
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   const patience = setTimeout(() => {
-    service.log.warn(`${service.admission.running} requests did not end in time, and are cut off`);
+    service.log.warn(
+      `${service.admission.running} requests did not end in time; their connections are closed`,
+    );
     server.closeAllConnections();
   }, service.settings.drainTimeout * 1000);
   await closed;

@@ -16,7 +16,7 @@ import { type GenerationTimer, Telemetry } from "./telemetry.ts";
 
 export type Status = "healthy" | "loading" | "draining" | "unhealthy";
 
-/** What to generate, and from where. */
+/** A generation to run. */
 export interface Job {
   readonly prompt: string | readonly number[];
   readonly options: GenerateOptions;
@@ -25,14 +25,15 @@ export interface Job {
   readonly returnState?: boolean;
 }
 
-/** The last piece also has the time it took, and, where they were asked for, the state and the tokens it has read. */
+/** The last piece also has the time taken, and the state and its number of tokens if they were requested. */
 export interface JobPiece extends Piece {
   readonly milliseconds?: number;
   readonly state?: Uint8Array<ArrayBuffer>;
+  /** The number of tokens that the state has read. */
   readonly position?: number;
 }
 
-/** One model being served: who gets a turn on it, and what is known of how that went. */
+/** Serves one model: admits and runs generations, and holds the server's log, metrics, states and sessions. */
 export class Service {
   readonly settings: Settings;
   readonly log: Logger;
@@ -71,7 +72,7 @@ export class Service {
     return this.#model ? "healthy" : "loading";
   }
 
-  /** Why the engine counts as dead, or undefined. */
+  /** Why the engine is dead; undefined if it is alive. */
   get fault(): string | undefined {
     return this.#heartbeat?.fault(this.settings.heartbeatTimeout);
   }
@@ -84,14 +85,14 @@ export class Service {
     return this.#draining;
   }
 
-  /** Takes requests from now on. */
+  /** Accepts requests for `model` from now on. */
   serve(model: Model): void {
     this.#model = model;
     this.#heartbeat = new Heartbeat(model.gpu);
     this.#limits = limitsOf(this.settings, model);
   }
 
-  /** Takes no more requests; those that were admitted go on. */
+  /** Stops accepting requests; admitted ones continue. */
   drain(): void {
     this.#draining = true;
   }
@@ -102,7 +103,7 @@ export class Service {
     this.sessions.close();
   }
 
-  /** @throws ApiError `resource_error` while no model is loaded, or none any more */
+  /** The served model. @throws ApiError `resource_error` while the model is loading or the server is shutting down */
   get model(): Model {
     const headers = { "Retry-After": "5" };
     if (this.#draining) throw new ApiError("resource_error", "the server is shutting down", { headers });
@@ -110,12 +111,12 @@ export class Service {
     return this.#model;
   }
 
-  /** What requests may ask; before the model is loaded, what the settings allow. */
+  /** The limits of requests. Before the model is loaded, these are the limits of the settings. */
   get limits(): Limits {
     return this.#limits ?? limitsOf(this.settings, undefined);
   }
 
-  /** Runs `work` when its ticket has its turn, and gives the ticket up at its end, however it ends. */
+  /** Waits for the ticket's turn, runs `work`, and gives up the ticket when `work` ends or fails. */
   async *inTurn<T>(
     ticket: Ticket,
     signal: AbortSignal,
@@ -131,7 +132,7 @@ export class Service {
     }
   }
 
-  /** Generates on a stream of its own. */
+  /** Runs a generation on a new stream. */
   async *generate(
     model: Model,
     job: Job,
@@ -165,7 +166,7 @@ export class Service {
   }
 }
 
-/** Room in a state for what is not the recurrent state or the counts: names, text held back, signature. */
+/** Bytes of a state file besides the recurrent state and the counts: names, held-back text, signature. */
 const STATE_EXTRAS = 64 * 1024;
 
 function limitsOf(settings: Settings, model: Model | undefined): Limits {
@@ -186,7 +187,7 @@ function limitsOf(settings: Settings, model: Model | undefined): Limits {
   };
 }
 
-/** A model without a memory refuses the one it is asked for. */
+/** The list must not be empty: for a model without a memory it has one mode, which the model then refuses. */
 function retrievalModes({ facts }: Model): readonly [RetrievalMode, ...RetrievalMode[]] {
   const [first = "pvm", ...others] = facts.retrievalModes;
   return [first, ...others];

@@ -1,6 +1,6 @@
 import { parseNumber } from "../common/parse-number.ts";
 
-/** How a server behaves; `resonant serve` has a flag and an environment variable for each. */
+/** The settings of a server. `resonant serve` has a flag and an environment variable for each. */
 export interface Settings {
   readonly host: string;
   readonly port: number;
@@ -32,19 +32,20 @@ export interface Settings {
   readonly heartbeatTimeout: number;
 }
 
-/** What there is to know of a setting, to read it from a flag or an environment variable. */
+/** The description of a setting, from which its flag and environment variable are made. */
 export interface Setting {
   readonly name: keyof Settings;
-  /** Of the environment. */
+  /** Its environment variable. */
   readonly variable: string;
-  /** What stands for its value in a list of flags. */
+  /** Placeholder for its value in the help. */
   readonly unit: string;
+  /** Description for the help. */
   readonly about: string;
-  /** Its value, from what a person typed. @throws RangeError with a sentence for them */
+  /** Parses the user's text. @throws RangeError with a sentence for the user */
   readonly read: (text: string) => unknown;
-  /** Where nobody sets it. */
+  /** The default value. */
   readonly value?: unknown;
-  /** All that it may be, where that is a list. */
+  /** The allowed values, if there is a fixed list. */
   readonly choices?: readonly string[];
 }
 
@@ -57,7 +58,7 @@ const list = (text: string): readonly string[] =>
 function origins(text: string): readonly string[] {
   for (const origin of list(text)) {
     if (origin !== "*" && !(URL.canParse(origin) && new URL(origin).origin === origin)) {
-      throw new RangeError("It must be *, or origins such as https://example.com, with commas between.");
+      throw new RangeError("It must be *, or origins such as https://example.com, separated by commas.");
     }
   }
   return list(text);
@@ -81,7 +82,7 @@ export const serverSettings: readonly Setting[] = [
     name: "host",
     variable: "API_HOST",
     unit: "<address>",
-    about: "address to listen on",
+    about: "address on which the server listens",
     read: String,
     value: "0.0.0.0",
   },
@@ -89,7 +90,7 @@ export const serverSettings: readonly Setting[] = [
     name: "port",
     variable: "API_PORT",
     unit: "<port>",
-    about: "port to listen on, 0: any free one",
+    about: "port on which the server listens, 0: any free port",
     read: number(0, 65535, true),
     value: 8000,
   },
@@ -97,7 +98,7 @@ export const serverSettings: readonly Setting[] = [
     name: "corsOrigins",
     variable: "CORS_ORIGINS",
     unit: "<list>",
-    about: "origins that pages may call from, or *",
+    about: "origins of web pages that may call the API, or *",
     read: origins,
     value: ["*"],
   },
@@ -105,7 +106,7 @@ export const serverSettings: readonly Setting[] = [
     name: "maxBatchSize",
     variable: "MAX_BATCH_SIZE",
     unit: "<n>",
-    about: "requests that run at once",
+    about: "most requests that run at once",
     read: number(1, 4096, true),
     value: 16,
   },
@@ -113,7 +114,7 @@ export const serverSettings: readonly Setting[] = [
     name: "maxQueueSize",
     variable: "MAX_QUEUE_SIZE",
     unit: "<n>",
-    about: "requests that wait; more are refused (503)",
+    about: "most requests that wait; others are refused (503)",
     read: count,
     value: 256,
   },
@@ -129,7 +130,7 @@ export const serverSettings: readonly Setting[] = [
     name: "maxPromptChars",
     variable: "MAX_PROMPT_CHARS",
     unit: "<n>",
-    about: "longest prompt",
+    about: "longest prompt, in characters",
     read: positive,
     value: 8192,
   },
@@ -137,7 +138,7 @@ export const serverSettings: readonly Setting[] = [
     name: "maxContextChars",
     variable: "MAX_CONTEXT_CHARS",
     unit: "<n>",
-    about: "longest context to retrieve from",
+    about: "longest context of a retrieval, in characters",
     read: positive,
     value: 100_000,
   },
@@ -153,7 +154,7 @@ export const serverSettings: readonly Setting[] = [
     name: "prefixCacheBytes",
     variable: "PREFIX_CACHE_BYTES",
     unit: "<n>",
-    about: "most GPU memory for beginnings that prompts of a client share, 0: none",
+    about: "bytes of GPU memory for the prefix cache, 0: no cache",
     read: number(0, 2 ** 40, true),
     value: 64 * 2 ** 20,
   },
@@ -161,14 +162,14 @@ export const serverSettings: readonly Setting[] = [
     name: "maxBodyBytes",
     variable: "MAX_BODY_BYTES",
     unit: "<n>",
-    about: "largest request body (default: what the other limits need)",
+    about: "largest request body, in bytes (default: from the other limits)",
     read: positive,
   },
   {
     name: "apiKeys",
     variable: "API_KEYS",
     unit: "<list>",
-    about: "bearer keys, with commas between",
+    about: "accepted bearer keys, separated by commas",
     read: list,
     value: [],
   },
@@ -176,7 +177,7 @@ export const serverSettings: readonly Setting[] = [
     name: "stateSecret",
     variable: "STATE_SECRET",
     unit: "<text>",
-    about: "signs states (default: random for each process)",
+    about: "secret that signs states (default: random for each process)",
     read: secret,
   },
   {
@@ -191,7 +192,7 @@ export const serverSettings: readonly Setting[] = [
     name: "sessionTtl",
     variable: "SESSION_TTL_S",
     unit: "<s>",
-    about: "seconds that a session is kept after its last use",
+    about: "seconds for which a session is kept after its last use",
     read: seconds,
     value: 86_400,
   },
@@ -199,7 +200,7 @@ export const serverSettings: readonly Setting[] = [
     name: "maxSessions",
     variable: "MAX_SESSIONS",
     unit: "<n>",
-    about: "sessions of one API key, or of all without keys",
+    about: "most sessions of one API key, or in all without keys",
     read: positive,
     value: 1000,
   },
@@ -207,7 +208,7 @@ export const serverSettings: readonly Setting[] = [
     name: "rateLimit",
     variable: "RATE_LIMIT",
     unit: "<n>",
-    about: "requests a second of one client, 0: no limit",
+    about: "most requests per second of one client, 0: no limit",
     read: count,
     value: 0,
   },
@@ -215,7 +216,7 @@ export const serverSettings: readonly Setting[] = [
     name: "rateLimitBurst",
     variable: "RATE_LIMIT_BURST",
     unit: "<n>",
-    about: "requests of one client above the rate, now and then",
+    about: "extra requests that one client may send in a burst",
     read: count,
     value: 20,
   },
@@ -223,7 +224,7 @@ export const serverSettings: readonly Setting[] = [
     name: "trustProxy",
     variable: "TRUST_PROXY",
     unit: "<n>",
-    about: "proxies in front, whose X-Forwarded-For names the client",
+    about: "number of proxies in front, whose X-Forwarded-For is trusted",
     read: count,
     value: 0,
   },
@@ -231,7 +232,7 @@ export const serverSettings: readonly Setting[] = [
     name: "drainTimeout",
     variable: "DRAIN_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds that requests may take to end after SIGTERM",
+    about: "seconds for requests to finish after SIGTERM",
     read: seconds,
     value: 60,
   },
@@ -239,7 +240,7 @@ export const serverSettings: readonly Setting[] = [
     name: "idleTimeout",
     variable: "IDLE_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds that a client may leave its stream unread",
+    about: "seconds after which a stream that its client does not read ends",
     read: seconds,
     value: 60,
   },
@@ -247,7 +248,7 @@ export const serverSettings: readonly Setting[] = [
     name: "headersTimeout",
     variable: "HEADERS_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds for a request's headers",
+    about: "seconds in which a request's headers must arrive",
     read: seconds,
     value: 10,
   },
@@ -255,7 +256,7 @@ export const serverSettings: readonly Setting[] = [
     name: "requestTimeout",
     variable: "REQUEST_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds for a whole request to come in",
+    about: "seconds in which a whole request must arrive",
     read: seconds,
     value: 30,
   },
@@ -263,7 +264,7 @@ export const serverSettings: readonly Setting[] = [
     name: "keepAliveTimeout",
     variable: "KEEP_ALIVE_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds that an idle connection stays",
+    about: "seconds for which an idle connection stays open",
     read: seconds,
     value: 75,
   },
@@ -271,7 +272,7 @@ export const serverSettings: readonly Setting[] = [
     name: "heartbeatTimeout",
     variable: "HEARTBEAT_TIMEOUT_S",
     unit: "<s>",
-    about: "seconds without an answer of the GPU to be dead",
+    about: "seconds without an answer after which the GPU counts as dead",
     read: seconds,
     value: 120,
   },
@@ -279,7 +280,7 @@ export const serverSettings: readonly Setting[] = [
     name: "logFormat",
     variable: "LOG_FORMAT",
     unit: "<format>",
-    about: "text: a line a request; json: for machines",
+    about: "text: one line for each request; json: for machines",
     read: String,
     value: "text",
     choices: ["text", "json"],
@@ -288,14 +289,14 @@ export const serverSettings: readonly Setting[] = [
     name: "logLevel",
     variable: "LOG_LEVEL",
     unit: "<level>",
-    about: "least important lines to log",
+    about: "lowest level that is logged",
     read: String,
     value: "info",
     choices: ["debug", "info", "warn", "error", "silent"],
   },
 ];
 
-/** The environment variables that say which model is served, and how. */
+/** The environment variables that choose the model and its options. */
 export const modelVariables = {
   model: "MODEL_NAME",
   checkpoint: "MODEL_CHECKPOINT",
@@ -312,7 +313,7 @@ export const settingNames: readonly string[] = [
   ...Object.values(modelVariables),
 ];
 
-/** What a deployment calls a setting. */
+/** Returns the environment variable of a setting. */
 export function variableOf(name: keyof Settings): string {
   const setting = serverSettings.find((each) => each.name === name);
   if (!setting) throw new Error(`there is no setting ${name}`);

@@ -3,7 +3,7 @@ import type { ApiContext } from "./context.ts";
 import { type ApiError, asApiError } from "./errors.ts";
 import type { Service } from "./service.ts";
 
-/** A message of a stream of server-sent events; without a name it is a `message`. */
+/** A server-sent event. Without a name it is a `message`. */
 export interface ServerSentEvent {
   readonly event?: string;
   readonly data: unknown;
@@ -11,15 +11,15 @@ export interface ServerSentEvent {
 
 const encoder = new TextEncoder();
 
-// JSON holds no line ends, so that a message is one line of data.
+// JSON contains no line breaks, so the data of an event is one line.
 function encode({ event, data }: ServerSentEvent): Uint8Array {
   const text = typeof data === "string" ? data : JSON.stringify(data);
   return encoder.encode(`${event ? `event: ${event}\n` : ""}data: ${text}\n\n`);
 }
 
 /**
- * Answers with server-sent events, computed as the client reads them; an error on the way becomes an event `error`. A
- * client that leaves them unread for the idle time-out is cut off, and so no longer keeps a slot.
+ * Answers with server-sent events, which are computed as the client reads them. An error becomes an event `error`. If a
+ * client reads nothing for the idle time-out, its connection is closed, which frees its slot.
  */
 export function eventStream(
   c: ApiContext,

@@ -3,11 +3,11 @@ import { ApiError } from "./errors.ts";
 
 const MAC_BYTES = 32;
 
-/** Exported states: HMAC-SHA-256 and state in base64url, so that only what a server gave out comes back in. */
+/** Signs exported states, as base64url of HMAC-SHA-256 and state, so that a server accepts only states that it signed. */
 export class StateTokens {
   readonly #secret: string | Buffer;
 
-  /** @param secret of every server that shares its states; random, for this process alone, if undefined */
+  /** @param secret shared by all servers that exchange states; undefined: a random one, valid for this process only */
   constructor(secret: string | undefined) {
     this.#secret = secret ?? randomBytes(MAC_BYTES);
   }
@@ -16,12 +16,12 @@ export class StateTokens {
     return Buffer.concat([this.#mac(state), state]).toString("base64url");
   }
 
-  /** @throws ApiError `conflict` for what no server with this secret has signed */
+  /** Returns the state of a token. @throws ApiError `conflict` if no server with this secret signed it */
   verify(token: string): Uint8Array<ArrayBuffer> {
     const bytes = Buffer.from(token, "base64url");
     const state = bytes.subarray(MAC_BYTES);
     const mac = bytes.subarray(0, MAC_BYTES);
-    // Decoding is lenient; only the one spelling that `sign` gives is accepted.
+    // Decoding is lenient, so accept only the exact text that `sign` produces.
     const genuine = bytes.length > MAC_BYTES && bytes.toString("base64url") === token;
     if (!genuine || !timingSafeEqual(mac, this.#mac(state))) {
       throw new ApiError("conflict", "state was not given out by this server, or is damaged", {

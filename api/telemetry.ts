@@ -5,17 +5,17 @@ import { finishReasons } from "./contract.ts";
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const TOKEN_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-/** What gauges read when they are scraped. */
+/** The values that the gauges read at each scrape. */
 export interface Gauges {
   running(): number;
   waiting(): number;
-  /** Of the streams that run. */
+  /** Bytes of recurrent state of all open streams. */
   stateBytes(): number;
   gpuBytes(): number;
   ready(): boolean;
 }
 
-/** The server's Prometheus metrics, named as vLLM names its own. */
+/** The server's Prometheus metrics. Their names follow vLLM's. */
 export class Telemetry {
   readonly #registry = new Registry();
   readonly #requests: Counter<"method" | "route" | "status">;
@@ -50,43 +50,45 @@ export class Telemetry {
       labelNames: T[] = [],
     ) => new Histogram({ name: `resonant:${name}`, help, buckets, labelNames, registers });
 
-    gauge("num_requests_running", "Generations and searches that run", gauges.running);
-    gauge("num_requests_waiting", "Generations and searches in the queue", gauges.waiting);
-    gauge("state_bytes", "Bytes of recurrent state of the streams that run", gauges.stateBytes);
+    gauge("num_requests_running", "Running generations and searches", gauges.running);
+    gauge("num_requests_waiting", "Generations and searches waiting in the queue", gauges.waiting);
+    gauge("state_bytes", "Bytes of recurrent state of all running streams", gauges.stateBytes);
     gauge("gpu_bytes", "Bytes of GPU buffers", gauges.gpuBytes);
-    gauge("ready", "1 where the model is loaded and requests are taken", () => Number(gauges.ready()));
+    gauge("ready", "1 if the model is loaded and the server accepts requests, else 0", () =>
+      Number(gauges.ready()),
+    );
     this.#requests = counter("http_requests_total", "HTTP requests answered", ["method", "route", "status"]);
     this.#duration = histogram(
       "http_request_duration_seconds",
-      "From a request's headers to the end of its answer's body",
+      "Time from a request's headers to the end of its answer",
       SECONDS,
       ["route"],
     );
     this.#finished = counter(
       "request_success_total",
-      "Generations by how they ended; abort: before their end",
+      "Generations by the reason they ended; abort: interrupted",
       ["finished_reason"],
     );
     this.#promptTokens = counter("prompt_tokens_total", "Prompt tokens");
     this.#reusedTokens = counter(
       "prefix_cache_hits_total",
-      "Prompt tokens that were not read again, since a prompt before had them",
+      "Prompt tokens that were taken from the prefix cache",
     );
     this.#generatedTokens = counter("generation_tokens_total", "Tokens generated");
-    this.#queueTime = histogram("request_queue_time_seconds", "From a request to its turn");
-    this.#firstToken = histogram("time_to_first_token_seconds", "From a request to its first token");
+    this.#queueTime = histogram("request_queue_time_seconds", "Time from a request until it runs");
+    this.#firstToken = histogram("time_to_first_token_seconds", "Time from a request to its first token");
     this.#interToken = histogram(
       "inter_token_latency_seconds",
-      "From a token to the next, as they are handed out",
+      "Time between two tokens of a generation",
       TOKEN_SECONDS,
     );
-    this.#endToEnd = histogram("e2e_request_latency_seconds", "From a request to its last token");
+    this.#endToEnd = histogram("e2e_request_latency_seconds", "Time from a request to its last token");
     collectDefaultMetrics({ register: this.#registry });
   }
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
 
-  /** Prometheus's text format. */
+  /** Returns all metrics in Prometheus's text format. */
   text(): Promise<string> {
     return this.#registry.metrics();
   }
@@ -96,7 +98,7 @@ export class Telemetry {
     this.#duration.observe({ route }, milliseconds / 1000);
   }
 
-  /** A stopwatch for one generation, started where the request came in. */
+  /** Starts a timer for one generation. */
   generation(): GenerationTimer {
     const start = performance.now();
     let last: number | undefined;
@@ -125,9 +127,9 @@ export class Telemetry {
 export interface GenerationTimer {
   admitted(): void;
   token(): void;
-  /** @param reused of its tokens, those that were not read again */
+  /** @param reused the number of prompt tokens that were taken from the prefix cache */
   prompt(tokens: number, reused: number): void;
   finished(reason: FinishReason): void;
-  /** It was not finished: its client left, or an error came. */
+  /** The generation did not finish: the client disconnected, or an error occurred. */
   left(): void;
 }

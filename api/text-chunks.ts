@@ -2,19 +2,18 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { ResonantError } from "../common/errors.ts";
 
-/** A text as it is read. */
+/** A text that is read in chunks. */
 export interface TextChunks extends AsyncIterable<string> {
   /** Bytes read so far. */
   readonly read: number;
-  /** Bytes in all, where that is known. */
+  /** The total number of bytes, if known. */
   readonly total: number | undefined;
 }
 
 /**
- * A UTF-8 file of any length, read as it is asked for; a byte order mark is part of the text.
- * @param where how errors name it
- * @throws ResonantError `invalid_argument` if it cannot be read; while it is read, also with the offset of the first byte
- * that is no UTF-8
+ * Reads a UTF-8 file of any length, chunk by chunk as needed. A byte order mark is part of the text.
+ * @param where name of the file in errors
+ * @throws ResonantError `invalid_argument` if the file cannot be read, or, while reading, at the first byte that is not UTF-8
  */
 export async function fileChunks(path: string, where: string): Promise<TextChunks> {
   const unreadable = (cause: unknown): ResonantError =>
@@ -42,7 +41,7 @@ export async function fileChunks(path: string, where: string): Promise<TextChunk
   }
 }
 
-/** The same of a stream, such as standard input. */
+/** Reads a UTF-8 stream, such as standard input, chunk by chunk. Errors as for {@link fileChunks}. */
 export const streamChunks = (stream: AsyncIterable<Uint8Array>, where: string): TextChunks =>
   new Utf8Chunks(stream, where, undefined);
 
@@ -71,7 +70,7 @@ class Utf8Chunks implements TextChunks {
     if (rest.length > 0) yield this.#decode(rest, this.read - rest.length);
   }
 
-  /** @param offset of the bytes in all */
+  /** @param offset offset of `bytes` in the whole text */
   #decode(bytes: Uint8Array, offset: number): string {
     try {
       return decode(bytes);
@@ -85,7 +84,7 @@ class Utf8Chunks implements TextChunks {
 const decode = (bytes: Uint8Array, stream = false): string =>
   new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream });
 
-/** How many bytes at the end begin a character that more may complete. */
+/** Returns how many bytes at the end are the beginning of an incomplete character. */
 function unfinished(bytes: Uint8Array): number {
   for (let count = 1; count <= Math.min(3, bytes.length); count++) {
     const byte = bytes[bytes.length - count]!;
@@ -95,7 +94,7 @@ function unfinished(bytes: Uint8Array): number {
   return 0;
 }
 
-/** Where the first character that is none begins, by bisection. */
+/** Returns the offset of the first invalid character, found by bisection. */
 function firstWrong(bytes: Uint8Array): number {
   let [good, bad] = [0, bytes.length + 1];
   while (bad - good > 1) {

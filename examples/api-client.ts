@@ -43,7 +43,7 @@ export interface Generated {
   model_info: { model_name: string; num_afrb_layers: number; hidden_size: number };
   state?: string;
   session?: string;
-  /** Turns that the session now has had. */
+  /** The number of turns in the session, including this one. */
   turn?: number;
 }
 

@@ -364,7 +364,7 @@ describe("/v1/chat/completions refuses and names", () => {
     ["top_logprobs", 2, "must be 0 where logprobs is not true"],
     ["presence_penalty", 0.5, "must be 0: use repetition_penalty"],
     ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
-    ["logit_bias", { 50: 1 }, "must be null: tokens cannot be weighed"],
+    ["logit_bias", { 50: 1 }, "must be null: biases of single tokens are not supported"],
     ["response_format", "text", "must be an object"],
     [
       "response_format",

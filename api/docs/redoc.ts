@@ -1,4 +1,4 @@
-// The initialisation of /redoc, bundled into dist/docs: the pages' Content-Security-Policy allows no inline script.
+// Initialises /redoc. It is a file of its own since the page's Content-Security-Policy forbids inline scripts.
 interface RedocOptions {
   theme: { spacing: Record<string, number>; typography: Record<string, unknown> };
 }
@@ -7,7 +7,7 @@ declare const Redoc: {
   init(url: string, options: RedocOptions, element: HTMLElement | null): void;
 };
 
-// ReDoc's own choice, Montserrat and Roboto, would have to come from another host.
+// ReDoc's default fonts, Montserrat and Roboto, would be loaded from another host.
 const sans = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const mono = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace';
 

@@ -1,4 +1,4 @@
-// The initialisation of /docs, bundled into dist/docs: the pages' Content-Security-Policy allows no inline script.
+// Initialises /docs. It is a file of its own since the page's Content-Security-Policy forbids inline scripts.
 interface SwaggerUiOptions {
   url: string;
   dom_id: string;
@@ -14,7 +14,7 @@ SwaggerUIBundle({
   dom_id: "#page",
   deepLinking: true,
   displayRequestDuration: true,
-  // Else a badge would send the document's address to validator.swagger.io.
+  // Without this, a badge sends the document's address to validator.swagger.io.
   validatorUrl: null,
 });
 

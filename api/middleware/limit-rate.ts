@@ -4,9 +4,9 @@ import { BurstyRateLimiter, RateLimiterMemory, RateLimiterRes } from "rate-limit
 import type { ApiContext, Env } from "../context.ts";
 import { ApiError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
-import { keyOf } from "./authenticate.ts";
+import { bearerKey } from "./authenticate.ts";
 
-/** Tells who calls, and refuses a client's requests beyond its rate and burst with 429; a client is a key, or an address where there is none. */
+/** Identifies the client, by its API key or else by its address, and refuses requests above its rate and burst with 429. */
 export function limitRate(
   settings: Pick<Settings, "rateLimit" | "rateLimitBurst" | "trustProxy" | "apiKeys">,
 ) {
@@ -37,9 +37,9 @@ export function limitRate(
 }
 
 function clientOf(c: ApiContext, { trustProxy, apiKeys }: Pick<Settings, "trustProxy" | "apiKeys">): string {
-  const key = apiKeys.length > 0 ? keyOf(c) : "";
+  const key = apiKeys.length > 0 ? bearerKey(c) : "";
   if (key) return createHash("sha256").update(key).digest("hex");
-  // Each proxy appends the address it was called from; what stands before those is the client's own claim.
+  // Each proxy appends the address of its caller. Earlier entries come from the client and cannot be trusted.
   const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim());
   const behindProxies = trustProxy > 0 ? forwarded.at(-trustProxy) : undefined;
   return behindProxies || c.env.incoming.socket.remoteAddress || "unknown";

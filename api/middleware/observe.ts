@@ -2,13 +2,13 @@ import { createMiddleware } from "hono/factory";
 import type { Env } from "../context.ts";
 import type { Service } from "../service.ts";
 
-/** Asked for every few seconds, and of no interest then. */
+/** Paths that monitoring requests every few seconds; they are logged only at level `debug`. */
 const probes = new Set(["/livez", "/readyz", "/metrics"]);
 
-/** Nginx's word for a client that left before its answer. */
+/** Nginx's status for a client that disconnected before its answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** Logs and counts each request when the last byte of its answer is out, or its client has left. */
+/** Logs and counts each request when its answer has been sent completely or its client has disconnected. */
 export const observe = (service: Service) =>
   createMiddleware<Env>(async (c, next) => {
     const start = performance.now();

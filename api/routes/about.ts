@@ -12,13 +12,13 @@ import {
 } from "../schemas/responses.ts";
 import type { Service } from "../service.ts";
 
-/** `GET /v1/health`: 200 as long as the process is worth keeping, since probes restart it otherwise. */
+/** `GET /v1/health`: answers 503 only if the engine is dead, since probes restart the process then. */
 export const healthOperation: Operation = {
   method: "get",
   path: "/v1/health",
   id: "health",
   tag: "About",
-  summary: "Whether the server is well, and its model loaded",
+  summary: "Health of the server, and whether its model is loaded",
   answer: healthResponse,
   also: [503],
   errors: [],
@@ -41,20 +41,20 @@ export const modelInfoOperation: Operation = {
   path: "/v1/model/info",
   id: "modelInfo",
   tag: "About",
-  summary: "The model that is served",
+  summary: "Facts about the served model",
   answer: modelInfoResponse,
   errors: ["resource_error"],
   guarded: true,
   handle: (c, service) => c.json(modelInfo(service.model)),
 };
 
-/** `GET /v1/models`: the one model. */
+/** `GET /v1/models`: lists the only model. */
 export const modelsOperation: Operation = {
   method: "get",
   path: "/v1/models",
   id: "listModels",
   tag: "OpenAI",
-  summary: "The models that are served, as OpenAI's clients ask for them",
+  summary: "List the served models (OpenAI-compatible)",
   answer: modelsResponse,
   errors: ["resource_error"],
   openAi: true,
@@ -69,7 +69,7 @@ export const modelOperation: Operation = {
   slashes: true,
   id: "retrieveModel",
   tag: "OpenAI",
-  summary: "One model by its id",
+  summary: "One model by its id (OpenAI-compatible)",
   params: (limits) => v.object({ model: v.pipe(v.string(), v.metadata(modelNames(limits))) }),
   answer: modelCard,
   errors: ["not_found", "resource_error"],
@@ -98,7 +98,7 @@ export const rootOperation: Operation = {
   path: "/",
   id: "root",
   tag: "About",
-  summary: "What this is, and where its pages are",
+  summary: "Name and version of the API, and links to its pages",
   answer: rootResponse,
   errors: [],
   handle: (c, service) =>

@@ -1,11 +1,11 @@
 import type { Model } from "../../engine/model.ts";
 import {
+  type AnswerFormat,
   answerWith,
   continuationsOf,
   generateParts,
   joined,
   modelOf,
-  type Wording,
 } from "../continuations.ts";
 import { ApiError } from "../errors.ts";
 import { chatLogprobs, joinChatLogprobs } from "../logprobs.ts";
@@ -26,7 +26,7 @@ export const chatOperation = post({
   path: "/v1/chat/completions",
   id: "createChatCompletion",
   tag: "OpenAI",
-  summary: "Answer in a conversation, as OpenAI's clients ask for it; for models with a chat template",
+  summary: "Answer in a conversation (OpenAI-compatible); for models with a chat template",
   body: chatRequest,
   example: ({ model }) => ({
     model: model ?? "resonant",
@@ -37,7 +37,7 @@ export const chatOperation = post({
     max_completion_tokens: 64,
   }),
   answer: chatResponse,
-  events: "With `stream: true`: messages that hold a chunk each, the last one `[DONE]`",
+  events: "With `stream: true`: one message for each chunk, and a last message `[DONE]`",
   openAi: true,
   offered: ({ chat }) => chat,
   guarded: true,
@@ -46,9 +46,9 @@ export const chatOperation = post({
     const continuations = continuationsOf([promptOf(model, request.messages, service.limits)], request);
     const logprobs = request.logprobs ? request.top_logprobs : undefined;
     const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? service.limits.maxTokens;
-    const eosId = model.tokenizer?.eosId ?? null; // a turn's end, which a configuration may not know
+    const eosId = model.tokenizer?.eosId ?? null; // ends a turn; some configurations do not name it
     const more = { maxTokens, logprobs, eosIds: eosId === null ? [] : [eosId] };
-    return answerWith(c, service, model, request, continuations, wording, (continuation, context) =>
+    return answerWith(c, service, model, request, continuations, format, (continuation, context) =>
       generateParts(context, request, continuation, more, (tokens) =>
         logprobs === undefined ? null : chatLogprobs(model, tokens),
       ),
@@ -56,7 +56,7 @@ export const chatOperation = post({
   },
 });
 
-/** The conversation's tokens. @throws ApiError `validation_error` naming `messages` */
+/** Returns the conversation's tokens. @throws ApiError `validation_error` naming `messages` */
 function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limits): number[] {
   const refusal = (message: string): ApiError =>
     new ApiError("validation_error", message, { details: { field: "messages" } });
@@ -65,7 +65,7 @@ function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limit
   }
   const text = model.chatTemplate.render(
     messages.map(({ role, content }) => ({
-      // Templates know the older name.
+      // Chat templates only know the older name of this role.
       role: role === "developer" ? "system" : role,
       content: typeof content === "string" ? content : content.map((part) => part.text).join("\n"),
     })),
@@ -85,7 +85,7 @@ function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limit
 type Choice = ChatCompletion["choices"][number];
 type ChunkChoice = ChatChunk["choices"][number];
 
-const wording: Wording<ChatLogprobs> = {
+const format: AnswerFormat<ChatLogprobs> = {
   id: "chatcmpl",
   object: "chat.completion",
   chunk: "chat.completion.chunk",

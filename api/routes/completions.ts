@@ -1,4 +1,5 @@
 import {
+  type AnswerFormat,
   answerWith,
   type ChoicePart,
   type Continuation,
@@ -9,15 +10,14 @@ import {
   joined,
   modelOf,
   type ScoredToken,
-  type Wording,
 } from "../continuations.ts";
 import { LogprobsWriter } from "../logprobs.ts";
 import { post } from "../operation.ts";
 import {
+  type CompletionLogprobs,
   type CompletionRequest,
   completionRequest,
   completionResponse,
-  type Logprobs,
 } from "../schemas/completions.ts";
 
 /** `POST /v1/completions`, as OpenAI's clients expect it. */
@@ -25,7 +25,7 @@ export const completionsOperation = post({
   path: "/v1/completions",
   id: "createCompletion",
   tag: "OpenAI",
-  summary: "Continue texts, as OpenAI's clients ask for it",
+  summary: "Continue one or several texts (OpenAI-compatible)",
   body: completionRequest,
   example: ({ model }) => ({
     model: model ?? "resonant",
@@ -34,7 +34,7 @@ export const completionsOperation = post({
     stop: ["END"],
   }),
   answer: completionResponse,
-  events: "With `stream: true`: messages that hold a chunk each, the last one `[DONE]`",
+  events: "With `stream: true`: one message for each chunk, and a last message `[DONE]`",
   openAi: true,
   guarded: true,
   handle: async (c, service, request) => {
@@ -44,7 +44,7 @@ export const completionsOperation = post({
     );
     const { seed, n, best_of } = request;
     const continuations = continuationsOf(prompts, { seed, n: best_of ?? n });
-    return answerWith(c, service, model, request, continuations, wording, (continuation, context) =>
+    return answerWith(c, service, model, request, continuations, format, (continuation, context) =>
       choice(request, continuation, context),
     );
   },
@@ -55,7 +55,7 @@ function promptsOf(prompt: CompletionRequest["prompt"]): readonly (string | numb
   return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as string[] | number[][]);
 }
 
-const wording: Wording<Logprobs> = {
+const format: AnswerFormat<CompletionLogprobs> = {
   id: "cmpl",
   object: "text_completion",
   chunk: "text_completion",
@@ -71,7 +71,7 @@ async function* choice(
   request: CompletionRequest,
   continuation: Continuation,
   context: GenerationContext,
-): AsyncGenerator<ChoicePart<Logprobs>, void, undefined> {
+): AsyncGenerator<ChoicePart<CompletionLogprobs>, void, undefined> {
   const { model, signal } = context;
   const { prompt } = continuation;
   const logprobs = request.logprobs ?? undefined;

@@ -49,12 +49,12 @@ export const generateOperation = post({
       }
       throw new ResonantError("model", "the generation ended without a last piece");
     }
-    const first = await pieces.next(); // what is wrong until here has its own status
+    const first = await pieces.next(); // an error before the first piece still has its own HTTP status
     return eventStream(c, service, events(first, pieces, answer), (error) => error.body());
   },
 });
 
-/** What the request asks for. Nothing happens before the first piece is. */
+/** Returns the pieces of the requested generation, which starts when the first piece is read. */
 function piecesOf(
   c: ApiContext,
   service: Service,
@@ -73,7 +73,7 @@ function piecesOf(
   return takeTurn(service, { owner: ownerOf(c, service), session, turn: turn ?? undefined }, job, run);
 }
 
-/** @throws ApiError `validation_error` naming the field that a model with attention cannot serve */
+/** @throws ApiError `validation_error` naming a field that needs portable states, if the model has attention */
 function refuseStates(model: Model, request: GenerateRequest): void {
   if (model.facts.portable) return;
   for (const field of ["return_state", "state", "session"] as const) {

@@ -1,13 +1,13 @@
 import type { Operation } from "../operation.ts";
 import { probeResponse } from "../schemas/responses.ts";
 
-/** `GET /livez`: whether the engine still answers. */
+/** `GET /livez`: tells whether the engine still answers. */
 export const liveOperation: Operation = {
   method: "get",
   path: "/livez",
   id: "live",
   tag: "Operation",
-  summary: "Whether the engine lives; if not, restart it",
+  summary: "Whether the engine is alive; if not, restart the server",
   answer: probeResponse,
   also: [503],
   errors: [],
@@ -17,13 +17,13 @@ export const liveOperation: Operation = {
   },
 };
 
-/** `GET /readyz`: whether to send requests here. */
+/** `GET /readyz`: tells whether to send requests to this server. */
 export const readyOperation: Operation = {
   method: "get",
   path: "/readyz",
   id: "ready",
   tag: "Operation",
-  summary: "Whether requests are taken",
+  summary: "Whether the server accepts requests",
   answer: probeResponse,
   also: [503],
   errors: [],

@@ -23,7 +23,7 @@ export const listSessionsOperation = checked({
   path: "/v1/sessions",
   id: "listSessions",
   tag: "Sessions",
-  summary: "The sessions that the server keeps, by name",
+  summary: "List sessions, ordered by name",
   query: listSessionsQuery,
   answer: sessionsResponse,
   errors: ["validation_error", "resource_error"],
@@ -32,7 +32,7 @@ export const listSessionsOperation = checked({
     const found = await service.sessions.list(ownerOf(c, service), after, limit + 1);
     const page = found.slice(0, limit);
     const next = found.length > limit ? page.at(-1)!.name : null;
-    return c.json({ sessions: page.map(told), next });
+    return c.json({ sessions: page.map(sessionBody), next });
   },
 });
 
@@ -49,7 +49,7 @@ export const sessionOperation = checked({
   guarded: true,
   handle: async (c, service, { params: { name } }) => {
     const session = await find(c, service, name);
-    return c.json({ ...told(session), text: session.text });
+    return c.json({ ...sessionBody(session), text: session.text });
   },
 });
 
@@ -59,7 +59,7 @@ export const deleteSessionOperation = checked({
   path: "/v1/sessions/{name}",
   id: "deleteSession",
   tag: "Sessions",
-  summary: "Forget a session",
+  summary: "Delete a session",
   params: sessionParams,
   answer: deletedResponse,
   errors: ["validation_error", "not_found", "conflict", "resource_error"],
@@ -72,13 +72,13 @@ export const deleteSessionOperation = checked({
   },
 });
 
-/** `POST /v1/sessions/{name}/fork`: of its last turn that has ended, whatever runs on it. */
+/** `POST /v1/sessions/{name}/fork`: copies the session after its last finished turn, even while another turn runs. */
 export const forkSessionOperation = checked({
   method: "post",
   path: "/v1/sessions/{name}/fork",
   id: "forkSession",
   tag: "Sessions",
-  summary: "Begin a session where another one is",
+  summary: "Start a session as a copy of another one",
   params: sessionParams,
   body: forkRequest,
   example: () => ({ to: "another-ending" }),
@@ -86,7 +86,7 @@ export const forkSessionOperation = checked({
   errors: [...BODY_ERRORS, "not_found"],
   guarded: true,
   handle: async (c, service, { params: { name }, body: { to } }) =>
-    c.json(told(await create(c, service, to, "to", await find(c, service, name)))),
+    c.json(sessionBody(await create(c, service, to, "to", await find(c, service, name)))),
 });
 
 /** `GET /v1/sessions/{name}/export`. */
@@ -95,7 +95,7 @@ export const exportSessionOperation = checked({
   path: "/v1/sessions/{name}/export",
   id: "exportSession",
   tag: "Sessions",
-  summary: "A session's state, as the file that `resonant generate --state` continues",
+  summary: "A session's state as a file for `resonant generate --state`",
   params: sessionParams,
   answer: { contentType: FILE },
   errors: ["validation_error", "not_found", "resource_error"],
@@ -113,9 +113,9 @@ export const importSessionOperation = checked({
   path: "/v1/sessions/{name}/import",
   id: "importSession",
   tag: "Sessions",
-  summary: "Begin a session from a state's file",
+  summary: "Start a session from a state file",
   params: sessionParams,
-  file: "A state of the served model, as an export or `resonant generate --state-out` gives it",
+  file: "A state file of the served model, from an export or from `resonant generate --state-out`",
   answer: sessionResponse,
   errors: BODY_ERRORS,
   guarded: true,
@@ -131,18 +131,18 @@ export const importSessionOperation = checked({
       throw asConflict(error, "body");
     });
     const record = { turn: 0, position, fingerprint: model.fingerprint, text: "", state };
-    return c.json(told(await create(c, service, name, "name", record)));
+    return c.json(sessionBody(await create(c, service, name, "name", record)));
   },
 });
 
-/** @throws ApiError `not_found` */
+/** Returns the session. @throws ApiError `not_found` */
 async function find(c: ApiContext, service: Service, name: string): Promise<Session> {
   const session = await service.sessions.get(ownerOf(c, service), name);
   if (session) return session;
   throw noSession(name, "name");
 }
 
-/** @throws ApiError `conflict` naming the field where there is such a session, or one begins, or there are too many */
+/** Creates a session. @throws ApiError `conflict` naming `field` if the session exists or is in use, or there are too many */
 async function create(
   c: ApiContext,
   service: Service,
@@ -164,7 +164,7 @@ async function create(
 
 const iso = (milliseconds: number): string => new Date(milliseconds).toISOString();
 
-const told = (session: SessionInfo): SessionResponse => ({
+const sessionBody = (session: SessionInfo): SessionResponse => ({
   name: session.name,
   turn: session.turn,
   position: session.position,

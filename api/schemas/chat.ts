@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, object, picklist, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
-import { answerOf, finishReason, generationFields, nothing } from "./openai.ts";
+import { answerOf, generationFields, nothing, openAiFinishReason } from "./openai.ts";
 
 const { logprobs: logprobsRange } = samplingOptions;
 const MESSAGES = 256;
@@ -12,21 +12,21 @@ const noTools = () => nothing("there are no tools");
 
 const message = ({ promptChars }: Limits) => {
   const size = `of up to ${promptChars} characters`;
-  const said = (description: string) => text(0, promptChars, description, size);
-  const part = object({ type: v.literal("text", '"text"'), text: said("What it says") }, "an object");
+  const content = (description: string) => text(0, promptChars, description, size);
+  const part = object({ type: v.literal("text", '"text"'), text: content("The part's text") }, "an object");
   return object(
     {
       role: picklist(
         ["system", "developer", "user", "assistant"],
-        "Who says it; a developer is written as the system",
+        "Author of the message; `developer` is treated as `system`",
       ),
       content: v.pipe(
-        v.union([said("What is said"), list(part, 1, PARTS, "parts")], ({ input }) =>
+        v.union([content("Text of the message"), list(part, 1, PARTS, "parts")], ({ input }) =>
           typeof input === "string"
             ? `a string ${size}`
             : `a string ${size}, or a list of 1 to ${PARTS} parts {"type": "text", "text": a string}`,
         ),
-        v.description("A text, or its parts, which are written as its lines"),
+        v.description("Text of the message, or a list of text parts, which are joined with line breaks"),
       ),
       tool_calls: noTools(),
       function_call: noTools(),
@@ -35,7 +35,7 @@ const message = ({ promptChars }: Limits) => {
   );
 };
 
-/** Body of `POST /v1/chat/completions`, as OpenAI's clients send it. Null is as good as nothing. */
+/** Body of `POST /v1/chat/completions`, as OpenAI's clients send it. A field that is null counts as absent. */
 export const chatRequest = (limits: Limits) =>
   v.pipe(
     object(
@@ -44,24 +44,28 @@ export const chatRequest = (limits: Limits) =>
         messages: v.pipe(
           list(message(limits), 1, MESSAGES, "messages"),
           v.description(
-            `The conversation; as the model's chat template writes it, at most ${limits.promptChars} characters`,
+            `The conversation, at most ${limits.promptChars} characters in the format of the model's chat template`,
           ),
         ),
         max_completion_tokens: v.nullish(
-          integer(1, limits.maxTokens, `Most tokens to generate; without it ${limits.maxTokens}`),
+          integer(1, limits.maxTokens, `Maximum number of tokens to generate; default ${limits.maxTokens}`),
         ),
-        max_tokens: v.nullish(integer(1, limits.maxTokens, "An older name of max_completion_tokens")),
-        logprobs: v.nullish(flag("Tell the tokens' log-probabilities"), false),
+        max_tokens: v.nullish(integer(1, limits.maxTokens, "Older name of `max_completion_tokens`")),
+        logprobs: v.nullish(flag("Return the log-probability of each generated token"), false),
         top_logprobs: v.nullish(
-          integer(logprobsRange.least, logprobsRange.most, "With logprobs: of so many likeliest tokens, too"),
+          integer(
+            logprobsRange.least,
+            logprobsRange.most,
+            "With `logprobs`: also return this number of most likely tokens at each position",
+          ),
           0,
         ),
         response_format: v.nullish(
           object(
             {
               type: v.pipe(
-                v.literal("text", '"text": no other form is promised'),
-                v.description("Only text"),
+                v.literal("text", '"text": no other format is supported'),
+                v.description("Only text is supported"),
               ),
             },
             "an object",
@@ -114,20 +118,20 @@ export const chatResponse = v.pipe(
       index: whole,
       message: v.object({ role, content: v.string(), refusal: v.null() }),
       logprobs: v.nullable(logprobs),
-      finish_reason: finishReason,
+      finish_reason: openAiFinishReason,
     }),
   ),
   v.title("ChatCompletion"),
 );
 
-/** A chunk of one that streams. */
+/** A chunk of a streamed answer of `POST /v1/chat/completions`. */
 export const chatChunk = answerOf(
   ["chat.completion.chunk"],
   v.object({
     index: whole,
     delta: v.object({ role: v.optional(role), content: v.optional(v.string()) }),
     logprobs: v.nullable(logprobs),
-    finish_reason: finishReason,
+    finish_reason: openAiFinishReason,
   }),
 );
 

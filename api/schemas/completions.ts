@@ -2,14 +2,14 @@ import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
-import { answerOf, finishReason, generationFields, only } from "./openai.ts";
+import { answerOf, generationFields, only, openAiFinishReason } from "./openai.ts";
 
 const { logprobs: logprobsRange } = samplingOptions;
 const PROMPTS = 16;
 
 const token = (limits: Limits) => integer(0, limits.vocabulary - 1, "Token id");
 
-/** Body of `POST /v1/completions`, as OpenAI's clients send it. Null is as good as nothing. */
+/** Body of `POST /v1/completions`, as OpenAI's clients send it. A field that is null counts as absent. */
 export const completionRequest = (limits: Limits) => {
   const prompt = text(1, limits.promptChars, "Text to continue");
   const tokens = list(token(limits), 1, limits.promptChars, "token ids");
@@ -30,28 +30,28 @@ export const completionRequest = (limits: Limits) => {
                 ? `a string of 1 to ${limits.promptChars} characters`
                 : `a string, 1 to ${PROMPTS} strings, or token ids from 0 to ${limits.vocabulary - 1}`,
           ),
-          v.description("A text, token ids, or several of either"),
+          v.description("A text, a list of texts, a list of token ids, or a list of lists of token ids"),
         ),
         max_tokens: v.nullish(
-          integer(0, limits.maxTokens, "Most tokens to generate"),
+          integer(0, limits.maxTokens, "Maximum number of tokens to generate"),
           Math.min(16, limits.maxTokens),
         ),
         logprobs: v.nullish(
           integer(
             logprobsRange.least,
             logprobsRange.most,
-            "Log-probabilities of the tokens, and of so many likeliest others",
+            "Return the log-probability of each token, and of this number of most likely tokens at each position",
           ),
         ),
-        echo: v.nullish(flag("Give the prompt, too"), false),
+        echo: v.nullish(flag("Return the prompt before the continuation"), false),
         best_of: v.nullish(
           integer(
             1,
             limits.choices,
-            "Continuations to generate of each prompt, at least n, of which the n likeliest by token are given; not for streams",
+            "Number of continuations to generate for each prompt, at least `n`; the `n` with the highest mean log-probability per token are returned. Not with `stream`",
           ),
         ),
-        suffix: only("", "nothing can be put before it"),
+        suffix: only("", "text before a suffix cannot be generated"),
       },
       "a JSON object",
     ),
@@ -63,7 +63,7 @@ export const completionRequest = (limits: Limits) => {
       v.partialCheck(
         [["best_of"], ["stream"]],
         ({ best_of, stream }) => !stream || (best_of ?? 1) === 1,
-        "1 where stream is true: which is the best is known at the end",
+        "1 where stream is true: the best continuation is only known at the end",
       ),
       ["best_of"],
     ),
@@ -95,7 +95,7 @@ const logprobs = v.object({
   text_offset: v.array(whole),
 });
 
-/** Answer of `POST /v1/completions`, and each chunk of one that streams. */
+/** Answer of `POST /v1/completions`, and each chunk of a streamed answer. */
 export const completionResponse = v.pipe(
   answerOf(
     ["text_completion"],
@@ -103,11 +103,11 @@ export const completionResponse = v.pipe(
       index: whole,
       text: v.string(),
       logprobs: v.nullable(logprobs),
-      finish_reason: finishReason,
+      finish_reason: openAiFinishReason,
     }),
   ),
   v.title("Completion"),
 );
 
-export type Logprobs = v.InferOutput<typeof logprobs>;
+export type CompletionLogprobs = v.InferOutput<typeof logprobs>;
 export type Completion = v.InferOutput<typeof completionResponse>;

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 
-// A message completes "<field> must be …".
+// Each message completes the sentence "<field> must be …".
 
 const between = (least: number, most: number): string => `between ${least} and ${most}`;
 
-/** A whole number from `least` to `most`. */
+/** Schema of a whole number from `least` to `most`. */
 export function integer(least: number, most: number, description: string) {
   const range = between(least, most);
   const kind = `an integer ${range}`;
@@ -17,7 +17,7 @@ export function integer(least: number, most: number, description: string) {
   );
 }
 
-/** A number from `least` to `most`; `allowed` tells what that is in other words. */
+/** Schema of a number from `least` to `most`. `allowed` replaces the usual message. */
 export function number(least: number, most: number, description: string, allowed?: string) {
   const range = allowed ?? between(least, most);
   return v.pipe(
@@ -28,12 +28,12 @@ export function number(least: number, most: number, description: string, allowed
   );
 }
 
-/** Any whole number, in an answer. */
+/** Schema of any whole number, for answers. */
 export const whole = v.pipe(v.number(), v.integer());
 
 export const flag = (description: string) => v.pipe(v.boolean("true or false"), v.description(description));
 
-/** Unicode code points, as JSON Schema and the contract count characters. */
+/** Returns the number of Unicode code points, which is how JSON Schema and the contract count characters. */
 export function characters(text: string): number {
   let count = text.length;
   for (let i = 0; i + 1 < text.length; i++) if (isLead(text.charCodeAt(i))) count--;
@@ -42,7 +42,10 @@ export function characters(text: string): number {
 
 const isLead = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
 
-/** Well-formed text of `least` to `most` characters; an empty one is only ever taken as none, unless `size` says else. */
+/**
+ * Schema of a well-formed text of `least` to `most` characters. The message names at least 1 character, since an empty
+ * text counts as absent; `size` replaces that message.
+ */
 export function text(
   least: number,
   most: number,
@@ -71,7 +74,7 @@ export const list = <T extends v.GenericSchema>(item: T, least: number, most: nu
     v.maxLength(most, `a list of ${least} to ${most} ${what}`),
   );
 
-/** A JSON object with these fields and others, which are left out. Unlike valibot's own it refuses an array. */
+/** Schema of a JSON object with these fields; other fields are ignored. Unlike valibot's `object`, it refuses arrays. */
 export function object<const Entries extends v.ObjectEntries>(entries: Entries, message: string) {
   const schema: v.ObjectSchema<Entries, string> = v.object(entries, message);
   const run = schema["~run"].bind(schema);

@@ -5,61 +5,69 @@ import type { Limits } from "./limits.ts";
 import { sessionName, turns } from "./sessions.ts";
 import { usage } from "./usage.ts";
 
-/** The stop strings of a request. */
-export const stopString = () => text(1, 256, "Text to end before");
+/** Stop strings of a request. */
+export const stopString = () => text(1, 256, "Text at which generation stops; it is not part of the output");
 export const stopStrings = () => list(stopString(), 0, 64, "strings");
 
 const { maxTokens, temperature, topK, topP, repetitionPenalty, phaseTemperature, seed } = samplingOptions;
 
-/** Fields of every endpoint that generates. */
+/** Fields of all endpoints that generate text. */
 export const temperatureField = () =>
-  number(temperature.least, temperature.most, "0: the likeliest token, always");
-export const topKField = () => integer(topK.least, topK.most, "Draw among the k likeliest tokens; 0: all");
+  number(temperature.least, temperature.most, "Randomness of sampling; 0: always the most likely token");
+export const topKField = () =>
+  integer(topK.least, topK.most, "Sample from the k most likely tokens; 0: from all");
 export const topPField = () =>
-  number(topP.least, topP.most, "Draw among the likeliest tokens that together reach p");
+  number(topP.least, topP.most, "Sample from the most likely tokens whose probabilities add up to p");
 export const repetitionPenaltyField = () =>
-  number(repetitionPenalty.least, repetitionPenalty.most, "Of tokens in prompt and output; 1: none");
+  number(
+    repetitionPenalty.least,
+    repetitionPenalty.most,
+    "Penalty for tokens that occur in the prompt or the output; 1: none",
+  );
 export const seedField = () =>
-  integer(seed.least, seed.most, "The same seed gives the same text; without one, a random seed is drawn");
+  integer(seed.least, seed.most, "The same seed gives the same text; default: a random seed");
 
-/** Body of `POST /v1/generate`. Fields, defaults and ranges are the contract's; the last seven are ours. */
+/** Body of `POST /v1/generate`. The contract defines fields, defaults and ranges; the last seven fields are our own. */
 export const generateRequest = (limits: Limits) =>
   v.pipe(
     object(
       {
         prompt: v.optional(
-          text(0, limits.promptChars, "Text to continue; required, but where `state` or `session` is given"),
+          text(0, limits.promptChars, "Text to continue; required unless `state` or `session` is given"),
         ),
         max_tokens: v.optional(
-          integer(maxTokens.least, limits.maxTokens, "Most tokens to generate"),
+          integer(maxTokens.least, limits.maxTokens, "Maximum number of tokens to generate"),
           Math.min(maxTokens.default, limits.maxTokens),
         ),
         temperature: v.optional(temperatureField(), temperature.default),
         top_k: v.optional(topKField(), topK.default),
         top_p: v.optional(topPField(), topP.default),
         repetition_penalty: v.optional(repetitionPenaltyField(), repetitionPenalty.default),
-        stop_sequences: v.nullish(v.pipe(stopStrings(), v.description("End before any of these"))),
+        stop_sequences: v.nullish(v.pipe(stopStrings(), v.description("Texts at which generation stops"))),
         seed: v.nullish(seedField()),
-        return_phase_metrics: v.optional(flag("Measure the phases on this run"), false),
-        return_memory_stats: v.optional(flag("Measure the memories on this run"), false),
-        stream: v.optional(flag("Answer as server-sent events"), false),
-        return_state: v.optional(flag("Give the stream's state, to be continued"), false),
-        state: v.nullish(
-          text(1, limits.stateChars, "A state that an earlier answer gave: continue from there"),
+        return_phase_metrics: v.optional(flag("Return phase metrics of this generation"), false),
+        return_memory_stats: v.optional(flag("Return memory statistics of this generation"), false),
+        stream: v.optional(flag("Send the answer as server-sent events"), false),
+        return_state: v.optional(
+          flag("Return the state at the end, from which a later request can continue"),
+          false,
         ),
+        state: v.nullish(text(1, limits.stateChars, "The state of an earlier answer, to continue from")),
         session: v.nullish(
           sessionName(
-            "A session that the server keeps: go on from its last turn; where there is none, a new one",
+            "Name of a session on the server: continue from its last turn, or start it if it does not exist",
           ),
         ),
         turn: v.nullish(
-          turns("With `session`: how many it must have had, 0 for a new one, so that no turn is taken twice"),
+          turns(
+            "With `session`: the number of turns it must have had, 0 for a new one; this prevents repeated turns",
+          ),
         ),
         phase_temperature: v.optional(
           number(
             phaseTemperature.least,
             phaseTemperature.most,
-            "λ: each step's temperature times 1 + λ (1 − R), R the phases' coherence",
+            "λ: the temperature of each step is multiplied by 1 + λ (1 − R), where R is the coherence of the phases",
           ),
           phaseTemperature.default,
         ),
@@ -67,7 +75,7 @@ export const generateRequest = (limits: Limits) =>
           number(
             samplingOptions.readoutScale.least,
             limits.readoutScale,
-            "Scale of the calibrated readout's logit bias; above 0 the server needs an alignment",
+            "Scale of the calibrated readout's logit bias; values above 0 need a server with an alignment",
             limits.readoutScale === 0 ? "0: the server has no alignment" : undefined,
           ),
           samplingOptions.readoutScale.default,
@@ -110,46 +118,46 @@ export const generateRequest = (limits: Limits) =>
     v.title("GenerateRequest"),
   );
 
-/** Fields left out, or null. */
+/** JSON Schema of fields that must be absent or null. */
 const without = (...fields: string[]) =>
   Object.fromEntries(fields.map((field) => [field, { type: "null" as const }]));
 
 export type GenerateRequest = v.InferOutput<ReturnType<typeof generateRequest>>;
 
 const measured = (what: string) =>
-  v.pipe(v.nullable(v.number()), v.description(`${what}; null where the model has none`));
+  v.pipe(v.nullable(v.number()), v.description(`${what}; null if the model has none`));
 
 export const phaseMetrics = v.pipe(
   v.object({
-    phase_coherence: measured("Order parameter of the phases, 0 to 1, over blocks and tokens"),
-    gamma_mean: measured("Mean γ of the blocks"),
-    omega_values: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
-    phase_offsets: v.pipe(v.array(v.number()), v.readonly(), v.description("Of each block's drive")),
+    phase_coherence: measured("Order parameter of the phases, 0 to 1, mean over blocks and tokens"),
+    gamma_mean: measured("Mean of the blocks' γ"),
+    omega_values: v.pipe(v.array(v.number()), v.readonly(), v.description("ω of each block's drive")),
+    phase_offsets: v.pipe(v.array(v.number()), v.readonly(), v.description("φ of each block's drive")),
   }),
   v.title("PhaseMetrics"),
 );
 
 export const memoryStats = v.pipe(
   v.object({
-    pvm_mem_norm: measured("Mean |m| of the vector memory at the end"),
+    pvm_mem_norm: measured("Mean |m| of the vector memory after the last token"),
     pvm_gate_strength: measured("Mean gate of the vector memory"),
     plm_coherence: measured("Coherence of the lattice"),
-    total_memory_kb: v.pipe(v.number(), v.description("The stream's recurrent state")),
+    total_memory_kb: v.pipe(v.number(), v.description("Size of the stream's recurrent state, in KiB")),
   }),
   v.title("MemoryStats"),
 );
 
 export const finishReason = v.picklist(["max_tokens", "eos_token", "stop_sequence"]);
 
-/** Answer of `POST /v1/generate`, and what `resonant generate --json` prints. */
+/** Answer of `POST /v1/generate` and of `resonant generate --json`. */
 export const generateResponse = v.pipe(
   v.object({
     text: v.pipe(v.string(), v.description("The continuation, without the prompt")),
     prompt: v.string(),
     tokens_generated: whole,
     finish_reason: finishReason,
-    timing_ms: v.pipe(v.number(), v.description("Without the time in the queue")),
-    seed: v.pipe(whole, v.description("Gives the same text again")),
+    timing_ms: v.pipe(v.number(), v.description("Duration without the time in the queue, in milliseconds")),
+    seed: v.pipe(whole, v.description("The seed used; it gives the same text again")),
     usage,
     phase_metrics: v.nullable(phaseMetrics),
     memory_stats: v.nullable(memoryStats),
@@ -158,9 +166,9 @@ export const generateResponse = v.pipe(
       num_afrb_layers: whole,
       hidden_size: whole,
     }),
-    state: v.optional(v.pipe(v.string(), v.description("Where `return_state` asked for it"))),
-    session: v.optional(v.pipe(v.string(), v.description("The session that it was a turn of"))),
-    turn: v.optional(v.pipe(whole, v.description("Turns that the session now has had"))),
+    state: v.optional(v.pipe(v.string(), v.description("The state at the end, if `return_state` is true"))),
+    session: v.optional(v.pipe(v.string(), v.description("The name of the session"))),
+    turn: v.optional(v.pipe(whole, v.description("The number of turns in the session, including this one"))),
   }),
   v.title("GenerateResponse"),
 );

@@ -1,23 +1,24 @@
 import type { RetrievalMode } from "../../engine/retrieval/retrieval-model.ts";
 
-/** What the deployment and the model allow a request. */
+/** The limits that the deployment and the model set for requests. */
 export interface Limits {
-  /** The served model's name, once it is known. */
+  /** The name of the served model; undefined until it is loaded. */
   readonly model: string | undefined;
   readonly maxTokens: number;
+  /** Lengths are in characters. */
   readonly promptChars: number;
   readonly contextChars: number;
-  /** Of one prompt. */
+  /** Most continuations of one prompt. */
   readonly choices: number;
-  /** Characters of an exported state. */
+  /** Most characters of an exported state. */
   readonly stateChars: number;
   readonly vocabulary: number;
   /** Whether the model has a chat template. */
   readonly chat: boolean;
-  /** Largest scale of the readout's logit bias: 0 without an alignment. */
+  /** The largest scale of the readout's logit bias; 0 without an alignment. */
   readonly readoutScale: number;
   readonly retrievalModes: readonly [RetrievalMode, ...RetrievalMode[]];
 }
 
-/** For the OpenAPI document: a name that is none of these is not a fault of the request, but not found. */
+/** Metadata for the OpenAPI document only: another name is answered with `not_found`, not with `validation_error`. */
 export const modelNames = ({ model }: Limits) => (model === undefined ? {} : { enum: [model] });

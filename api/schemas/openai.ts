@@ -12,9 +12,9 @@ import {
 import { type Limits, modelNames } from "./limits.ts";
 import { usage } from "./usage.ts";
 
-// What the bodies and answers of OpenAI's endpoints have in common. Null is as good as nothing.
+// The common fields of the bodies and answers of OpenAI's endpoints. A field that is null counts as absent.
 
-/** Only the value that changes nothing: refusing is better than ignoring. */
+/** Schema of an unsupported field: accepts only its neutral value, since refusing others is better than ignoring them. */
 export const only = <const T extends number | string>(value: T, why: string) =>
   v.nullish(
     v.pipe(
@@ -23,46 +23,46 @@ export const only = <const T extends number | string>(value: T, why: string) =>
     ),
   );
 
-/** Only null: refusing is better than ignoring. */
+/** Schema of an unsupported field: accepts only null, since refusing other values is better than ignoring them. */
 export const nothing = (why: string) =>
   v.nullish(v.pipe(v.null(`null: ${why}`), v.description(`Only null: ${why}`)));
 
-/** The fields that mean the same wherever a text is generated. */
+/** The fields that both endpoints share. */
 export const generationFields = (limits: Limits) => ({
   model: v.pipe(
     v.string("a string"),
     v.metadata(modelNames(limits)),
-    v.description("The id that `/v1/models` lists"),
+    v.description("Id of the model, as listed by `/v1/models`"),
   ),
   temperature: v.nullish(temperatureField(), 1),
   top_p: v.nullish(topPField(), 1),
   top_k: v.nullish(topKField(), 0),
   repetition_penalty: v.nullish(repetitionPenaltyField(), 1),
-  n: v.nullish(integer(1, limits.choices, "Continuations of each prompt"), 1),
-  stream: v.nullish(flag("Answer as server-sent events"), false),
+  n: v.nullish(integer(1, limits.choices, "Number of continuations of each prompt"), 1),
+  stream: v.nullish(flag("Send the answer as server-sent events"), false),
   stream_options: v.nullish(
-    object({ include_usage: v.nullish(flag("End with a chunk that holds the usage"), false) }, "an object"),
+    object({ include_usage: v.nullish(flag("Send a last chunk with the usage"), false) }, "an object"),
   ),
   stop: v.nullish(
     v.pipe(
       v.union([stopString(), stopStrings()], "a string of 1 to 256 characters, or a list of 0 to 64 of them"),
-      v.description("End before any of these"),
+      v.description("Texts at which generation stops"),
     ),
   ),
   seed: v.nullish(seedField()),
   presence_penalty: only(0, "use repetition_penalty"),
   frequency_penalty: only(0, "use repetition_penalty"),
-  logit_bias: nothing("tokens cannot be weighed"),
+  logit_bias: nothing("biases of single tokens are not supported"),
   user: v.nullish(v.string("a string")),
 });
 
 type Generation = v.ObjectSchema<ReturnType<typeof generationFields>, string>;
 export type GenerationRequest = v.InferOutput<Generation>;
 
-export const finishReason = v.nullable(v.picklist(["stop", "length"]));
-export type FinishReason = v.InferOutput<typeof finishReason>;
+export const openAiFinishReason = v.nullable(v.picklist(["stop", "length"]));
+export type OpenAiFinishReason = v.InferOutput<typeof openAiFinishReason>;
 
-/** An answer, or a chunk of one that streams, with choices of a kind. */
+/** Schema of an answer, or of a chunk of a streamed answer, whose choices have the schema `choice`. */
 export const answerOf = <const Name extends string, Choice extends v.GenericSchema>(
   names: readonly [Name, ...Name[]],
   choice: Choice,
@@ -70,7 +70,7 @@ export const answerOf = <const Name extends string, Choice extends v.GenericSche
   v.object({
     id: v.string(),
     object: v.picklist(names),
-    created: v.pipe(whole, v.description("Seconds since 1970")),
+    created: v.pipe(whole, v.description("Unix time in seconds")),
     model: v.string(),
     system_fingerprint: v.string(),
     choices: v.array(choice),

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { errorKinds } from "../errors.ts";
 import { whole } from "./fields.ts";
 
-/** Every error but those of OpenAI's endpoints. */
+/** An error of all endpoints except OpenAI's. */
 export const errorResponse = v.pipe(
   v.object({
     error: v.picklist(errorKinds),
@@ -11,7 +11,7 @@ export const errorResponse = v.pipe(
       v.object({
         field: v.optional(v.string()),
         value: v.optional(v.any()),
-        allowed: v.optional(v.pipe(v.string(), v.description("What the field must be"))),
+        allowed: v.optional(v.pipe(v.string(), v.description("The allowed values of the field"))),
       }),
     ),
     timestamp: v.string(),
@@ -44,32 +44,35 @@ export const healthResponse = v.pipe(
   v.title("Health"),
 );
 
-/** Answer of `GET /v1/model/info`, and what `resonant info --json` prints. */
+/** Answer of `GET /v1/model/info` and of `resonant info --json`. */
 export const modelInfoResponse = v.pipe(
   v.object({
     model_name: v.string(),
     num_afrb_layers: whole,
     hidden_size: whole,
     vocab_size: whole,
-    max_context_length: v.pipe(v.nullable(whole), v.description("In tokens; null: unlimited")),
+    max_context_length: v.pipe(v.nullable(whole), v.description("Maximum number of tokens; null: unlimited")),
     phase_features: v.object({
       adaptive_omega: v.boolean(),
       learnable_gamma: v.boolean(),
-      omega_base: v.pipe(v.nullable(v.number()), v.description("Of the first adapter; null: there is none")),
+      omega_base: v.pipe(
+        v.nullable(v.number()),
+        v.description("ω of the first adapter's drive; null if there is none"),
+      ),
       phi_base: v.nullable(v.number()),
     }),
     memory_features: v.object({ pvm_enabled: v.boolean(), plm_enabled: v.boolean() }),
     device: v.pipe(v.picklist(["cuda", "mps", "gpu", "cpu"]), v.description("cpu: a software adapter")),
-    adapter: v.pipe(v.string(), v.description("As its driver calls it")),
+    adapter: v.pipe(v.string(), v.description("Name of the GPU, as its driver reports it")),
     parameters: whole,
     weight_format: v.string(),
-    state_bytes: v.pipe(whole, v.description("Of one stream")),
+    state_bytes: v.pipe(whole, v.description("Size of one stream's state")),
     gpu_bytes: whole,
     dispatches_per_token: whole,
-    fingerprint: v.pipe(v.string(), v.description("SHA-256 of configuration and weights")),
+    fingerprint: v.pipe(v.string(), v.description("SHA-256 of the configuration and the weights")),
     alignment: v.pipe(
       v.nullable(v.object({ lambda: v.number(), tokens: whole, residual: v.number() })),
-      v.description("How the readout that `readout_scale` weighs was fitted; null: there is none"),
+      v.description("How the readout of `readout_scale` was fitted; null if there is none"),
     ),
   }),
   v.title("ModelInfo"),

@@ -3,19 +3,19 @@ import { integer, object, whole } from "./fields.ts";
 
 const NAME = "1 to 128 letters, digits and any of . _ : -, beginning with a letter or digit";
 
-/** A session's name, which an owner chooses. */
+/** Schema of a session's name, which its owner chooses. */
 export const sessionName = (description: string) =>
   v.pipe(v.string(NAME), v.regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, NAME), v.description(description));
 
 export const turns = (description: string) => integer(0, Number.MAX_SAFE_INTEGER, description);
 
-/** The path of what concerns one session. */
+/** Path parameters of the operations on one session. */
 export const sessionParams = () => v.object({ name: sessionName("The session's name") });
 
 const PAGE = { type: "integer", minimum: 1, maximum: 1000, default: 100 } as const;
 const PAGE_RANGE = `an integer between ${PAGE.minimum} and ${PAGE.maximum}`;
 
-/** The query of `GET /v1/sessions`. */
+/** Query parameters of `GET /v1/sessions`. */
 export const listSessionsQuery = () =>
   v.object({
     limit: v.optional(
@@ -23,17 +23,19 @@ export const listSessionsQuery = () =>
         v.string(PAGE_RANGE),
         v.check((text) => /^\d{1,4}$/.test(text) && +text >= 1 && +text <= PAGE.maximum, PAGE_RANGE),
         v.metadata(PAGE),
-        v.description("Most sessions to list"),
+        v.description("Maximum number of sessions to list"),
         v.transform(Number),
       ),
     ),
-    after: v.optional(sessionName("List those whose names come after this one: an earlier list's `next`")),
+    after: v.optional(
+      sessionName("List only sessions whose names come after this one; give the `next` of the previous page"),
+    ),
   });
 
 /** Body of `POST /v1/sessions/{name}/fork`. */
 export const forkRequest = () =>
   v.pipe(
-    object({ to: sessionName("Name of the new session; there must be none of that name") }, "a JSON object"),
+    object({ to: sessionName("Name of the new session, which must not exist yet") }, "a JSON object"),
     v.title("ForkRequest"),
   );
 
@@ -41,27 +43,34 @@ const time = v.pipe(v.string(), v.metadata({ format: "date-time" }));
 
 const fields = {
   name: v.string(),
-  turn: v.pipe(whole, v.description("Turns it has had")),
-  position: v.pipe(whole, v.description("Tokens its model has read")),
-  bytes: v.pipe(whole, v.description("Of its state")),
-  fingerprint: v.pipe(v.string(), v.description("Of the model it belongs to, as `/v1/model/info` tells it")),
+  turn: v.pipe(whole, v.description("Number of turns so far")),
+  position: v.pipe(whole, v.description("Number of tokens that the model has read in this session")),
+  bytes: v.pipe(whole, v.description("Size of the session's state")),
+  fingerprint: v.pipe(
+    v.string(),
+    v.description("Fingerprint of the session's model, as in `/v1/model/info`"),
+  ),
   created: time,
-  updated: v.pipe(v.string(), v.metadata({ format: "date-time" }), v.description("When its last turn ended")),
+  updated: v.pipe(
+    v.string(),
+    v.metadata({ format: "date-time" }),
+    v.description("Time at which the last turn ended"),
+  ),
   expires: v.pipe(
     v.string(),
     v.metadata({ format: "date-time" }),
-    v.description("When it is forgotten, if it is not used before"),
+    v.description("Time at which the session is deleted if it is not used before"),
   ),
 };
 
-/** Answer of what makes a session, and a list's item. */
+/** Answer of the operations that create a session, and an item of the list of sessions. */
 export const sessionResponse = v.pipe(v.object(fields), v.title("Session"));
 
 export type SessionResponse = v.InferOutput<typeof sessionResponse>;
 
 /** Answer of `GET /v1/sessions/{name}`. */
 export const sessionDetail = v.pipe(
-  v.object({ ...fields, text: v.pipe(v.string(), v.description("Of its last turn")) }),
+  v.object({ ...fields, text: v.pipe(v.string(), v.description("Text of the last turn")) }),
   v.title("SessionDetail"),
 );
 
@@ -69,7 +78,10 @@ export const sessionDetail = v.pipe(
 export const sessionsResponse = v.pipe(
   v.object({
     sessions: v.array(sessionResponse),
-    next: v.pipe(v.nullable(v.string()), v.description("The `after` of the next page; null: there is none")),
+    next: v.pipe(
+      v.nullable(v.string()),
+      v.description("The `after` of the next page; null on the last page"),
+    ),
   }),
   v.title("Sessions"),
 );

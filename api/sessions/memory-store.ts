@@ -8,10 +8,10 @@ import type {
   StoreOptions,
 } from "./session-store.ts";
 
-/** How often sessions that nobody asks for again are looked through. */
+/** Interval at which expired sessions are removed. */
 const SWEEP_MILLISECONDS = 60_000;
 
-/** Sessions of this process alone, which end with it. */
+/** Keeps sessions in this process's memory. They end with the process. */
 export class MemorySessionStore implements SessionStore {
   readonly #options: StoreOptions;
   readonly #owners = new Map<string, Map<string, Session>>();
@@ -60,7 +60,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async delete(owner: string, name: string): Promise<"deleted" | "leased" | "missing"> {
-    if (this.#leases.has(keyOf(owner, name))) return "leased";
+    if (this.#leases.has(leaseKey(owner, name))) return "leased";
     return this.#sessions(owner).delete(name) ? "deleted" : "missing";
   }
 
@@ -75,7 +75,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async lease(owner: string, name: string): Promise<Lease | undefined> {
-    const key = keyOf(owner, name);
+    const key = leaseKey(owner, name);
     if (this.#leases.has(key)) return undefined;
     this.#leases.add(key);
     let held = true;
@@ -93,12 +93,12 @@ export class MemorySessionStore implements SessionStore {
     clearInterval(this.#sweeper);
   }
 
-  /** An owner's, without those that have expired; one that is leased does not. */
+  /** Returns an owner's sessions, after removing those that have expired. A leased session does not expire. */
   #sessions(owner: string): Map<string, Session> {
     const sessions = this.#owners.get(owner) ?? new Map<string, Session>();
     const now = Date.now();
     for (const [name, { expires }] of sessions) {
-      if (expires <= now && !this.#leases.has(keyOf(owner, name))) sessions.delete(name);
+      if (expires <= now && !this.#leases.has(leaseKey(owner, name))) sessions.delete(name);
     }
     if (sessions.size === 0) this.#owners.delete(owner);
     return sessions;
@@ -114,7 +114,7 @@ export class MemorySessionStore implements SessionStore {
   }
 }
 
-const keyOf = (owner: string, name: string): string => `${owner} ${name}`;
+const leaseKey = (owner: string, name: string): string => `${owner} ${name}`;
 
 function infoOf({ text: _text, state: _state, version: _version, ...info }: Session): SessionInfo {
   return info;

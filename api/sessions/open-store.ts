@@ -9,15 +9,15 @@ const optionsOf = ({ sessionTtl, maxSessions }: Settings): StoreOptions => ({
   most: maxSessions,
 });
 
-/** A store in this process, whatever the settings name. */
+/** Creates a store in this process's memory. */
 export const memoryStore = (settings: Settings): SessionStore => new MemorySessionStore(optionsOf(settings));
 
-/** The store that the settings name. @throws ResonantError `invalid_argument` where it is none */
+/** Opens the store that the settings name. @throws ResonantError `invalid_argument` if its URL is not valid */
 export async function openSessionStore(settings: Settings, log: Logger): Promise<SessionStore> {
   const { sessionStore: url } = settings;
   if (url === "memory") return memoryStore(settings);
   const refuse = (cause?: unknown) =>
-    // Without the URL, which may hold a password.
+    // The message omits the URL, since it may contain a password.
     new ResonantError("invalid_argument", "it is neither memory nor the URL of a Redis", {
       where: variableOf("sessionStore"),
       fix: "Write redis://host:6379, or rediss://user:password@host:6379/0",

@@ -16,19 +16,19 @@ export interface RedisOptions extends StoreOptions {
   /** `redis[s]://[[user]:password@]host[:port][/database]`. */
   readonly url: string;
   readonly log: Logger;
-  /** Milliseconds after which the lease of a server that has died ends. Default 10,000. */
+  /** Milliseconds after which the lease of a dead server expires. Default 10,000. */
   readonly lease?: number;
 }
 
 const LEASE_MILLISECONDS = 10_000;
-/** For a connection, or an answer; requests wait for it. */
+/** Time-out of a connection or a reply. Requests wait as long. */
 const PATIENCE_MILLISECONDS = 2000;
 const LONGEST_RETRY_MILLISECONDS = 2000;
 
 /**
- * Sessions in Redis (6 or newer) or Valkey, shared by all servers that use it. Of each owner there are a hash a session, a
- * string a lease, and two sorted sets: the names in their order, and when each expires. The owner is the keys' hash tag,
- * so that a script finds all of its keys in one shard. Time is Redis's own.
+ * Keeps sessions in Redis (6 or newer) or Valkey, shared by all servers that use it. Each owner has a hash for each session,
+ * a string for each lease, and two sorted sets: the names in order, and their expiry times. The owner is the hash tag of
+ * the keys, so all keys of a script are in one shard. Times are those of Redis's clock.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #options: RedisOptions;
@@ -43,7 +43,7 @@ export class RedisSessionStore implements SessionStore {
     this.#client = this.#connect();
   }
 
-  /** Resolves when it is connected, or has failed to be once: it goes on trying. @throws TypeError for a bad URL */
+  /** Resolves when connected or after the first time-out; it keeps trying to connect. @throws TypeError for an invalid URL */
   static async open(options: RedisOptions): Promise<RedisSessionStore> {
     const store = new RedisSessionStore(options);
     const signal = AbortSignal.timeout(PATIENCE_MILLISECONDS);
@@ -55,14 +55,14 @@ export class RedisSessionStore implements SessionStore {
     const { url, log } = this.#options;
     const client = clientOf(url);
     client.on("ready", () => {
-      if (!this.#reached) log.info(`sessions are kept at ${placeOf(url)}`);
+      if (!this.#reached) log.info(`sessions are kept at ${withoutPassword(url)}`);
       this.#reached = true;
     });
     client.on("error", (error: Error) => {
-      if (this.#reached !== false) log.warn(`no sessions: ${placeOf(url)}: ${reasonOf(error)}`);
+      if (this.#reached !== false) log.warn(`no sessions: ${withoutPassword(url)}: ${reasonOf(error)}`);
       this.#reached = false;
     });
-    client.connect().catch(() => undefined); // told as an error, too
+    client.connect().catch(() => undefined); // the "error" event reports it, too
     return client;
   }
 
@@ -111,7 +111,7 @@ export class RedisSessionStore implements SessionStore {
       for (const [i, name] of names.entries()) {
         const info = replies[i] as (Buffer | null)[];
         if (info[0] !== null) sessions.push(infoOf(name, info as Buffer[]));
-        else await this.get(owner, name); // evicted: its name goes, too
+        else await this.get(owner, name); // Redis evicted the session: this removes its name
       }
     }
     return sessions;
@@ -127,7 +127,7 @@ export class RedisSessionStore implements SessionStore {
     const options = { condition: "NX", expiration: { type: "PX", value: this.#lease } } as const;
     if ((await this.#ask(this.#client.set(lease, token, options))) === null) return undefined;
     const { ttl } = this.#options;
-    // Where it cannot be renewed, it is lost, and what is put then may find another version.
+    // If the lease cannot be renewed it is lost, and a later `put` may return "changed".
     const renew = () => this.#run(RENEW, owner, name, [name, ttl, token, this.#lease]).catch(() => undefined);
     const timer = setInterval(renew, Math.max(1, Math.min(this.#lease, ttl) / 3)).unref();
     this.#leases.add(timer);
@@ -145,7 +145,7 @@ export class RedisSessionStore implements SessionStore {
     this.#client.destroy();
   }
 
-  /** Runs a script, all at once or not at all. */
+  /** Runs a script atomically. */
   #run(script: string, owner: string, name: string, args: readonly Argument[]): Promise<unknown> {
     const { session, lease, names, expiries } = keysOf(owner, name);
     return this.#ask(
@@ -162,7 +162,7 @@ export class RedisSessionStore implements SessionStore {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         reject(new Error("no answer in time"));
-        // What has gone without a word would keep every request waiting: until it is connected again they end at once.
+        // A connection that died silently would delay every request. Reconnect; until then, requests fail at once.
         if (client !== this.#client || !client.isOpen) return;
         client.destroy();
         this.#client = this.#connect();
@@ -201,13 +201,13 @@ const clientOf = (url: string) =>
     commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
   });
 
-/** A URL as a log may have it. */
-function placeOf(url: string): string {
+/** Returns the URL without user and password, for the log. */
+function withoutPassword(url: string): string {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }
 
-/** Of a host with several addresses, each has its own error, and together they say nothing. */
+/** Returns an error's message. A host with several addresses has an error for each; the error of them all has no message. */
 function reasonOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map(reasonOf).join(", ") : error.message;
 }
@@ -251,13 +251,13 @@ local function forget(name)
   redis.call('ZREM', expiries, name)
 end
 
--- Forgets sessions that have expired.
+-- Removes the names of expired sessions.
 local function prune()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', whole(now))) do forget(name) end
 end
 
--- The session begins its time again, and the indices stay as long as any session; not where memory is short, where
--- sessions can still be read and deleted.
+-- Restarts the session's time to live, and keeps the indices at least as long. Does nothing if Redis is out of memory:
+-- then sessions can still be read and deleted.
 local function touch(name, ttl)
   local expires = whole(now + ttl)
   if type(redis.pcall('HSET', session, 'expires', expires)) == 'table' then return end

@@ -1,56 +1,56 @@
-/** What a turn leaves of a session, to go on from. */
+/** The contents of a session after a turn, from which the next turn continues. */
 export interface SessionRecord {
-  /** Turns it has had. */
+  /** The number of turns so far. */
   readonly turn: number;
-  /** Tokens fed. */
+  /** The number of tokens that the model has read. */
   readonly position: number;
-  /** Of the model whose state it is. */
+  /** Fingerprint of the state's model. */
   readonly fingerprint: string;
-  /** The last turn's. */
+  /** Text of the last turn. */
   readonly text: string;
   /** A state file. */
   readonly state: Uint8Array<ArrayBuffer>;
 }
 
-/** What there is to tell of a session; times in milliseconds since 1970. */
+/** Information about a session. Times are Unix times in milliseconds. */
 export interface SessionInfo extends Omit<SessionRecord, "text" | "state"> {
   readonly name: string;
-  /** Of its state. */
+  /** Size of the state. */
   readonly bytes: number;
   readonly created: number;
   readonly updated: number;
-  /** When it is forgotten, if nobody uses it before. */
+  /** Time at which the session is deleted if nobody uses it before. */
   readonly expires: number;
 }
 
-/** A session, and which of its contents this is. */
+/** A session with its contents and their version. */
 export interface Session extends SessionInfo, SessionRecord {
-  /** Another one after each {@link SessionStore.put}, and no session ever has the same again. */
+  /** Changes with each {@link SessionStore.put}; no version ever occurs twice. */
   readonly version: string;
 }
 
-/** The right to use a session alone. */
+/** The exclusive right to use a session. */
 export interface Lease {
-  /** Gives it back; does not throw, since a lease that cannot be given back ends by itself. */
+  /** Releases the lease. Never rejects: a lease that cannot be released expires by itself. */
   release(): Promise<void>;
 }
 
 export interface StoreOptions {
-  /** Milliseconds that a session stays after its last use: being read by `get`, put, or leased. */
+  /** Milliseconds for which a session is kept after its last use: `get`, `put` or a lease. */
   readonly ttl: number;
-  /** Sessions of one owner. */
+  /** Most sessions of one owner. */
   readonly most: number;
 }
 
 /**
- * Where sessions are kept. Owners have names of their own, and never meet.
- * @throws ApiError `resource_error`, all of its methods, where the store cannot be reached, or has no room for it
+ * A store of sessions. Each owner has a separate set of names.
+ * @throws ApiError `resource_error`, from all methods, if the store cannot be reached or is full
  */
 export interface SessionStore {
   get(owner: string, name: string): Promise<Session | undefined>;
   /**
-   * Writes a session where it still has the version `expected`, or, if that is undefined, where there is none.
-   * @returns what was written, or why nothing was
+   * Writes a session if its version is still `expected`; if `expected` is undefined, only if the session does not exist.
+   * @returns information about the session, or why nothing was written
    */
   put(
     owner: string,
@@ -58,12 +58,12 @@ export interface SessionStore {
     record: SessionRecord,
     expected: string | undefined,
   ): Promise<SessionInfo | "changed" | "full">;
-  /** Forgets a session that nobody has leased; a store that is full does, too. */
+  /** Deletes a session that is not leased. This also works when the store is full. */
   delete(owner: string, name: string): Promise<"deleted" | "leased" | "missing">;
-  /** Up to `limit` sessions whose names come after `after`, by name, in the order of their characters' codes. */
+  /** Returns up to `limit` sessions whose names come after `after`, in the order of their names' character codes. */
   list(owner: string, after: string | undefined, limit: number): Promise<SessionInfo[]>;
   count(owner: string): Promise<number>;
-  /** Takes a name, whether there is such a session or not; undefined where somebody has it. Renews itself. */
+  /** Leases a name, whether or not the session exists. The lease renews itself. Undefined if the name is already leased. */
   lease(owner: string, name: string): Promise<Lease | undefined>;
   close(): void;
 }

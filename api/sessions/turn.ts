@@ -5,27 +5,27 @@ import type { Job, JobPiece, Service } from "../service.ts";
 import { variableOf } from "../settings.ts";
 import type { Lease, SessionInfo, SessionStore } from "./session-store.ts";
 
-/** Whose sessions a request is about: its API key's, or everyone's where there are no keys. */
+/** Returns the owner of a request's sessions: its API key, or one owner for everyone if no keys are set. */
 export const ownerOf = (c: ApiContext, { settings }: Service): string =>
   settings.apiKeys.length > 0 ? c.get("client") : "public";
 
-/** Which turn of which session. */
+/** A turn of a session. */
 export interface Turn {
   readonly owner: string;
   readonly session: string;
-  /** Turns that the session must have had. */
+  /** The number of turns that the session must have had; undefined: any. */
   readonly turn: number | undefined;
 }
 
-/** The last piece also tells how many turns the session has had, this one among them. */
+/** The last piece also has the number of turns in the session, including this one. */
 export interface TurnPiece extends JobPiece {
   readonly turn?: number;
 }
 
 /**
- * A turn of a session: what `run` generates from the session's state. The session goes on when all of it is there, before
- * the last piece is given; whatever happens before leaves it as it was.
- * @throws ApiError `conflict` naming what the session or its turn is not, `not_found` for no prompt and no session
+ * Runs a turn: yields what `run` generates from the session's state. The session is written just before the last piece is
+ * yielded; if anything fails before that, it stays unchanged.
+ * @throws ApiError `conflict` naming `session` or `turn`, or `not_found` if there is neither a session nor a prompt
  */
 export async function* takeTurn(
   { sessions, model, settings }: Service,
@@ -57,7 +57,7 @@ export async function* takeTurn(
       const { state, position = 0 } = piece;
       const record = { turn: had + 1, position, fingerprint: model.fingerprint, text, state };
       written(await sessions.put(owner, name, record, before?.version), settings.maxSessions, "session");
-      await lease.release(); // a client that has its answer may ask on at once
+      await lease.release(); // a client that has its answer may send the next turn at once
       yield { ...piece, turn: record.turn };
     }
   } catch (error) {
@@ -67,7 +67,7 @@ export async function* takeTurn(
   }
 }
 
-/** Takes a session's name. @throws ApiError `conflict` where somebody has it */
+/** Leases a session's name. @throws ApiError `conflict` if another request has leased it */
 export async function leaseOf(
   sessions: SessionStore,
   owner: string,
@@ -85,7 +85,7 @@ export const inUse = (name: string, field: string): ApiError =>
     headers: { "Retry-After": "1" },
   });
 
-/** What {@link SessionStore.put} wrote. @throws ApiError `conflict` where that was nothing */
+/** Returns what {@link SessionStore.put} wrote. @throws ApiError `conflict` if it wrote nothing */
 export function written(result: SessionInfo | "changed" | "full", most: number, field: string): SessionInfo {
   if (result === "full") throw tooMany(most, field);
   if (result !== "changed") return result;
@@ -104,7 +104,7 @@ const tooMany = (most: number, field: string): ApiError =>
     details: { field },
   });
 
-/** An error of a state, as one of the field that it came by. */
+/** Converts an error of a state to a `conflict` naming the request's field; returns other errors unchanged. */
 export function asConflict(error: unknown, field: string): unknown {
   if (!(error instanceof ResonantError) || error.code !== "state") return error;
   return new ApiError("conflict", error.message, { details: { field }, cause: error });
