@@ -54,7 +54,7 @@ async function chat(body: object, at = server): Promise<ChatCompletion> {
 const choicesOf = async (body: object, at = server) => (await chat(body, at)).choices;
 const textOf = async (body: object, at = server) => (await choicesOf(body, at))[0]?.message.content;
 
-/** A stream's chunks; the last event was `[DONE]`. */
+/** Returns a stream's chunks; checks that the last event is `[DONE]`. */
 async function stream(body: object, at = server): Promise<ChatChunk[]> {
   const events = await postStream(urlOf(at), bodyOf({ ...body, stream: true }, at));
   expect(events.pop()).toEqual({ event: "message", data: "[DONE]" });
@@ -62,7 +62,7 @@ async function stream(body: object, at = server): Promise<ChatChunk[]> {
   return events.map(({ data }) => v.parse(chatChunk, JSON.parse(data)));
 }
 
-/** What a client that adds the chunks up ends with; each choice begins with the role, and ends with the reason alone. */
+/** Adds up the chunks of each choice; checks that the first has the role, and the last only the reason. */
 function joined(chunks: readonly ChatChunk[]): ChatCompletion["choices"] {
   const choices: ChatCompletion["choices"] = [];
   for (const { index, delta, logprobs, finish_reason } of chunks.flatMap((chunk) => chunk.choices)) {
@@ -120,7 +120,7 @@ describe("a chat completion", () => {
     ]);
   });
 
-  it("continues the template's rendering, its special tokens as such and no others before them", async () => {
+  it("continues the text that the template renders, with special tokens only where the template writes them", async () => {
     const { chats } = readJson("tokenizers/chat/expected.json") as {
       readonly chats: readonly { messages: ChatMessage[]; add_generation_prompt: boolean; ids: number[] }[];
     };
@@ -134,7 +134,7 @@ describe("a chat completion", () => {
     expect(await textOf({ max_tokens: 12, seed: 3 })).toBe(text);
   });
 
-  it("ends with its turn, where no special token is in it", async () => {
+  it("ends with its turn, and contains no special token", async () => {
     const { choices, usage } = await chat({ temperature: 0 }, script);
     expect(choices).toEqual([
       {
@@ -147,7 +147,7 @@ describe("a chat completion", () => {
     expect(usage?.completion_tokens).toBe(SAID.length + 1);
   });
 
-  it("has OpenAI's defaults, where a field is left out and where it is null", async () => {
+  it("uses OpenAI's default if a field is missing or null", async () => {
     const fields = {
       temperature: 1,
       top_p: 1,
@@ -178,7 +178,7 @@ describe("a chat completion", () => {
     expect((await chat({ ...asked, seed: null })).choices).not.toEqual(bare.choices);
   });
 
-  it("is as long as either of two names allows, the newer before the older", async () => {
+  it("limits its length by either of two fields, and prefers the newer one", async () => {
     for (const [body, tokens] of [
       [{ max_tokens: 2 }, 2],
       [{ max_completion_tokens: 3 }, 3],
@@ -196,7 +196,7 @@ describe("a chat completion", () => {
     }
   });
 
-  it("takes a message's parts as its lines, and a developer as the system", async () => {
+  it("joins a message's parts as lines, and treats the role developer as system", async () => {
     const said = { seed: 5, max_tokens: 8 };
     const parts = (...texts: string[]) => texts.map((text) => ({ type: "text", text }));
     const plain = [
@@ -211,7 +211,7 @@ describe("a chat completion", () => {
     expect([two.choices, two.usage]).toEqual([one.choices, one.usage]);
   });
 
-  it("is as many as n asks for, each the engine's own", async () => {
+  it("has n choices, each equal to the engine's own text", async () => {
     const { choices, usage } = await chat({ n: 3, seed: 3, max_tokens: 8 });
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
     expect(choices[0]).toEqual((await choicesOf({ seed: 3, max_tokens: 8 }))[0]);
@@ -230,7 +230,7 @@ describe("a chat completion", () => {
 });
 
 describe("a chat's logprobs", () => {
-  it.each([0, 1, 5])("tell each token, its bytes, and of the likeliest %d", async (top_logprobs) => {
+  it.each([0, 1, 5])("list each token, its bytes, and the %d most likely tokens", async (top_logprobs) => {
     const body = { seed: 6, max_tokens: 8, logprobs: true, top_logprobs };
     const [choice] = await choicesOf(body);
     const { content } = choice!.logprobs!;
@@ -257,7 +257,7 @@ describe("a chat's logprobs", () => {
     expect(content.map(({ token }) => token)).toEqual(["Y", "es", ",", "", " the", " pendulum", ""]);
   });
 
-  it("are null where nobody asked", async () => {
+  it("are null unless requested", async () => {
     for (const logprobs of [null, false]) {
       expect((await choicesOf({ max_tokens: 2, logprobs }))[0]?.logprobs).toBeNull();
     }
@@ -278,7 +278,7 @@ describe("a stream of a chat", () => {
     expect(chunks.some((chunk) => "usage" in chunk)).toBe(false);
   });
 
-  it("adds up to the plain answer where the turn ends", async () => {
+  it("adds up to the answer without streaming if the turn ends", async () => {
     const body = { temperature: 0, logprobs: true as const };
     expect(joined(await stream(body, script))).toEqual(await choicesOf(body, script));
     const tokens = (logprobs: ChatLogprobs | null | undefined) => logprobs?.content.length ?? 0;
@@ -286,7 +286,7 @@ describe("a stream of a chat", () => {
     expect(told.at(-1)).toBe(0);
   });
 
-  it("ends with the usage where that is asked for", async () => {
+  it("ends with the usage if requested", async () => {
     const body = { n: 2, seed: 9, max_tokens: 5 };
     const chunks = await stream({ ...body, stream_options: { include_usage: true } });
     const last = chunks.pop()!;
@@ -296,7 +296,7 @@ describe("a stream of a chat", () => {
   });
 });
 
-/** Refused in OpenAI's shape. */
+/** Expects a refusal in OpenAI's format. */
 async function expectRefusal(body: object, param: string, message: string, at = server): Promise<void> {
   const answer = await post(urlOf(at), bodyOf(body, at));
   expect(answer.status).toBe(400);
@@ -402,7 +402,7 @@ describe("/v1/chat/completions refuses and names", () => {
       "messages: the model's chat template refuses them: A system message must come first",
     ));
 
-  it("a conversation that is too long as the template writes it, in characters", async () => {
+  it("a conversation with too many characters after the template is applied", async () => {
     const narrow = await startServer(model, ["--max-prompt-chars", "60"]);
     const around = model.chatTemplate!.render(user("") as ChatMessage[]).length;
     const most = "🙂".repeat(60 - around);
@@ -418,7 +418,7 @@ describe("/v1/chat/completions refuses and names", () => {
 });
 
 describe("the document", () => {
-  it("offers chats where the model has a chat template, and only there", async () => {
+  it("offers chats only if the model has a chat template", async () => {
     const pathsOf = async ({ url }: TestServer) => (await (await fetch(`${url}/openapi.json`)).json()).paths;
     expect(await pathsOf(server)).toHaveProperty(["/v1/chat/completions", "post"]);
     expect(await pathsOf(textual)).not.toHaveProperty(["/v1/chat/completions"]);
@@ -426,7 +426,7 @@ describe("the document", () => {
 });
 
 describe("a model with a template that cannot be used", () => {
-  it("loads, remarks on it by its file's name, and continues texts", async () => {
+  it("loads with a warning that names the file, and continues texts", async () => {
     const remarks: string[] = [];
     const files = await chatModelFiles("{% for %}");
     const loaded = await Model.load(await testGpu(), files, { onRemark: (remark) => remarks.push(remark) });

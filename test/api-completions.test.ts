@@ -34,10 +34,10 @@ async function complete(body: object, at = server): Promise<Completion> {
   return v.parse(completionResponse, answer.body);
 }
 
-/** The choices of an answer, without what is different each time. */
+/** Returns the choices of an answer, without the fields that differ each time. */
 const choicesOf = async (body: object, at = server) => (await complete(body, at)).choices;
 
-/** A stream's chunks; the last event was `[DONE]`. */
+/** Returns a stream's chunks; checks that the last event is `[DONE]`. */
 async function stream(body: object, at = server): Promise<Completion[]> {
   const url = `${at.url}/v1/completions`;
   const events = await postStream(url, { model: nameOf(at), ...body, stream: true });
@@ -46,7 +46,7 @@ async function stream(body: object, at = server): Promise<Completion[]> {
   return events.map(({ data }) => v.parse(completionResponse, JSON.parse(data)));
 }
 
-/** What a client that adds the chunks up ends with. */
+/** Adds up the chunks of each choice. */
 function joined(chunks: readonly Completion[]): Completion["choices"] {
   const choices: Completion["choices"] = [];
   for (const { index, text, logprobs, finish_reason } of chunks.flatMap((chunk) => chunk.choices)) {
@@ -93,7 +93,7 @@ describe("a stream of /v1/generate", () => {
     expect(messages.map(({ text }) => text).join("")).toBe(plain.text);
   });
 
-  it("takes null for what has no value, and no notice of fields that it does not know", async () => {
+  it("treats null as a missing field, and ignores unknown fields", async () => {
     const body = { prompt: PROMPT, seed: 11, max_tokens: 8 };
     const { body: plain } = await post(`${server.url}/v1/generate`, body);
     const { body: more } = await post(`${server.url}/v1/generate`, {
@@ -130,7 +130,7 @@ describe("a completion", () => {
     expect(v.parse(modelsResponse, await models.json()).data.map(({ id }) => id)).toEqual([model.name]);
   });
 
-  it("has OpenAI's defaults, where a field is left out and where it is null", async () => {
+  it("uses OpenAI's default if a field is missing or null", async () => {
     const fields = {
       max_tokens: 16,
       temperature: 1,
@@ -157,7 +157,7 @@ describe("a completion", () => {
     expect((await complete({ prompt: PROMPT, seed: null })).choices).not.toEqual(bare.choices);
   });
 
-  it("is the likeliest by token of best_of continuations, or the n likeliest, the first first", async () => {
+  it("is the most likely per token of best_of continuations, or the n most likely in order", async () => {
     const asked = { prompt: PROMPT, seed: 6, max_tokens: 12, temperature: 1.5, logprobs: 0 };
     const all = await complete({ ...asked, n: 8 });
     const mean = ({ logprobs }: Completion["choices"][number]): number => {
@@ -180,7 +180,7 @@ describe("a completion", () => {
     expect(two.choices).toHaveLength(2);
   });
 
-  it("cannot be the best of fewer than are asked for, nor the best in a stream", async () => {
+  it("refuses best_of below n, and best_of in a stream", async () => {
     const answer = await post(`${server.url}/v1/completions`, {
       model: nameOf(server),
       prompt: PROMPT,
@@ -197,7 +197,7 @@ describe("a completion", () => {
     expect([streamed.status, streamed.body.error.param]).toEqual([400, "best_of"]);
   });
 
-  it("reads the beginning of its prompt, if one before had it, no second time, and says so", async () => {
+  it("reuses the prefix of an earlier prompt, and reports it", async () => {
     const beginning = "what a prompt has in common with another one, ".repeat(10);
     const asked = { seed: 4, max_tokens: 8, temperature: 1 };
     const cached = async (prompt: string, more: object = {}): Promise<number> => {
@@ -215,7 +215,7 @@ describe("a completion", () => {
     expect(Number(/^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(448);
   });
 
-  it("is of a text, of its tokens, or of lists of either", async () => {
+  it("accepts a text, its tokens, or a list of either", async () => {
     const tokens = model.encode(PROMPT);
     const options = { seed: 2, max_tokens: 4, echo: true, logprobs: 1 };
     const [one] = await choicesOf({ prompt: PROMPT, ...options });
@@ -228,7 +228,7 @@ describe("a completion", () => {
     expect(await choicesOf({ prompt: [tokens, model.encode("another")], ...options })).toEqual(both);
   });
 
-  it("is as many as n asks for, each prompt's next to each other, and each the engine's own", async () => {
+  it("has n choices per prompt, in the order of the prompts, each equal to the engine's own text", async () => {
     const prompts = [PROMPT, "another"];
     const answer = await complete({ prompt: prompts, n: 3, seed: 3, max_tokens: 8 });
     const own: object[] = [];
@@ -250,7 +250,7 @@ describe("a completion", () => {
     });
   });
 
-  it("waits its turn where there are more choices than places, and says the same then", async () => {
+  it("queues choices beyond the free slots, and gives them the same text", async () => {
     const body = { prompt: [PROMPT, "another", "third"], n: 2, seed: 4, max_tokens: 4, logprobs: 1 };
     const narrow = await startServer(model, ["--max-batch-size", "2", "--max-queue-size", "1"]);
     const hasty = await startServer(model, ["--max-batch-size", "2", "--max-queue-size", "0"]);
@@ -305,7 +305,7 @@ describe("the echo of a prompt", () => {
     expect(echoed.usage).toEqual(plain.usage);
   });
 
-  it("is all there is with max_tokens 0, and scores the prompt with logprobs", async () => {
+  it("is the whole text with max_tokens 0, and scores the prompt with logprobs", async () => {
     const tokens = model.encode(PROMPT);
     const body = { prompt: PROMPT, max_tokens: 0, echo: true };
     const { choices, usage } = await complete(body);
@@ -328,13 +328,13 @@ describe("the echo of a prompt", () => {
     expect(scored?.logprobs?.top_logprobs).toHaveLength(tokens.length);
   });
 
-  it("is left out with max_tokens 0 where nobody asked for it", async () => {
+  it("is left out with max_tokens 0 unless requested", async () => {
     expect(await choicesOf({ prompt: PROMPT, max_tokens: 0 })).toEqual([
       { index: 0, text: "", logprobs: null, finish_reason: "length" },
     ]);
   });
 
-  it("is the prompt to the letter, whatever is in it", async () => {
+  it("equals the prompt exactly, whatever it contains", async () => {
     for (const prompt of ["\ufeffmarked", "Grüße, 🙂!", "\u0000\t\r\n", "e\u0301"]) {
       const [choice] = await choicesOf({ prompt, max_tokens: 0, echo: true });
       expect(choice?.text).toBe(prompt);
@@ -343,24 +343,27 @@ describe("the echo of a prompt", () => {
 });
 
 describe("logprobs", () => {
-  it.each([0, 1, 2, 3, 4, 5])("tell each token, its place, and of the likeliest %d", async (logprobs) => {
-    const body = { prompt: "ab", temperature: 1, seed: 6, max_tokens: 8, logprobs };
-    const [choice] = await choicesOf(body, script);
-    const { tokens, token_logprobs, top_logprobs, text_offset } = choice!.logprobs!;
-    expect(tokens.join("")).toBe(choice!.text);
-    expect(tokens.map((token, i) => choice!.text.startsWith(token, text_offset[i]))).not.toContain(false);
-    expect(token_logprobs.every((each) => each !== null && each <= 0)).toBe(true);
-    expect(top_logprobs?.map((each) => Object.keys(each!).length)).toEqual(Array(8).fill(logprobs));
-    if (logprobs > 0) {
-      tokens.forEach((token, i) => {
-        const top = top_logprobs![i]!;
-        expect(Math.max(...Object.values(top))).toBeGreaterThanOrEqual(token_logprobs[i]!);
-        if (token in top) expect(top[token]).toBe(token_logprobs[i]);
-      });
-    }
-  });
+  it.each([0, 1, 2, 3, 4, 5])(
+    "list each token, its offset, and the %d most likely tokens",
+    async (logprobs) => {
+      const body = { prompt: "ab", temperature: 1, seed: 6, max_tokens: 8, logprobs };
+      const [choice] = await choicesOf(body, script);
+      const { tokens, token_logprobs, top_logprobs, text_offset } = choice!.logprobs!;
+      expect(tokens.join("")).toBe(choice!.text);
+      expect(tokens.map((token, i) => choice!.text.startsWith(token, text_offset[i]))).not.toContain(false);
+      expect(token_logprobs.every((each) => each !== null && each <= 0)).toBe(true);
+      expect(top_logprobs?.map((each) => Object.keys(each!).length)).toEqual(Array(8).fill(logprobs));
+      if (logprobs > 0) {
+        tokens.forEach((token, i) => {
+          const top = top_logprobs![i]!;
+          expect(Math.max(...Object.values(top))).toBeGreaterThanOrEqual(token_logprobs[i]!);
+          if (token in top) expect(top[token]).toBe(token_logprobs[i]);
+        });
+      }
+    },
+  );
 
-  it("are the model's own, whatever temperature and penalty draw by", async () => {
+  it("do not depend on temperature and penalty", async () => {
     const body = {
       prompt: PROMPT,
       temperature: 0.3,
@@ -379,7 +382,7 @@ describe("logprobs", () => {
     });
   });
 
-  it("go on counting places where the prompt is echoed, in characters", async () => {
+  it("count offsets in characters, including an echoed prompt", async () => {
     const [choice] = await choicesOf(
       { prompt: "é🙂a", temperature: 0, max_tokens: 2, echo: true, logprobs: 0 },
       script,
@@ -409,7 +412,7 @@ describe("a stream of completions", () => {
     expect(chunks.some((chunk) => "usage" in chunk)).toBe(false);
   });
 
-  it("ends with the usage where that is asked for", async () => {
+  it("ends with the usage if requested", async () => {
     const body = { prompt: [PROMPT, "another"], n: 2, seed: 9, max_tokens: 5 };
     const chunks = await stream({ ...body, stream_options: { include_usage: true } });
     const last = chunks.pop()!;

@@ -8,7 +8,7 @@ import { testGpu } from "./gpu.ts";
 import { loadTiny, readJson } from "./models.ts";
 import { post, startServer, type TestServer, until } from "./server.ts";
 
-/** An example from the contract. */
+/** Reads an example from the contract. */
 const example = (name: string) => readJson(`contract/${name}.json`) as Record<string, unknown>;
 
 const CONTRACT_ERRORS = { generate: "prompt", retrieve: "needle" } as const;
@@ -33,7 +33,7 @@ const getJson = async (path: string): Promise<unknown> => {
 const typeOf = (value: unknown): string =>
   value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
 
-/** Where `ours` lacks a field of `theirs`, or has it with another type; `nullable` are the paths that may be null. */
+/** Lists the fields of `theirs` that `ours` lacks or has with another type; the paths of `nullable` may be null. */
 function differences(theirs: unknown, ours: unknown, nullable: readonly string[], path = ""): string[] {
   const [expected, actual] = [typeOf(theirs), typeOf(ours)];
   if (actual === "undefined") return [`${path} is missing`];
@@ -84,7 +84,7 @@ describe("the contract's answers", () => {
     expect(body).not.toHaveProperty("state");
   });
 
-  it("leave out the metrics that nobody asked for", async () => {
+  it("leave out metrics that were not requested", async () => {
     const plain = await post(`${server.url}/v1/generate`, { prompt: "a", max_tokens: 2 });
     expect(plain.body).toMatchObject({ phase_metrics: null, memory_stats: null });
     const phase = await post(`${server.url}/v1/generate`, {
@@ -122,7 +122,7 @@ describe("the contract's answers", () => {
     expect(matches.length).toBeLessThanOrEqual(5);
   });
 
-  it("leave out positions and similarities where they are not wanted", async () => {
+  it("leave out positions and similarities if not requested", async () => {
     const { body } = await post(`${server.url}/v1/retrieve`, {
       ...example("retrieve-request"),
       return_positions: false,
@@ -131,7 +131,7 @@ describe("the contract's answers", () => {
     for (const match of body.matches) expect(Object.keys(match)).toEqual(["text", "confidence"]);
   });
 
-  it("search in every mode, for the query where there is one, and give at most top_k matches", async () => {
+  it("search in every mode, for the query if there is one, and give at most top_k matches", async () => {
     const context = "the oscillators drift; the lattice hums; the oscillators agree";
     for (const retrieval_mode of ["pvm", "plm", "hybrid"]) {
       const { body } = await post(`${server.url}/v1/retrieve`, {
@@ -147,7 +147,7 @@ describe("the contract's answers", () => {
     }
   });
 
-  it("are its example of an error, to the letter of the message", async () => {
+  it("match its example of an error exactly", async () => {
     const theirs = example("error");
     const { status, body } = await post(`${server.url}/v1/generate`, { prompt: "a", max_tokens: 5000 });
     expect(status).toBe(400);
@@ -156,7 +156,7 @@ describe("the contract's answers", () => {
     expect(v.parse(errorResponse, body).timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   });
 
-  it("are logged as it says", async () => {
+  it("are logged in its format", async () => {
     await post(`${server.url}/v1/generate`, { prompt: "a", max_tokens: 1 });
     const line =
       /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - INFO - POST \/v1\/generate - Status: 200 - Duration: \d+\.\d\dms\n$/;
@@ -239,13 +239,16 @@ describe("the contract's parameters", () => {
     expect(v.is(schema, { prompt: "🙂".repeat(8193) })).toBe(false);
   });
 
-  it.each(Object.entries(CONTRACT_ERRORS))("that are required are asked for: /v1/%s", async (path, field) => {
-    const { status, body } = await post(`${server.url}/v1/${path}`, { context: "a b" });
-    expect(status).toBe(400);
-    expect(body).toMatchObject({ error: "validation_error", details: { field } });
-  });
+  it.each(Object.entries(CONTRACT_ERRORS))(
+    "that are required are named if missing: /v1/%s",
+    async (path, field) => {
+      const { status, body } = await post(`${server.url}/v1/${path}`, { context: "a b" });
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ error: "validation_error", details: { field } });
+    },
+  );
 
-  it("move with the limits that the deployment sets", async () => {
+  it("follow the limits of the deployment", async () => {
     const small = await startServer(model, [
       ...["--max-tokens-limit", "8"],
       ...["--max-prompt-chars", "4"],

@@ -30,7 +30,7 @@ afterEach(async () => {
   expect([status, body.tokens_generated]).toEqual([200, 3]);
 });
 
-/** From now on every prompt, and every search, ends in `error`. */
+/** Makes every later prompt and search fail with `error`. */
 function failWith(error: unknown): void {
   const fail = (): never => {
     throw error;
@@ -80,7 +80,7 @@ describe("an error of the engine", () => {
     }
   });
 
-  it("names the field that it found at fault", async () => {
+  it("names the invalid field", async () => {
     failWith(new ResonantError("invalid_argument", "is odd", { option: "prompt" }));
     const { body } = await post(`${server.url}/v1/generate`, { prompt: PROMPT });
     expect(body).toMatchObject({ message: "prompt: is odd", details: { field: "prompt" } });
@@ -120,7 +120,7 @@ describe("an error that nobody expected", () => {
     }
   });
 
-  it("is in the log with its stack and its request's id, in either format", async () => {
+  it("is logged with its stack and request id, in both formats", async () => {
     failWith(new Error(SECRET));
     for (const { url, log } of [server, json]) {
       await post(`${url}/v1/generate`, { prompt: PROMPT }, { "X-Request-Id": "find-me" });
@@ -129,7 +129,7 @@ describe("an error that nobody expected", () => {
     }
   });
 
-  it("is none where the server is busy or loading: the log holds no fault", async () => {
+  it("is not logged if the server is only busy or loading", async () => {
     const loading = await startServer(undefined);
     try {
       const { status } = await post(`${loading.url}/v1/generate`, { prompt: PROMPT });
@@ -142,7 +142,7 @@ describe("an error that nobody expected", () => {
 });
 
 describe("an error in the middle of a stream", () => {
-  /** Lets a few tokens through. */
+  /** Lets a few tokens pass before the error. */
   function failLater(error: unknown): void {
     const batch = model.runner.batch.bind(model.runner);
     let calls = 0;

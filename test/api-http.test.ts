@@ -34,7 +34,7 @@ afterAll(() => server?.stop());
 
 const others: TestServer[] = [];
 
-/** A server for one test. */
+/** Starts a server for one test. */
 async function serverWith(...flags: string[]): Promise<TestServer> {
   const started = await startServer(model, flags);
   others.push(started);
@@ -51,7 +51,7 @@ async function get(url: string, headers: Record<string, string> = {}): Promise<A
   return { status: response.status, headers: response.headers, body: await response.json() };
 }
 
-/** An error in the shape that belongs to its path, with a request id. */
+/** Expects an error in the format of its path, with a request id. */
 function expectError(path: string, answer: Answer, status: number, word: string): void {
   expect(answer.status).toBe(status);
   expect(answer.headers.get("X-Request-Id")).toMatch(/./);
@@ -63,7 +63,7 @@ function expectError(path: string, answer: Answer, status: number, word: string)
   }
 }
 
-/** What comes back for bytes as they are, until the server closes or `enough` of it is there. */
+/** Sends raw bytes; returns the response when the server closes the connection or `enough` has arrived. */
 async function raw(
   text: string,
   enough: (answer: string) => boolean = () => false,
@@ -92,7 +92,7 @@ async function raw(
 const hasHead = (answer: string): boolean => answer.includes("\r\n\r\n");
 
 describe("a body's headers", () => {
-  it.each(POSTS)("must say JSON: 415 from %s", async (path) => {
+  it.each(POSTS)("must declare JSON: 415 from %s", async (path) => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"]) {
       const answer = await post(server.url + path, SHORT, { "Content-Type": type });
       expectError(path, answer, 415, "unsupported_media_type");
@@ -111,14 +111,14 @@ describe("a body's headers", () => {
     },
   );
 
-  it.each(POSTS)("must not say that it is compressed: 415 from %s", async (path) => {
+  it.each(POSTS)("must not declare compression: 415 from %s", async (path) => {
     for (const coding of ["gzip", "br", "deflate"]) {
       const answer = await post(server.url + path, SHORT, { "Content-Encoding": coding });
       expectError(path, answer, 415, "unsupported_media_type");
     }
   });
 
-  it("may say that it is not", async () => {
+  it("may declare that it is not compressed", async () => {
     const { status } = await post(`${server.url}/v1/generate`, SHORT, { "Content-Encoding": "identity" });
     expect(status).toBe(200);
   });
@@ -132,17 +132,17 @@ describe("a body that is too large", () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const answer = await raw(head(path, "Content-Length: 10000000000"), hasHead, port);
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
-    expect(answer).toMatch(/^connection: close\r$/im); // where the body is still to come, no other request can
+    expect(answer).toMatch(/^connection: close\r$/im); // the rest of the body would follow, so no other request can
   });
 
   it.each(POSTS)("gets 413 in chunks, once the limit is passed, from %s", async (path) => {
     const { port } = await serverWith("--max-body-bytes", "1000");
-    const chunk = `400\r\n${" ".repeat(0x400)}\r\n`; // and no last one
+    const chunk = `400\r\n${" ".repeat(0x400)}\r\n`; // and no final chunk
     const answer = await raw(head(path, "Transfer-Encoding: chunked") + chunk, hasHead, port);
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  it.each(POSTS)("is told the limit in the shape of %s, and the server goes on", async (path) => {
+  it.each(POSTS)("gets the limit in the error format of %s, and the server continues", async (path) => {
     const { url } = await serverWith("--max-body-bytes", "1000");
     const answer = await post(url + path, `${" ".repeat(1000)}{}`);
     expectError(path, answer, 413, "payload_too_large");
@@ -166,7 +166,7 @@ describe("a body that is too large", () => {
     response.resume();
   });
 
-  it("gets 413 even where its client reads nothing before all is sent", async () => {
+  it("gets 413 even if its client reads nothing before sending everything", async () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const socket = connect(port, "127.0.0.1").pause();
     await once(socket, "connect");
@@ -179,7 +179,7 @@ describe("a body that is too large", () => {
     expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  it("leaves its connection to the next request, if it comes in", async () => {
+  it("leaves its connection usable for the next request if the body arrives completely", async () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const sent = head("/v1/generate", "Content-Length: 300000") + " ".repeat(100_000);
     const next = `GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
@@ -198,14 +198,14 @@ describe("a body that is too large", () => {
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 413", "HTTP/1.1 200"]);
   });
 
-  it("is not waited for where it never ends", async () => {
+  it("does not make the server wait if it never ends", async () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const chunk = `400\r\n${" ".repeat(0x400)}\r\n`;
     const answer = await raw(head("/v1/generate", "Transfer-Encoding: chunked") + chunk, undefined, port);
     expect(answer).toMatch(/^HTTP\/1\.1 413 /); // and the connection is closed
   });
 
-  it("is none that holds the longest prompts in their longest writing", async () => {
+  it("does not include the longest prompts in their longest JSON escapes", async () => {
     const escaped = "\\ud83d\\ude42".repeat(8192);
     const { status, body } = await post(
       `${server.url}/v1/completions`,
@@ -226,14 +226,14 @@ describe("a path", () => {
     },
   );
 
-  it("names the model that there is not", async () => {
+  it("names the unknown model", async () => {
     const answer = await get(`${server.url}/v1/models/some/other`);
     expectError("/v1/models", answer, 404, "not_found");
     expect(answer.body.error.message).toBe('the model "some/other" does not exist');
     expect((await get(`${server.url}/v1/models/${model.name}`)).body.id).toBe(model.name);
   });
 
-  it.each(POSTS)("allows POST alone: %s", async (path) => {
+  it.each(POSTS)("allows only POST: %s", async (path) => {
     for (const method of ["GET", "PUT", "DELETE", "PATCH"]) {
       const response = await fetch(server.url + path, { method });
       const answer = { status: 405, headers: response.headers, body: await response.json() };
@@ -245,7 +245,7 @@ describe("a path", () => {
     expect([head.status, head.headers.get("Allow")]).toEqual([405, "POST"]);
   });
 
-  it.each(GETS.filter((path) => path !== "/openapi.json"))("allows GET and HEAD alone: %s", async (path) => {
+  it.each(GETS.filter((path) => path !== "/openapi.json"))("allows only GET and HEAD: %s", async (path) => {
     for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
       const response = await fetch(server.url + path, { method });
       expect([response.status, response.headers.get("Allow")]).toEqual([405, "GET, HEAD"]);
@@ -270,7 +270,7 @@ describe("a path", () => {
   });
 });
 
-describe("HTTP that is none", () => {
+describe("invalid HTTP", () => {
   it.each([
     ["garbage", "\u0000\u0001garbage\r\n\r\n", /^HTTP\/1\.1 400 /],
     ["no version", "GET /\r\n\r\n", /^HTTP\/1\.1 400 /],
@@ -305,7 +305,7 @@ describe("HTTP that is none", () => {
     expect(log.filter((line) => line.includes("ERROR"))).toEqual([]);
   });
 
-  it("does no harm where a client leaves in the middle of its body", async () => {
+  it("does no harm if a client disconnects within its body", async () => {
     const { port, url, log } = await serverWith();
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
@@ -342,7 +342,7 @@ describe("a page of another origin", () => {
     expect(answer.headers.get("Access-Control-Expose-Headers")).toContain("X-Request-Id");
   });
 
-  it("may call from the given origins alone", async () => {
+  it("may call only from the given origins", async () => {
     const { url } = await serverWith("--cors-origins", "https://a.example,https://b.example");
     for (const origin of ["https://a.example", "https://b.example"]) {
       const asked = await preflight(`${url}/v1/generate`, origin);
@@ -359,7 +359,7 @@ describe("a page of another origin", () => {
     }
   });
 
-  it("may read errors too, and asks without a key", async () => {
+  it("may read errors, and sends preflight requests without a key", async () => {
     const { url } = await serverWith("--api-keys", "a", "--cors-origins", "https://a.example");
     const asked = await preflight(`${url}/v1/generate`, "https://a.example");
     expect([asked.status, asked.headers.get("Access-Control-Allow-Origin")]).toEqual([
@@ -382,7 +382,7 @@ describe("a page of another origin", () => {
 describe("keys", () => {
   const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
-  it("are asked for by whatever costs or tells something", async () => {
+  it("are required by endpoints that compute or reveal something", async () => {
     const { url } = await serverWith("--api-keys", "alpha, beta");
     const wrong = [{}, bearer("gamma"), bearer(""), bearer("alph"), { Authorization: "Basic alpha" }];
     for (const headers of wrong) {
@@ -398,7 +398,7 @@ describe("keys", () => {
     }
   });
 
-  it("let in whoever has one of them", async () => {
+  it("let in every client that has one of them", async () => {
     const { url } = await serverWith("--api-keys", "alpha, beta");
     for (const authorization of ["Bearer alpha", "Bearer beta", "bearer alpha", "BEARER  beta"]) {
       const headers = { Authorization: authorization };
@@ -409,7 +409,7 @@ describe("keys", () => {
     }
   });
 
-  it("are not asked for by what tells how the server is", async () => {
+  it("are not required by health endpoints", async () => {
     const { url } = await serverWith("--api-keys", "alpha");
     for (const path of [
       "/",
@@ -425,7 +425,7 @@ describe("keys", () => {
     }
   });
 
-  it("are asked for before a body is looked at", async () => {
+  it("are checked before the body is read", async () => {
     const { url } = await serverWith("--api-keys", "alpha", "--max-body-bytes", "10");
     expect((await post(`${url}/v1/generate`, "x".repeat(100))).status).toBe(401);
     expect((await post(`${url}/v1/generate`, "x".repeat(100), bearer("alpha"))).status).toBe(413);
@@ -438,14 +438,14 @@ describe("a rate limit", () => {
   // Time stands still, so that it does not matter how long the requests take.
   const stopTheClock = () => vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
 
-  /** Statuses of `count` requests, one after the other. */
+  /** Sends `count` requests one after another; returns their statuses. */
   async function statuses(count: number, url: string, headers: Record<string, string> = {}) {
     const found: number[] = [];
     for (let i = 0; i < count; i++) found.push((await get(`${url}/v1/model/info`, headers)).status);
     return found;
   }
 
-  it("refuses what is beyond rate and burst, and tells when to come back", async () => {
+  it("refuses requests beyond rate and burst, and says when to retry", async () => {
     const { url } = await serverWith(...LIMIT);
     stopTheClock();
     expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
@@ -460,7 +460,7 @@ describe("a rate limit", () => {
     expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
   });
 
-  it("does not count what tells how the server is", async () => {
+  it("does not count requests for health", async () => {
     const { url } = await serverWith(...LIMIT);
     stopTheClock();
     for (const path of ["/v1/health", "/livez", "/readyz", "/metrics"]) {
@@ -487,7 +487,7 @@ describe("a rate limit", () => {
     expect(found).toEqual([200, 200, 200, 429]);
   });
 
-  it("takes the client's address from a proxy that is trusted, and not from the client's own claim", async () => {
+  it("takes the client's address from a trusted proxy, not from the client", async () => {
     const { url } = await serverWith(...LIMIT, "--trust-proxy", "1");
     stopTheClock();
     const from = (addresses: string) => ({ "X-Forwarded-For": addresses });
@@ -497,7 +497,7 @@ describe("a rate limit", () => {
     expect(await statuses(4, url)).toEqual([200, 200, 200, 429]);
   });
 
-  it("ignores X-Forwarded-For where no proxy is trusted", async () => {
+  it("ignores X-Forwarded-For if no proxy is trusted", async () => {
     const { url } = await serverWith(...LIMIT);
     stopTheClock();
     expect(await statuses(3, url, { "X-Forwarded-For": "10.0.0.1" })).toEqual([200, 200, 200]);
@@ -506,7 +506,7 @@ describe("a rate limit", () => {
 });
 
 describe("while the model is loading", () => {
-  it("the server lives, is not ready, and takes requests once it serves", async () => {
+  it("the server is alive but not ready, and accepts requests once the model is loaded", async () => {
     const loading = await startServer(undefined);
     others.push(loading);
     const { url, service } = loading;
@@ -560,11 +560,14 @@ describe("a request's id", () => {
     },
   );
 
-  it.each(["a b", "a;b", "<script>", "ü", "a".repeat(129), ""])("is made where it is not: %j", async (id) => {
-    const made = await idOf(id);
-    expect(made).toMatch(/^[0-9a-f-]{36}$/);
-    expect(await idOf(id)).not.toBe(made);
-  });
+  it.each(["a b", "a;b", "<script>", "ü", "a".repeat(129), ""])(
+    "is generated if the client's is invalid: %j",
+    async (id) => {
+      const made = await idOf(id);
+      expect(made).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await idOf(id)).not.toBe(made);
+    },
+  );
 
   it("is in the log of its request", async () => {
     const { url, log } = await serverWith("--log-format", "json");

@@ -11,7 +11,7 @@ import { type Known, knownRequests } from "./soak/requests.ts";
 const gpu = await testGpu();
 afterEach(() => vi.restoreAllMocks());
 
-/** Every choice and every search at once. */
+/** Room for every choice and every search at once. */
 const PLACES = 80;
 const OPTIONS = { slots: PLACES, promptRows: 128 };
 
@@ -49,7 +49,7 @@ describe.each<
       chat: model.chatTemplate !== undefined,
       aligned: model.alignment !== undefined,
     });
-    // Alone every prompt is read from its first token.
+    // Alone, every prompt is read from its first token.
     const forgetful = await startServer(await load({ ...OPTIONS, prefixBytes: 0 }), flags);
     const answers: unknown[] = [];
     for (const request of requests) answers.push(await ask(forgetful, request));
@@ -59,14 +59,14 @@ describe.each<
 
   afterAll(() => server?.stop());
 
-  /** The answer; undefined where the client left before it. */
+  /** Returns the answer; undefined if the client disconnected before it. */
   async function ask({ url }: TestServer, request: Known, leave?: Leaving): Promise<unknown> {
     const reply = await send(url, request, { leave });
     if (reply?.status === 200 || !reply) return reply && contentOf(reply);
     throw new Error(`${request.kind}: ${reply.status} ${reply.bytes}`);
   }
 
-  /** Everything that was taken has been given back, and nothing went wrong on the way. */
+  /** Expects that all resources are free again and that no error was logged. */
   async function expectAllFree(): Promise<void> {
     const { admission } = server.service;
     await until(() => admission.running + admission.waiting + model.scheduler.size === 0, "idle");
@@ -75,7 +75,7 @@ describe.each<
     expect(server.log).toEqual([]);
   }
 
-  it("have answers of every kind alone, no two the same", () => {
+  it("have answers of every kind when run alone, all of them different", () => {
     const told = JSON.stringify(alone);
     for (const reason of ["max_tokens", "stop_sequence", "length", "stop"]) {
       expect(told).toContain(`"finish_reason":"${reason}"`);
@@ -83,7 +83,7 @@ describe.each<
     expect(new Set(alone.map((answer) => JSON.stringify(answer))).size).toBe(count);
   });
 
-  it("end at once as they do alone, byte for byte", async () => {
+  it("run at once give the same bytes as alone", async () => {
     const batches = vi.spyOn(model.runner, "batch");
     const found = await Promise.all(requests.map((request) => ask(server, request)));
     for (const [i, request] of requests.entries()) expect(found[i], request.kind).toEqual(alone[i]);
@@ -114,14 +114,14 @@ describe.each<
     },
   );
 
-  it("have been spared much of their prompts, which were read before", async () => {
+  it("have reused prefixes of earlier prompts", async () => {
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     const [, reused] = /^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics) ?? [];
     expect(Number(reused)).toBeGreaterThan(500);
   });
 });
 
-/** Before the answer, or in the midst of a stream. */
+/** When a client disconnects: before the answer, or within a stream. */
 function leavingOf({ body }: Known, random: Random): Leaving {
   if (body.stream && random() < 0.7) return { parts: below(random, 6) };
   return { milliseconds: below(random, 400) };

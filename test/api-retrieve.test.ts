@@ -27,7 +27,7 @@ afterAll(() => server.stop());
 const retrieve = (body: object, url = server.url) => post(`${url}/v1/retrieve`, { ...BODY, ...body });
 
 describe("/v1/retrieve", () => {
-  it("tells of phases and memories only where it is asked to", async () => {
+  it("reports phases and memories only if requested", async () => {
     const plain = await retrieve({});
     const names = ["matches", "needle", "retrieval_mode", "timing_ms"];
     expect(Object.keys(plain.body)).toEqual(names);
@@ -44,7 +44,7 @@ describe("/v1/retrieve", () => {
     });
   });
 
-  it("puts the needle of the contract's examples first, and does not believe in one that is not there", async () => {
+  it("ranks the needle of the contract's examples first, and has low confidence in an absent one", async () => {
     const examples = [
       ["...long text... The secret code is X7Z9 ...more text...", "secret code is X7Z9"],
       ["Random text... The key insight is resonance... More text...", "key insight"],
@@ -107,13 +107,13 @@ describe("/v1/retrieve", () => {
     },
   );
 
-  it("measures with the query for a cue where there is one", async () => {
+  it("uses the query as the cue if there is one", async () => {
     const other = await retrieve({ ...WANTED, needle: "nothing", query: BODY.needle });
     const { phase_metrics, memory_stats } = (await retrieve(WANTED)).body;
     expect(other.body).toMatchObject({ phase_metrics, memory_stats });
   });
 
-  it("measures with the cue that was found: with the space that was put before it or taken off, or as it is", async () => {
+  it("measures the cue variant that was found: with a space added or removed before it, or unchanged", async () => {
     const length = async (context: string, needle: string): Promise<number> => {
       const { body } = await retrieve({ return_phase_metrics: true, context, needle });
       expect(body.matches[0].similarity).toBeCloseTo(1, 5);
@@ -124,7 +124,7 @@ describe("/v1/retrieve", () => {
     expect(await length("some oscillators (drift)", " drift")).toBe(5);
   });
 
-  it("refuses and names flags that are none", async () => {
+  it("refuses and names invalid flags", async () => {
     for (const field of Object.keys(WANTED)) {
       const { status, body } = await retrieve({ [field]: 1 });
       expect([status, body.details.field]).toEqual([400, field]);

@@ -53,7 +53,7 @@ afterEach(async () => {
   }
 });
 
-/** A server that ends with the test. */
+/** Starts a server that stops with the test. */
 async function start(flags: readonly string[] = [], served = model): Promise<TestServer> {
   const started = await startServer(served, flags);
   others.push(started);
@@ -61,13 +61,13 @@ async function start(flags: readonly string[] = [], served = model): Promise<Tes
 }
 
 let names = 0;
-/** A name that no other test has. */
+/** Returns a session name that no other test uses. */
 const fresh = (): string => `session-${++names}`;
 
 const generate = (body: object, { url } = server, headers = {}): Promise<Answer> =>
   post(`${url}/v1/generate`, { ...SAMPLING, prompt: "", max_tokens: 8, ...body }, headers);
 
-/** A turn that went well. */
+/** Takes a turn and expects success. */
 async function turn(session: string, body: object = {}, on = server) {
   const { status, body: answer } = await generate({ session, ...body }, on);
   expect([status, answer.message]).toEqual([200, undefined]);
@@ -81,7 +81,7 @@ async function ask(method: string, path: string, { url } = server, init: Request
 
 const at = (name: string, more = ""): string => `/v1/sessions/${name}${more}`;
 
-/** What there is to tell of a session, but for when it expires: being told of is a use. */
+/** Reads a session, without its expiry, which each read renews. */
 async function tell(name: string, on = server) {
   const { status, body } = await ask("GET", at(name), on);
   expect(status).toBe(200);
@@ -106,7 +106,7 @@ async function exported(name: string, { url } = server): Promise<Uint8Array<Arra
 const load = (name: string, body: Uint8Array<ArrayBuffer>, on = server): Promise<Answer> =>
   ask("POST", at(name, "/import"), on, { body, headers: { "Content-Type": "application/octet-stream" } });
 
-/** A turn that streams, and has begun to. */
+/** Starts a streaming turn and waits for its first event. */
 async function begin(
   session: string,
   body: object = {},
@@ -123,7 +123,7 @@ async function begin(
   return open;
 }
 
-/** Leaves a turn, and waits until the server has noticed. */
+/** Disconnects from a turn, and waits until the server has noticed. */
 async function leave(open: OpenRequest, session: string, on = server): Promise<void> {
   open.leave();
   const free = async () => {
@@ -134,7 +134,7 @@ async function leave(open: OpenRequest, session: string, on = server): Promise<v
   await expect.poll(free, { timeout: 20_000, interval: 5 }).toBe(true);
 }
 
-/** The same turns through states that the client carries: what a session must say. */
+/** Takes the same turns through states that the client carries; a session must give the same text. */
 async function throughStates(turns: readonly object[]): Promise<string[]> {
   const texts: string[] = [];
   let state: string | undefined;
@@ -193,7 +193,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
     expect((await turn(name, {}, replicas[1])).turn).toBe(CONVERSATION.length + 1);
   });
 
-  it("stay as they were where a server is killed within a turn, which another server then takes", async () => {
+  it("are unchanged if a server is killed within a turn, which another server then takes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "resonant-sessions-"));
     await writeModel(folder);
     const replica = await startServing(["--model", folder, ...flags()]);
@@ -204,7 +204,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
       const open = await begin(name, { prompt: " and drift" }, replica);
       await replica.kill();
       open.leave();
-      expectRefusal(await generate({ session: name }), 409, "conflict", "session"); // still its lease
+      expectRefusal(await generate({ session: name }), 409, "conflict", "session"); // the killed server's lease is still valid
       expect(await tell(name)).toEqual(before);
       let answer = await generate({ session: name, prompt: " and drift", turn: 1 });
       for (let i = 0; answer.status === 409 && i < 40; i++) {
@@ -219,7 +219,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
     }
   });
 
-  it("are refused, and left alone, by a server of another model", async () => {
+  it("are refused by a server of another model, and unchanged", async () => {
     const name = fresh();
     await turn(name, { prompt: PROMPT });
     const before = await tell(name);
@@ -232,7 +232,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
     expect((await turn(name)).turn).toBe(2);
   });
 
-  it("are refused with 503 while it is gone, as everything else goes on, and are there again with it", async () => {
+  it("are refused with 503 while Redis is down, when all else works, and are back with it", async () => {
     const own = await startRedis();
     try {
       const on = await start(["--session-store", own.url]);
@@ -246,7 +246,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
         events.push(event);
       }
       const last = events.pop()!;
-      expect(last.event).toBe("error"); // it could not be kept, and is not said to be
+      expect(last.event).toBe("error"); // the turn could not be stored, so it is not reported as stored
       expect(JSON.parse(last.data)).toMatchObject({ error: "resource_error" });
       expect(events.map(({ event }) => event)).not.toContain("done");
 
@@ -273,7 +273,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
     }
   });
 
-  it("wait for it, where it is not there when the server starts", async () => {
+  it("wait for Redis if it is down when the server starts", async () => {
     const own = await startRedis();
     try {
       await own.kill();
@@ -288,9 +288,9 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
   });
 });
 
-/** What holds wherever sessions are kept. */
+/** Tests that hold for every session store. */
 function kept(): void {
-  it("say, turn after turn, what the same turns say through states", async () => {
+  it("give the same text, turn after turn, as the same turns through states", async () => {
     const name = fresh();
     const texts: string[] = [];
     for (const [i, body] of CONVERSATION.entries()) {
@@ -302,7 +302,7 @@ function kept(): void {
     expect(texts).toEqual(await throughStates(CONVERSATION));
   });
 
-  it("say the same as one text that was never cut, in streams too", async () => {
+  it("give the same text as one uninterrupted generation, also in streams", async () => {
     const name = fresh();
     const whole = await generate({ prompt: PROMPT, seed: 8, max_tokens: 24 });
     let text = "";
@@ -317,7 +317,7 @@ function kept(): void {
     expect(text).toBe(whole.body.text);
   });
 
-  it("are told of as they are", async () => {
+  it("are described correctly", async () => {
     const name = fresh();
     const began = Date.now();
     const first = await turn(name, { prompt: PROMPT, max_tokens: 5 });
@@ -336,7 +336,7 @@ function kept(): void {
     });
   });
 
-  it("stay as they were where a client leaves within a turn, which says the same when it is asked again", async () => {
+  it("are unchanged if a client disconnects within a turn; the repeated turn gives the same text", async () => {
     const [name, control] = [fresh(), fresh()];
     for (const each of [name, control]) await turn(each, { prompt: PROMPT, seed: 5 });
     const before = await tell(name);
@@ -349,14 +349,14 @@ function kept(): void {
     expect(again.text).toBe((await turn(control, { prompt: " and drift", max_tokens: 20 })).text);
   });
 
-  it("do not begin where the client of their first turn leaves", async () => {
+  it("do not exist if the client disconnects within the first turn", async () => {
     const name = fresh();
     await leave(await begin(name), name);
     expectRefusal(await ask("GET", at(name)), 404, "not_found", "name");
     expect((await turn(name, { prompt: PROMPT, turn: 0 })).turn).toBe(1);
   });
 
-  it("stay as they were where a turn is refused", async () => {
+  it("are unchanged if a turn is refused", async () => {
     const name = fresh();
     await turn(name, { prompt: PROMPT });
     const before = await tell(name);
@@ -371,7 +371,7 @@ function kept(): void {
     expect((await turn(name, { turn: 1 })).turn).toBe(2);
   });
 
-  it("are not written over where another has written them within the turn, whose stream ends in a conflict", async () => {
+  it("are not overwritten if another writer changed them within the turn, whose stream ends with a conflict", async () => {
     const { sessions } = server.service;
     const name = fresh();
     await turn(name, { prompt: PROMPT });
@@ -395,7 +395,7 @@ function kept(): void {
     expect((await turn(name)).turn).toBe(6);
   });
 
-  it("take one request at a time: a second is refused with 409 and told to come again", async () => {
+  it("take one request at a time, and refuse a second with 409 and a time to retry", async () => {
     const name = fresh();
     await turn(name, { prompt: PROMPT });
     const running = await begin(name);
@@ -408,13 +408,13 @@ function kept(): void {
       expect(answer.headers.get("Retry-After")).toBe("1");
     }
     expectRefusal(await ask("DELETE", at(name)), 409, "conflict", "name");
-    expect((await tell(name)).turn).toBe(1); // reading is no use that waits
+    expect((await tell(name)).turn).toBe(1); // reading does not wait for the turn
     expect((await post(server.url + at(name, "/fork"), { to: fresh() })).status).toBe(200);
     await leave(running, name);
     expect((await turn(name, { turn: 1 })).turn).toBe(2);
   });
 
-  it("give one turn to one of many who ask at once", async () => {
+  it("give a turn to only one of many simultaneous requests", async () => {
     const name = fresh();
     await turn(name, { prompt: PROMPT });
     const answers = await Promise.all(Array.from({ length: 8 }, () => generate({ session: name, turn: 1 })));
@@ -424,7 +424,7 @@ function kept(): void {
     expect(await tell(name)).toMatchObject({ turn: 2, text: won[0]!.body.text });
   });
 
-  it("refuse another turn than the next, and say which that is", async () => {
+  it("refuse every turn but the next, and name the next", async () => {
     const name = fresh();
     const early = await generate({ session: name, prompt: PROMPT, turn: 1 });
     expect(expectRefusal(early, 409, "conflict", "turn")).toBe(`turn is 1, but session ${name} has had 0`);
@@ -437,7 +437,7 @@ function kept(): void {
     expect((await turn(name, { turn: 1 })).turn).toBe(2);
   });
 
-  it("fork: by the same seed alike, by others otherwise, and each alone", async () => {
+  it("fork into independent sessions: equal for the same seed, different for others", async () => {
     const [name, same, other] = [fresh(), fresh(), fresh()];
     await turn(name, { prompt: PROMPT, seed: 6 });
     const before = await tell(name);
@@ -459,7 +459,7 @@ function kept(): void {
     expect([own.turn, kin.turn, unlike.turn]).toEqual([2, 2, 2]);
   });
 
-  it("are not forked onto another, nor from none, nor onto one that begins", async () => {
+  it("are not forked onto an existing or starting session, nor from a missing one", async () => {
     const [name, taken] = [fresh(), fresh()];
     for (const each of [name, taken]) await turn(each, { prompt: PROMPT });
     const fork = (from: string, to: string) => post(server.url + at(from, "/fork"), { to });
@@ -473,7 +473,7 @@ function kept(): void {
     expect((await fork(name, beginning)).status).toBe(200);
   });
 
-  it("go on from an export on another server as where they came from", async () => {
+  it("continue an export on another server exactly", async () => {
     const [name, copy] = [fresh(), fresh()];
     await turn(name, { prompt: PROMPT, seed: 9 });
     const file = await exported(name);
@@ -493,7 +493,7 @@ function kept(): void {
     expectRefusal(await load(copy, file, elsewhere), 409, "conflict", "name");
   });
 
-  it("are forgotten where they are deleted", async () => {
+  it("are gone after they are deleted", async () => {
     const name = fresh();
     expectRefusal(await ask("DELETE", at(name)), 404, "not_found", "name");
     await turn(name, { prompt: PROMPT });
@@ -507,9 +507,9 @@ function kept(): void {
   });
 }
 
-/** What does not depend on where they are kept. */
+/** Tests that do not depend on the session store. */
 function endpoints(): void {
-  it("give what the command line continues with the same text", async () => {
+  it("can be exported to the command line, which continues with the same text", async () => {
     const folder = await mkdtemp(join(tmpdir(), "resonant-sessions-"));
     try {
       await writeModel(join(folder, "model"));
@@ -527,14 +527,14 @@ function endpoints(): void {
     }
   });
 
-  it("also give a state of their own where it is asked for", async () => {
+  it("also give a state if requested", async () => {
     const name = fresh();
     const { state } = await turn(name, { prompt: PROMPT, return_state: true });
-    const through = await generate({ state, max_tokens: 12, return_state: true }); // holds half characters back, too
+    const through = await generate({ state, max_tokens: 12, return_state: true }); // also holds back incomplete characters
     expect(through.body.text).toBe((await turn(name, { max_tokens: 12 })).text);
   });
 
-  it("are taken, told of, forked and deleted by the example client", async () => {
+  it("are used, read, forked and deleted by the example client", async () => {
     const client = new ResonantClient(server.url);
     const [name, to] = [fresh(), fresh()];
     const said = await client.generate(PROMPT, { session: name, turn: 0, max_tokens: 4 });
@@ -575,7 +575,7 @@ function endpoints(): void {
     expect(await list("?after=z:9")).toEqual({ sessions: [], next: null });
   });
 
-  it("are one key's alone", async () => {
+  it("belong to one key only", async () => {
     const on = await start(["--api-keys", "alpha,beta", "--max-sessions", "1"]);
     const by = (key: string) => ({
       headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
@@ -608,7 +608,7 @@ function endpoints(): void {
     );
   });
 
-  it("are no more than MAX_SESSIONS, however one more is made", async () => {
+  it("are at most MAX_SESSIONS, however another one is created", async () => {
     const on = await start(["--max-sessions", "2"]);
     for (const name of ["a", "b"]) await turn(name, { prompt: PROMPT }, on);
     const state = await exported("a", on);
@@ -631,14 +631,14 @@ function endpoints(): void {
     await turn("a", { prompt: PROMPT }, on);
     const { body } = await ask("GET", at("a"), on);
     expect(Date.parse(body.expires) - Date.now()).toBeLessThanOrEqual(2000);
-    // Not by looking at it: that is a use.
+    // Does not read the session, because that renews it.
     const count = async () => (await ask("GET", "/v1/sessions", on)).body.sessions.length;
     await expect.poll(count, { timeout: 20_000, interval: 200 }).toBe(0);
     expectRefusal(await ask("GET", at("a"), on), 404, "not_found", "name");
     expectRefusal(await generate({ session: "a", prompt: PROMPT, turn: 1 }, on), 409, "conflict", "turn");
   });
 
-  it("need a prompt to begin with, and none to go on", async () => {
+  it("need a prompt to begin, and none to continue", async () => {
     const name = fresh();
     for (const body of [{}, { prompt: "" }]) {
       const answer = await post(`${server.url}/v1/generate`, { session: name, ...body });
@@ -688,7 +688,7 @@ function endpoints(): void {
     expect(expectRefusal(answer, 400, "validation_error", field)).toContain(`${field} must be `);
   });
 
-  it("have paths of their own, and methods of each", async () => {
+  it("have their own paths and methods", async () => {
     for (const path of [at("a/b"), at("a", "/fork/b"), at(""), "/v1/sessions/"]) {
       expectRefusal(await ask("GET", path), 404, "not_found");
     }
@@ -708,7 +708,7 @@ function endpoints(): void {
     expectRefusal(await post(server.url + at("a", "/fork"), { to: "/" }), 400, "validation_error", "to");
   });
 
-  it("name their file after them", async () => {
+  it("name an exported file after the session", async () => {
     const name = `${"a:b_c.d-".repeat(16)}`;
     await turn(name, { prompt: PROMPT, max_tokens: 1 });
     expect((await exported(name)).length).toBeGreaterThan(1000);
@@ -722,7 +722,7 @@ function endpoints(): void {
     expectRefusal(await generate({ session: "c", prompt: PROMPT }, on), 503, "resource_error");
     expect((await load("d", state, on)).status).toBe(200);
     await leave(running, "b", on);
-    expect((await turn("c", { prompt: PROMPT }, on)).turn).toBe(1); // refused before, it holds no name
+    expect((await turn("c", { prompt: PROMPT }, on)).turn).toBe(1); // the refused turn did not reserve the name
   });
 
   describe("refuse to import", () => {
@@ -741,7 +741,7 @@ function endpoints(): void {
       expectRefusal(await ask("GET", at(to)), 404, "not_found", "name");
     };
 
-    it("what is damaged anywhere, or cut", async () => {
+    it("a file that is damaged anywhere, or truncated", async () => {
       for (const place of [0, 9, 100, 0.3, 0.6, 0.99].map((p) => Math.floor(p < 1 ? p * state.length : p))) {
         const changed = state.slice();
         changed[place]! ^= 1;
@@ -753,7 +753,7 @@ function endpoints(): void {
       await expectNothing(new Uint8Array(Buffer.from("no state")), /no state, or a damaged one/);
     });
 
-    it("another version of the format, which a session of it is not continued in either", async () => {
+    it("another version of the format, also in a stored session", async () => {
       const [from, to] = ['"version":"1"', '"version":"2"'].map((text) => Buffer.from(text));
       const later = Uint8Array.from(state);
       const place = Buffer.from(state).indexOf(from!);
@@ -773,7 +773,7 @@ function endpoints(): void {
       await expectNothing(await exported("a", other), /another model/);
     });
 
-    it("nothing, what is said to be something else, and what is too large", async () => {
+    it("an empty body, another content type, and a file that is too large", async () => {
       const none = await load(fresh(), new Uint8Array());
       expectRefusal(none, 400, "validation_error", "body");
       const init = { body: state, headers: { "Content-Type": "application/json" } };
@@ -800,7 +800,7 @@ function endpoints(): void {
     expect(message).not.toContain("hocus");
   });
 
-  it("leave nothing of what is said in the log", () => {
+  it("leave none of their text in the log", () => {
     expect(server.log.join("")).toMatch(/POST \/v1\/generate - Status: 200/);
     expect(server.log.join("")).not.toMatch(/oscillators|and drift/);
   });

@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all([server, script, stranger].map((each) => each?.stop())));
 
-/** An answer of /v1/generate that went well. */
+/** Posts to /v1/generate and expects success; returns the answer. */
 async function generate(body: object, { url } = server) {
   const answer = await post(`${url}/v1/generate`, { ...SAMPLING, ...body });
   expect(answer.status).toBe(200);
@@ -48,13 +48,13 @@ async function expectConflict(state: string, { url } = server): Promise<void> {
 }
 
 describe("a state", () => {
-  it("is base64url, and only there where it was asked for", async () => {
+  it("is base64url, and only present if requested", async () => {
     const { state } = await generate({ prompt: PROMPT, max_tokens: 2, return_state: true });
     expect(state).toMatch(/^[\w-]+$/);
     expect(await generate({ prompt: PROMPT, max_tokens: 2 })).not.toHaveProperty("state");
   });
 
-  it.each([1, 2, 7, 23])("continues a text after %d tokens as if it had not stopped", async (cut) => {
+  it.each([1, 2, 7, 23])("continues a text after %d tokens exactly", async (cut) => {
     const whole = await generate({ prompt: PROMPT, max_tokens: 24, seed: 3 });
     const first = await generate({ prompt: PROMPT, max_tokens: cut, seed: 3, return_state: true });
     const second = await generate({ prompt: "", state: first.state, max_tokens: 24 - cut });
@@ -62,7 +62,7 @@ describe("a state", () => {
     expect(second).toMatchObject({ prompt: "", seed: 3, tokens_generated: 24 - cut });
   });
 
-  it("continues a text from state to state, with the prompt left out", async () => {
+  it("continues a text from state to state without a prompt", async () => {
     const whole = await generate({ prompt: PROMPT, max_tokens: 24, seed: 4 });
     let text = "";
     let from: object = { prompt: PROMPT, seed: 4 };
@@ -74,7 +74,7 @@ describe("a state", () => {
     expect(text).toBe(whole.text);
   });
 
-  it("is continued by a prompt as the engine's own stream is", async () => {
+  it("continues with a prompt as the engine's own stream does", async () => {
     const options = {
       temperature: SAMPLING.temperature,
       topK: SAMPLING.top_k,
@@ -98,7 +98,7 @@ describe("a state", () => {
     expect([first.text, second.text]).toEqual(own);
   });
 
-  it("may be continued twice, by another seed otherwise", async () => {
+  it("can be continued twice, with another text for another seed", async () => {
     const { state } = await generate({ prompt: PROMPT, max_tokens: 4, seed: 6, return_state: true });
     const [a, b, c] = [
       await generate({ state, max_tokens: 16 }),
@@ -110,7 +110,7 @@ describe("a state", () => {
     expect(c.seed).toBe(7);
   });
 
-  it("holds back what a stop sequence may yet swallow", async () => {
+  it("holds back text that may belong to a stop sequence", async () => {
     const stop_sequences = ["def"];
     const asked = { prompt: "a", temperature: 0, repetition_penalty: 1, stop_sequences };
     const first = await generate({ ...asked, max_tokens: 4, return_state: true }, script);
@@ -164,13 +164,13 @@ describe("a state is refused with 409", () => {
     state = (await generate({ prompt: PROMPT, max_tokens: 3, return_state: true })).state!;
   });
 
-  it.each([0, 20, 43, 60, 500, -2])("where the character at %d was changed", async (at) => {
+  it.each([0, 20, 43, 60, 500, -2])("if the character at %d was changed", async (at) => {
     const i = at < 0 ? state.length + at : at;
     const changed = state.slice(0, i) + (state[i] === "A" ? "B" : "A") + state.slice(i + 1);
     await expectConflict(changed);
   });
 
-  it("where it was cut, or something was added", async () => {
+  it("if it was truncated or extended", async () => {
     for (const length of [1, 42, 43, 44, 100, state.length - 4, state.length - 1]) {
       await expectConflict(state.slice(0, length));
     }
@@ -178,11 +178,11 @@ describe("a state is refused with 409", () => {
     await expectConflict(` ${state}`);
   });
 
-  it("where it is none", async () => {
+  it("if it is not a state", async () => {
     for (const text of ["a", "{}", "ü", "🙂", "null", "A".repeat(1000)]) await expectConflict(text);
   });
 
-  it("where another server gave it out, and no secret is shared", async () => {
+  it("if it is from another server without a shared secret", async () => {
     await expectConflict(state, stranger);
     const [a, b] = [await startServer(model), await startServer(model)];
     try {
@@ -194,12 +194,12 @@ describe("a state is refused with 409", () => {
     }
   });
 
-  it("where it is another model's", async () => {
+  it("if it belongs to another model", async () => {
     const { state: other } = await generate({ prompt: "a", max_tokens: 3, return_state: true }, script);
     await expectConflict(other!);
   });
 
-  it("and no slot is lost by it", () => {
+  it("and every slot is free afterwards", () => {
     for (const { runner } of [model, scripted]) expect(runner.pool.free).toBe(runner.pool.slots);
   });
 });

@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(() => server?.stop());
 
-/** The faulty field, its value (undefined: left out), and how the message ends. */
+/** The invalid field, its value (undefined: left out), and the end of the message. */
 type Row = readonly [field: string, value: unknown, message: string];
 
 const long = (length: number): string => "a".repeat(length);
@@ -184,7 +184,7 @@ const COMPLETIONS: readonly Row[] = [
   ["user", {}, "must be a string"],
 ];
 
-/** A value as a test's name and an error may hold it. */
+/** Shortens a value for a test's name or an error. */
 function brief(value: unknown): unknown {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text !== undefined && text.length > 200 ? `${text.slice(0, 200)}…` : (value ?? null);
@@ -197,7 +197,7 @@ const named = (rows: readonly Row[]) =>
     return { name: `${field}: ${name}`, field, value, message };
   });
 
-/** Refused in the contract's shape, with the field, its value and what it may be. */
+/** Expects a refusal in the contract's format, with the field, its value and its allowed values. */
 async function expectRefusal(path: string, body: unknown, [field, value, ending]: Row): Promise<void> {
   const answer = await post(server.url + path, body);
   expect(answer.status).toBe(400);
@@ -230,14 +230,14 @@ describe("/v1/generate refuses and names", () => {
     expectRefusal("/v1/generate", { prompt: "a", stop_sequences: [value] }, [field, value, message]),
   );
 
-  it("the later item of a list that is at fault", () =>
+  it("the invalid item of a list, even if it is not the first", () =>
     expectRefusal("/v1/generate", { prompt: "a", stop_sequences: ["a", "b", ""] }, [
       "stop_sequences[2]",
       "",
       "must be a string of 1 to 256 characters",
     ]));
 
-  it("a number beyond all numbers", async () => {
+  it("a number that is too large for JavaScript", async () => {
     const { status, body } = await post(`${server.url}/v1/generate`, '{"prompt": "a", "temperature": 1e999}');
     expect(status).toBe(400);
     expect(body).toMatchObject({
@@ -247,7 +247,7 @@ describe("/v1/generate refuses and names", () => {
     });
   });
 
-  it("a state that is no text, empty, or longer than any state", async () => {
+  it("a state that is not a string, empty, or longer than any state", async () => {
     const most = server.service.limits.stateChars;
     const message = `must be a string of 1 to ${most} characters`;
     for (const value of [5, ["a"], "", long(most + 1)]) {

@@ -13,7 +13,7 @@ interface Step {
   readonly name: string;
 }
 
-/** What stands in the page as `file: function`. */
+/** Returns the steps that the page writes as `file: function`. */
 const stepsOf = (text: string): Step[] =>
   Array.from(text.matchAll(/`([\w./-]+\.(?:tsx?|wgsl|mjs)): ([\w.#]+)`/g), ([, file, name]) => ({
     file: file!,
@@ -22,7 +22,7 @@ const stepsOf = (text: string): Step[] =>
 
 const escaped = (name: string): string => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-/** Whether a source defines something of that name, at the top or as a method. */
+/** Returns whether a source defines the name, at top level or as a method. */
 function defines(source: string, name: string): boolean {
   const word = escaped(name);
   const declared = new RegExp(`\\b(class|function\\*?|const|interface|fn)\\s+${word}(?![\\w])`);
@@ -30,7 +30,7 @@ function defines(source: string, name: string): boolean {
   return declared.test(source) || method.test(source);
 }
 
-/** Steps that lead to nothing. */
+/** Returns the steps whose file or function does not exist. */
 async function astray(text: string): Promise<string[]> {
   const found: string[] = [];
   for (const { file, name } of stepsOf(text)) {
@@ -42,12 +42,12 @@ async function astray(text: string): Promise<string[]> {
 }
 
 describe("the way of a request and of a token", () => {
-  it("leads through functions that exist", async () => {
+  it("names only functions that exist", async () => {
     expect(await astray(page)).toEqual([]);
     expect(stepsOf(page).length).toBeGreaterThan(35);
   });
 
-  it("is told in both directions, and for both", () => {
+  it("is described for both, in both directions", () => {
     const ways = page.slice(page.indexOf("## The way of a request"), page.indexOf("## Who owns"));
     for (const part of [
       "api/server.ts",
@@ -60,7 +60,7 @@ describe("the way of a request and of a token", () => {
     }
   });
 
-  it("is missed where a file, a function or a method is made up", async () => {
+  it("is reported as missing if a file, function or method does not exist", async () => {
     const text = [
       "`engine/forward.ts: decodeBlock`, `engine/no-such.ts: decodeBlock`, `engine/forward.ts: noSuch`,",
       "`api/service.ts: Service.generate`, `api/service.ts: Service.noSuch`, `engine/forward.ts: block`",

@@ -40,7 +40,7 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-/** As a machine has it on which only the hub is set up. */
+/** The environment of a machine on which only the hub is configured. */
 function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const name of [...settingNames, "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE"]) delete env[name];
@@ -56,7 +56,7 @@ async function json(args: readonly string[], env: Readonly<Record<string, string
 describe("a base model by its name on a hub, with adapters", () => {
   const flags = ["--model", REPO, "--checkpoint", CHECKPOINT];
 
-  it("is fetched once, described with every adapter, and says the same offline", async () => {
+  it("is downloaded once, described with every adapter, and generates the same offline", async () => {
     const info = await json(["info", ...flags]);
     expect(info).toMatchObject({
       model_name: REPO,
@@ -107,7 +107,7 @@ describe("a base model by its name on a hub, with adapters", () => {
       expect(body.phase_metrics.omega_values).toHaveLength(3);
       expect(body.phase_metrics.phase_coherence).toBeGreaterThan(0);
       expect(body.memory_stats.plm_coherence).toBeNull();
-      // Three memories of 32 floats, and keys and values of 3 layers for the 12 tokens fed: the last one is not.
+      // Three memories of 32 floats, and keys and values of 3 layers for 12 tokens; the last token is not fed.
       expect(body.memory_stats.total_memory_kb).toBeCloseTo((3 * 32 * 4 + 2 * 3 * 32 * 4 * 12) / 1024, 6);
       for (const [field, value] of Object.entries({ return_state: true, state: "abcd", session: "a" })) {
         const refused = await post(`${url}/v1/generate`, { prompt: "x", [field]: value });
@@ -125,7 +125,7 @@ describe("a base model by its name on a hub, with adapters", () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it("that is not there, or is gated, or is no model, is an error that names it", async () => {
+  it("that is missing, gated or not a model gives an error with its name", async () => {
     const fails = async (args: readonly string[]) => {
       const outcome = await json(args).catch((error: { stderr: string; code: number }) => error);
       return outcome.stderr as string;

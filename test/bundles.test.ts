@@ -15,7 +15,7 @@ function importsOf(file: string): { readonly now: string[]; readonly later: stri
   };
 }
 
-/** Sources that a built file is made of. */
+/** Returns the sources of a built file. */
 function sourcesOf(file: string): string[] {
   const { sources } = JSON.parse(readFileSync(join(root, "dist", `${file}.map`), "utf8")) as {
     sources: string[];
@@ -23,7 +23,7 @@ function sourcesOf(file: string): string[] {
   return sources.map((source) => relative(root, join(root, "dist", source)));
 }
 
-/** Files of dist/ that some of them load, these included. */
+/** Returns these files of dist/ and all files that they load. */
 function loadedBy(files: readonly string[], late: boolean): string[] {
   const all = new Set(files);
   for (const file of all) {
@@ -36,7 +36,7 @@ function loadedBy(files: readonly string[], late: boolean): string[] {
 const folders = (files: readonly string[]): Set<string> =>
   new Set(files.flatMap(sourcesOf).map((source) => source.split("/")[0]!));
 
-/** The file of a command, which the command line loads when it is called. */
+/** Returns the file of a command, which the command line loads on demand. */
 function fileOf(command: string): string {
   const file = importsOf("cli.js").later.find((name) =>
     sourcesOf(name).includes(`cli/commands/${command}.ts`),
@@ -45,18 +45,18 @@ function fileOf(command: string): string {
   throw new Error(`cli.js loads no ${command} later`);
 }
 
-it("`resonant serve` loads nothing of bench/, also later", () => {
+it("`resonant serve` never loads anything from bench/, not even on demand", () => {
   const serve = loadedBy([...loadedBy(["cli.js"], false), fileOf("serve")], false);
   const all = [...serve, ...loadedBy([fileOf("serve")], true)];
   expect(folders(all)).toContain("api");
   expect(folders(all)).not.toContain("bench");
 });
 
-it("`resonant bench` is where it is loaded", () => {
+it("`resonant bench` loads bench/", () => {
   expect(folders(loadedBy([fileOf("bench")], false))).toContain("bench");
 });
 
-it.each(["node.js", "browser.js"])("the library %s is made of nothing above the engine", (entry) => {
+it.each(["node.js", "browser.js"])("the library %s contains no source above the engine", (entry) => {
   const own = [...folders(loadedBy([entry], true))].filter((folder) => folder !== "node_modules");
   expect(own.sort()).toEqual(
     ["common", "engine", "kernels", "weights", ...(entry === "node.js" ? ["package.json"] : [])].sort(),

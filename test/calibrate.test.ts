@@ -18,7 +18,7 @@ let tiny: string;
 let base: string;
 let data: string;
 let output: string;
-/** The text's bytes, which are its tokens. */
+/** The bytes of the text, each of which is a token. */
 let bytes: Buffer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "resonant-calibrate-"));
@@ -44,7 +44,7 @@ async function calibrated(model: Model, path = output): Promise<Alignment> {
   return readAlignment(await openTensorFile(bytesSource(path, new Uint8Array(await readFile(path)))), model);
 }
 
-/** The first block's vector memory after each token, fed one by one. */
+/** Feeds tokens one by one; returns the first block's vector memory after each. */
 async function memories({ runner }: Model, tokens: Uint8Array): Promise<Float64Array[]> {
   const { size, taps } = runner.weights.shape;
   const slot = runner.pool.take();
@@ -65,7 +65,7 @@ const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
   return sum;
 };
 
-/** Gauss-Jordan elimination with pivots: X of A X = B, row by row. */
+/** Solves A X = B for X by Gauss-Jordan elimination with pivots. */
 function eliminate(a: readonly number[][], b: readonly number[][]): number[][] {
   const rows = a.map((row, i) => [...row, ...b[i]!]);
   for (let column = 0; column < a.length; column++) {
@@ -82,7 +82,7 @@ function eliminate(a: readonly number[][], b: readonly number[][]): number[][] {
   return rows.map((row) => row.slice(a.length));
 }
 
-it("writes what a fit by hand of the model's own memories gives, and says how good it is", async () => {
+it("writes the same fit as a computation by hand from the model's memories, and reports its quality", async () => {
   const lambda = 0.5;
   const said = await resonant("calibrate", output, "-m", tiny, "--data", data, "--lambda", "0.5", "--json");
   expect(said).toMatchObject({ code: 0 });
@@ -142,7 +142,7 @@ it("writes what a fit by hand of the model's own memories gives, and says how go
   );
 });
 
-it("says the same in words, of no more tokens than it is told to take", async () => {
+it("prints the same in words, for at most the given number of tokens", async () => {
   const args = ["calibrate", output, "-m", tiny, "--data", data, "--tokens", "101"];
   const kept = await readFile(output);
   const refused = await resonant(...args);
@@ -162,7 +162,7 @@ it("writes a file that another model refuses", async () => {
   await expect(calibrated(await loadDefault(gpu))).rejects.toThrow(/alignment\.safetensors: .*another model/);
 });
 
-it("takes a base model with adapters that have a memory, and refuses it without", async () => {
+it("accepts a base model with adapters that have a memory, and refuses it without", async () => {
   const args = ["calibrate", output, "-m", base, "--data", data, "--force"];
   const checkpoint = fixturePath("checkpoints/adapters_d32_zip.pt");
   const said = await resonant(...args, "--checkpoint", checkpoint, "--json");

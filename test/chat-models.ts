@@ -5,7 +5,7 @@ import { byteTokenizer, goldenModelFiles, readJson, scriptedModelFiles, writeMod
 
 const chatConfig = readJson("tokenizers/chat/tokenizer_config.json") as { chat_template: string };
 
-/** The fixture's template: system first, `<|role|>`, a line with the message, an end of the text, a line's end. */
+/** The fixture's template: the system message first; each message has `<|role|>`, a line of text, an end-of-text token and a line end. */
 export const CHAT_TEMPLATE = chatConfig.chat_template;
 
 const bytesWith = (chat_template: string) => ({
@@ -20,16 +20,16 @@ export const chatModelFiles = async (template = CHAT_TEMPLATE): Promise<ModelFil
   tokenizerConfig: bytesWith(template),
 });
 
-/** The same as a folder that the command line can load. */
+/** Writes the same model as a folder that the command line can load. */
 export async function writeChatModel(folder: string, template = CHAT_TEMPLATE): Promise<void> {
   await writeModel(folder);
   await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(bytesWith(template)));
 }
 
-/** The fixture's Llama-style tokens of "Yes, the pendulum", with `<unk>`, which is no text, in their midst. */
+/** The fixture's Llama-style tokens of "Yes, the pendulum", with `<unk>`, which is not text, among them. */
 export const SAID = [92, 283, 362, 0, 263, 356];
 
-/** A model of the fixture's Llama-style tokenizer that says {@link SAID} after a line's end, then `</s>`, and so on. */
+/** Creates a model with the fixture's Llama-style tokenizer that repeats {@link SAID} and `</s>` after a line end. */
 export function scriptedChatFiles(): ModelFiles {
   const [newline, eos] = [13, 2];
   return {

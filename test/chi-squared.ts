@@ -40,8 +40,8 @@ export function upperGamma(a: number, x: number): number {
 }
 
 /**
- * The probability that draws from `probabilities` fit them as badly as `observed` counts do, or worse: Pearson's χ² test,
- * outcomes expected fewer than five times put together. An outcome of probability 0 that was seen gives 0.
+ * Returns the p-value of Pearson's χ² test: the probability that draws from `probabilities` fit at least as badly as the
+ * `observed` counts. Merges outcomes with an expected count below five. Returns 0 if an outcome of probability 0 was observed.
  */
 export function chiSquaredP(observed: ArrayLike<number>, probabilities: ArrayLike<number>): number {
   const draws = Array.from(observed).reduce((a, b) => a + b, 0);

@@ -7,11 +7,11 @@ import { fetchSoftwareStack } from "../engine/platform/node/software-stack.ts";
 
 export interface Launched {
   browser: Browser;
-  /** Ends the browser and removes the temporary folder it lived in. */
+  /** Closes the browser and removes its temporary folder. */
   close(): Promise<void>;
 }
 
-/** The sandbox needs rights that containers withhold; the rest keeps Chromium from calling its maker. */
+/** Containers lack the rights for the sandbox; the other switches stop Chromium's own network requests. */
 const ARGS = [
   "--no-sandbox",
   "--disable-dev-shm-usage",
@@ -21,7 +21,7 @@ const ARGS = [
   "--no-first-run",
 ];
 
-/** WebGPU on the SwiftShader beside the executable; the last lets pages see the adapter's name. */
+/** WebGPU on the SwiftShader beside the executable; the last switch shows the adapter's name to pages. */
 const WEBGPU = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
@@ -30,10 +30,10 @@ const WEBGPU = [
 ];
 
 /**
- * Launches the headless Chromium of the software stack with its own libraries and fonts, fetching it (once, 70 MB) if
- * need be; off Linux x64, where there is none, the installed Chrome. It writes only to a temporary folder.
- * @param options.args more switches for Chromium
- * @param options.env more of its environment
+ * Launches the headless Chromium of the software stack with its own libraries and fonts; downloads it (70 MB) if needed. On
+ * systems other than Linux x64 it launches the installed Chrome. The browser writes only to a temporary folder.
+ * @param options.args additional switches for Chromium
+ * @param options.env additional environment variables
  * @param options.webgpu whether pages have WebGPU, on the software adapter; default false
  */
 export async function launchChromium(
@@ -62,11 +62,11 @@ export async function launchChromium(
 }
 
 /**
- * The executable of the software stack on Linux x64, fetched if need be, and an environment in which it finds what a bare
- * system lacks and reads nothing of the user's.
+ * Returns the software stack's executable on Linux x64, downloaded if needed, and an environment in which it finds the
+ * libraries that a minimal system lacks and reads no files of the user.
  * @param home a folder to write to
- * @param more what else is to be in the environment
- * @param webgpu whether it shall find the software adapter
+ * @param more additional environment variables
+ * @param webgpu whether it finds the software adapter
  */
 export async function fetchChromium(home: string, more: Record<string, string> = {}, webgpu = false) {
   const progress = new Progress("fetching a headless Chromium", "bytes", true);
@@ -92,7 +92,7 @@ export async function fetchChromium(home: string, more: Record<string, string> =
   return { executablePath: join(folders["chromium.br"], "chromium"), env };
 }
 
-/** Chromium looks for its drivers where it lies itself. */
+/** Chromium looks for its drivers in its own folder. */
 async function link(from: string, to: string): Promise<void> {
   for (const file of await readdir(from)) {
     await symlink(join("..", basename(from), file), join(to, file)).catch((error: NodeJS.ErrnoException) => {

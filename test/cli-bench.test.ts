@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-it("measures chosen cases, keeps them as JSON and as a plot, and compares with them", async () => {
+it("measures chosen cases, saves them as JSON and as a plot, and compares with them", async () => {
   const measured = await resonant(["bench", "--quick", "layer-norm", "--save", folder, "--plot"]);
   expect(measured).toMatchObject({ code: 0 });
   expect(measured.out).toMatch(/\nceilings\n.*\ncopy of .* GB\/s/s);
@@ -28,7 +28,7 @@ it("measures chosen cases, keeps them as JSON and as a plot, and compares with t
   expect(again.out).toMatch(/layer-norm, 768, 1 row +[\d.,]+ +[\d.,]+ +µs +1\.00 ×/);
 });
 
-it("says which file and field cannot be compared with, and measures nothing", async () => {
+it("names the file and field that cannot be compared, and measures nothing", async () => {
   const path = join(folder, "broken.json");
   await writeFile(path, JSON.stringify({ adapter: "x", date: new Date().toISOString(), node: 20 }));
   const refused = await refusal(["bench", "--compare", path]);
@@ -39,7 +39,7 @@ it("says which file and field cannot be compared with, and measures nothing", as
   expect(missing.err).toContain("missing.json");
 });
 
-it("lists its cases, and refuses a name that is none of theirs", async () => {
+it("lists its cases, and refuses a name that matches none", async () => {
   const listed = await resonant(["bench", "--list"]);
   expect(listed.out).toContain("kernels: memory-scan\n");
   expect(listed.out).toContain("models: tinyllama-1.1b f16\n");

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("resonant eval needle", () => {
-  it("finds every clean needle in each mode, beside its rivals, in JSON and as a plot", async () => {
+  it("finds every clean needle in each mode, and reports it with its rivals as JSON and as a plot", async () => {
     const sizes = ["--lengths", "200,300", "--needle", "16,24b", "--trials", "3"];
     const args = ["-m", tiny, "--text", at("text.txt"), ...sizes, "--plot", at("plot.svg"), "--json"];
     const { code, out, err } = await needle(args);
@@ -40,7 +40,7 @@ describe("resonant eval needle", () => {
     expect(await readFile(at("plot.svg"), "utf8")).toMatch(/^<svg .*<\/svg>\n$/s);
   });
 
-  it("prints a table of the reference's protocol alone, with what is asked for", async () => {
+  it("prints only the table of the reference's protocol, with the requested columns", async () => {
     const { code, out, err } = await needle([
       ...["-m", tiny, "--reference", "--trials", "2", "--modes", "pvm", "--damage", "none", "--no-rivals"],
     ]);
@@ -75,7 +75,7 @@ describe("resonant eval needle", () => {
     expect(err.trim().split("\n")).toHaveLength(1);
   });
 
-  it("leaves no plot behind where it is refused before", async () => {
+  it("writes no plot if the command is refused", async () => {
     const { code } = await refusal(["eval", "needle", "--text", "/nowhere.txt", "--plot", at("none.svg")]);
     expect(code).toBe(2);
     expect(await readdir(folder)).not.toContain("none.svg");

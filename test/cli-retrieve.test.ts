@@ -9,7 +9,7 @@ import { testGpu } from "./gpu.ts";
 import { writeModel } from "./models.ts";
 import { post, startServer } from "./server.ts";
 
-/** Runs `resonant retrieve` to its end, its standard input being `input`. */
+/** Runs `resonant retrieve` to its end, with `input` on standard input. */
 const retrieve = (
   args: readonly string[],
   input: Iterable<string | Uint8Array> = [],
@@ -71,7 +71,7 @@ describe("resonant retrieve", () => {
     });
   });
 
-  it("shows people each match within its line's text, and nothing that moves a cursor", async () => {
+  it("shows each match within its line, without control characters", async () => {
     const { code, out, err } = await retrieve(["-m", tiny, NEEDLE, "--top-k", "2"], [TEXT]);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     const lines = out.split("\n");
@@ -85,7 +85,7 @@ describe("resonant retrieve", () => {
     expect(lines.slice(6)).toEqual([""]);
   });
 
-  it("tells people what it measured, by the names of the API's fields", async () => {
+  it("prints its metrics with the names of the API's fields", async () => {
     const args = ["-m", tiny, NEEDLE, "--top-k", "1", "--phase-metrics", "--memory-stats"];
     const { code, out, err } = await retrieve(args, [TEXT]);
     expect({ code, err }).toEqual({ code: 0, err: "" });
@@ -109,7 +109,7 @@ describe("resonant retrieve", () => {
     for (const line of figures) expect(line).toMatch(/^\w+ +(none|-?\d+(\.\d+)?)$/);
   });
 
-  it("looks for a query in the needle's place, and says in words where nothing is likely to be it", async () => {
+  it("searches for a query instead of the needle, and says if no match is likely", async () => {
     const args = ["-m", tiny, "no such words", "--context", TEXT, "--top-k", "1"];
     expect((await retrieve(args)).out).toMatch(
       /^probably not there: the best match has a confidence of 0\.\d+$/m,
@@ -125,7 +125,7 @@ describe("resonant retrieve", () => {
       const chunks = Math.ceil((count * 1e6) / filler.length);
       for (let i = 0; i < chunks; i++) yield i === chunks - 2 ? `${filler}${NEEDLE} ` : filler;
     };
-    // All its tokens at once would take more than the heap has.
+    // All its tokens together would not fit into the heap.
     const ended = await retrieve(["-m", tiny, NEEDLE, "--top-k", "1", "--json"], megabytes(5), [
       "--max-old-space-size=40",
       "--max-semi-space-size=4",

@@ -10,7 +10,7 @@ const FILE = "tuning.json";
 const file = (): string => join(cache, FILE);
 const run = (...args: string[]) => resonant(args, { env: { RESONANT_CACHE: cache } });
 
-/** What a command printed as JSON, and it remarked nothing. */
+/** Returns the JSON that a command printed; checks that it warned of nothing. */
 async function json(...args: string[]) {
   const { code, out, err } = await run(...args, "--json");
   expect(err).toBe("");
@@ -18,7 +18,7 @@ async function json(...args: string[]) {
   return JSON.parse(out);
 }
 
-/** A cache with what the machine's holds, so that no driver is fetched again, but for tunings. */
+/** A copy of the machine's cache without tunings, so that no driver is downloaded again. */
 beforeAll(async () => {
   cache = await mkdtemp(join(tmpdir(), "resonant-cli-tune-"));
   for (const folder of cacheFolders()) {
@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => rm(cache, { recursive: true }));
 
 describe("resonant tune", () => {
-  it("measures, remembers what it prints, and forgets it", async () => {
+  it("measures, stores the tuning that it prints, and deletes it", async () => {
     const tuned = await json("tune");
     expect(tuned).toMatchObject({
       adapter: (await json("devices"))[0].name,
@@ -49,7 +49,7 @@ describe("resonant tune", () => {
     expect(JSON.parse(await readFile(file(), "utf8")).tunings).toEqual([]);
   });
 
-  it("says the choices and their times in words", async () => {
+  it("prints the choices and their times in words", async () => {
     const { code, out, err } = await run("tune");
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toMatch(/^to choose +a product +µs, f32 +f16$/m);
@@ -58,7 +58,7 @@ describe("resonant tune", () => {
     expect(out).toContain(`remembered in ${file()}`);
   });
 
-  it("a damaged file is remarked on, and a model is loaded all the same", async () => {
+  it("a damaged file gives a warning, and the model still loads", async () => {
     await writeFile(file(), "{");
     const { code, out, err } = await run("info", "--json");
     expect(code).toBe(0);

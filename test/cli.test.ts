@@ -11,7 +11,7 @@ import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts"
 
 const resonant = (args: readonly string[], input = ""): Promise<Ended> => runResonant(args, { input });
 
-/** What a command that must succeed printed, parsed. */
+/** Runs a command that must succeed; returns its parsed JSON. */
 async function json(args: readonly string[], input?: string): Promise<Record<string, unknown>> {
   const { code, out, err } = await resonant([...args, "--json"], input);
   expect(err).toBe("");
@@ -38,7 +38,7 @@ describe("resonant generate", () => {
     whole = (await json(args)) as typeof whole;
   });
 
-  it("answers with the API's fields, each of its type", () => {
+  it("prints the API's fields with their types", () => {
     const number = expect.any(Number);
     expect(whole).toEqual({
       text: expect.any(String),
@@ -85,7 +85,7 @@ describe("resonant generate", () => {
     });
   });
 
-  it("continues a saved state as if it had not been interrupted, and refuses it damaged or to another model", async () => {
+  it("continues a saved state exactly, and refuses a damaged one or that of another model", async () => {
     const state = at("stream.state");
     const args = ["generate", "-m", tiny, "Once more", "-n", "9", ...settings, "--state-out", state];
     const first = await resonant(args);
@@ -109,7 +109,7 @@ describe("resonant generate", () => {
     expect(foreign.err).toMatch(/^error: .*stream\.state: .*\n$/);
   });
 
-  it("ends quietly when its reader has seen enough", async () => {
+  it("ends quietly when its reader closes the pipe", async () => {
     const command = `set -o pipefail; "$0" "$1" generate -m "$2" "Once more" -n 400 --seed 5 | head -c 10 | wc -c`;
     const piped = await run("bash", ["-c", command, process.execPath, cli, tiny]);
     expect(piped).toMatchObject({ code: 0, err: "" });
@@ -172,7 +172,7 @@ describe("a model's folder", () => {
     expect(err.trim().split("\n")).toHaveLength(1);
   };
 
-  it("is refused with a config that is no JSON or lacks a field, by the field's name", async () => {
+  it("is refused if the config is not JSON or lacks a field, naming the field", async () => {
     await writeModel(at("no-json"));
     await writeFile(join(at("no-json"), "config.json"), "{");
     await refused("no-json", /config\.json: it is not JSON/);
@@ -185,18 +185,18 @@ describe("a model's folder", () => {
     await refused("no-size", /config\.json.*hidden_size/);
   });
 
-  it("is refused with another architecture, by its name", async () => {
+  it("is refused if the architecture is unknown, naming it", async () => {
     await writeModel(at("other"));
     await writeFile(join(at("other"), "config.json"), '{"model_type":"gpt2"}');
     await refused("other", /config\.json: model_type "gpt2"/);
   });
 
-  it("is refused without a tensor, by its name", async () => {
+  it("is refused if a tensor is missing, naming it", async () => {
     await writeModel(at("gap"), (tensors) => tensors.delete("blocks.1.plm.kappa"));
     await refused("gap", /blocks\.1\.plm\.kappa: the tensor is missing/);
   });
 
-  it("is refused with weights cut short, by the file's name", async () => {
+  it("is refused if the weights are truncated, naming the file", async () => {
     await writeModel(at("short"));
     const path = join(at("short"), "model.safetensors");
     const bytes = await readFile(path);
@@ -204,7 +204,7 @@ describe("a model's folder", () => {
     await refused("short", /model\.safetensors/);
   });
 
-  it("is refused with a weight that is not a number, by its tensor's name", async () => {
+  it("is refused if a weight is NaN, naming the tensor", async () => {
     await writeModel(at("nan"), (tensors) => {
       const tensor = tensors.get("blocks.2.mixer.bias")!;
       tensors.set(tensor.name, {
@@ -250,7 +250,7 @@ describe("resonant info and adapters", () => {
     expect(words.out).toMatch(/parameters +3,042,916/);
   });
 
-  it("tells what the GPU memory is for, all that the model has taken and a prompt's work too", async () => {
+  it("lists the use of GPU memory, of the loaded model and of a prompt", async () => {
     const { memory, gpu_bytes: all } = await json(["info", "--slots", "3"]);
     const { slots, per_stream: perStream, ...purposes } = memory as Record<string, number>;
     expect(Object.values(purposes).reduce((sum, bytes) => sum + bytes, 0)).toBe(all);
@@ -267,7 +267,7 @@ describe("resonant info and adapters", () => {
 });
 
 describe("resonant eval", () => {
-  it("measures a text in windows or as one stream, the same where one window is all", async () => {
+  it("measures a text in windows or as one stream, with equal results if one window holds all", async () => {
     const data = at("text.txt");
     await writeFile(data, "To be, or not to be. ".repeat(20).slice(0, 150));
     const [windows, one, stream] = [
@@ -279,11 +279,11 @@ describe("resonant eval", () => {
     expect(one).toMatchObject({ tokens: 149, window: 149 });
     expect(stream).toMatchObject({ tokens: 149, window: null });
     expect(stream.loss).toBeCloseTo(Number(one.loss), 5);
-    // Weights that know nothing are about as good as a guess among 300.
+    // Untrained weights are about as good as a random guess among 300 tokens.
     for (const { loss } of [windows, one]) expect(Math.abs(Number(loss) - Math.log(300))).toBeLessThan(3);
   });
 
-  it("refuses a text shorter than a window, and bytes that are no text", async () => {
+  it("refuses a text shorter than a window, and invalid UTF-8", async () => {
     await writeFile(at("short.txt"), "To be");
     const short = await resonant(["eval", "-m", tiny, "--data", at("short.txt")]);
     expect(short).toMatchObject({
@@ -298,7 +298,7 @@ describe("resonant eval", () => {
 });
 
 describe("resonant goldens", () => {
-  it("passes the reference's files, lists the one to be refused, and fails a tampered one by name", async () => {
+  it("passes the reference's files, lists the one that must be refused, and names a changed one that fails", async () => {
     const goldens = at("goldens");
     await mkdir(goldens);
     const names = ["afrb_conv_pvm", "afrb_glu_pvm_step0", "native_one_token"].map((n) => `${n}.safetensors`);
@@ -323,7 +323,7 @@ describe("resonant goldens", () => {
     expect(bad.out).toMatch(/^3 of 4 as they should be$/m);
   });
 
-  /** The file with its first number of `name` changed. */
+  /** Copies the file with the first number of `name` changed. */
   async function tampered(file: TensorFile, name: string): Promise<Buffer> {
     const tensors = [...file.tensors.values()].map((tensor) => ({
       ...tensor,
@@ -340,7 +340,7 @@ describe("resonant goldens", () => {
 });
 
 describe("resonant convert", () => {
-  it("keeps every tensor to the byte, and replaces nothing unless told to", async () => {
+  it("keeps every byte of every tensor, and overwrites no file unless told to", async () => {
     const input = fixturePath("checkpoints/adapters_d32_zip.pt");
     const output = at("converted.safetensors");
     const summary = await json(["convert", input, output]);

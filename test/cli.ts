@@ -11,10 +11,10 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** The built command line. */
 export const cli = join(root, "dist/cli.js");
 
-/** Dawn writes these about Mesa's lavapipe, past everyone, straight to the error stream. */
+/** Warnings about Mesa's lavapipe that Dawn writes directly to the error stream. */
 const DAWN_REMARKS = /^Warning: max\w+ artificially reduced .*\n/gm;
 
-/** How a process ended, and what it said. */
+/** The exit code and the output of a process. */
 export interface Ended {
   readonly code: number | null;
   readonly out: string;
@@ -22,13 +22,13 @@ export interface Ended {
 }
 
 export interface RunOptions {
-  /** Its standard input, which then closes. */
+  /** Written to its standard input, which is then closed. */
   readonly input?: string | Iterable<string | Uint8Array>;
-  /** Set in its environment; the settings of the machine's own are not. */
+  /** Environment variables to set; the machine's own settings are removed. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Runs a program to its end, in the project's folder. */
+/** Runs a program to its end in the project's folder. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -45,7 +45,7 @@ export async function run(
     child.on("close", resolve);
   });
   const chunks = typeof input === "string" ? [input] : input;
-  // A command that refuses its arguments reads nothing.
+  // A command that refuses its arguments does not read its input.
   await pipeline(Readable.from(chunks, { objectMode: false }), child.stdin).catch(() => undefined);
   const code = await ended;
   const said = Buffer.concat(err).toString().replace(DAWN_REMARKS, "");

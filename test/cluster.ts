@@ -3,18 +3,18 @@ import { join } from "node:path";
 import { expanded, oneOf, readManifests } from "./manifests.ts";
 import { findProgram, freePort, listening, type Running, start, startServing } from "./processes.ts";
 
-// What deploy/ says, as processes of this machine.
+// The deployment of deploy/ as processes on this machine.
 
 const valkey = findProgram("valkey-server", "redis-server");
 const nginx = findProgram("nginx");
 const lacking = [valkey ? [] : "valkey-server or redis-server", nginx ? [] : "nginx"].flat().join(" and no ");
 
-/** What keeps a cluster from being started here, or an empty string: for the names of tests that are skipped then. */
+/** The reason why no cluster can start here, for the names of skipped tests; empty if it can. */
 export const lackingPrograms = lacking && ` (skipped: there is no ${lacking})`;
 
 const SECRET = { SESSION_PASSWORD: "0123456789abcdef" };
 
-/** Valkey or Redis with the arguments of deploy/valkey.yaml, which its files outlive. */
+/** Valkey or Redis with the arguments of deploy/valkey.yaml; its files survive a restart. */
 export class Store {
   /** SESSION_STORE of deploy/kubernetes.yaml, at this machine's port. */
   readonly url: string;
@@ -28,7 +28,7 @@ export class Store {
     this.#args = args;
   }
 
-  /** Starts one that keeps its files in `folder`. */
+  /** Starts a store that keeps its files in `folder`. */
   static async start(folder: string): Promise<Store> {
     const port = await freePort();
     const [container] = oneOf(await readManifests("valkey.yaml"), "StatefulSet").spec.template.spec
@@ -58,7 +58,7 @@ export class Store {
   }
 }
 
-/** A `resonant serve` behind nginx, on a port that it keeps from one life to the next. */
+/** A `resonant serve` behind nginx that keeps its port when it is restarted. */
 export class Replica {
   #process: Running | undefined;
   readonly port: number;
@@ -78,7 +78,7 @@ export class Replica {
     this.#process = await startServing(flags, this.#env);
   }
 
-  /** Whether a request runs on it. */
+  /** Whether it is running a request. */
   async works(): Promise<boolean> {
     const metrics = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
     return /^resonant:num_requests_running 1$/m.test(metrics);
@@ -90,11 +90,12 @@ export class Replica {
   }
 }
 
-/** deploy/nginx.conf with what a test has to change: files, ports, and how much one address may ask. */
+/** deploy/nginx.conf with the changes that a test needs: files, ports, and the rate limit per address. */
 async function nginxConfig(folder: string, port: number, servers: readonly number[]): Promise<string> {
   let text = await readFile(new URL("../deploy/nginx.conf", import.meta.url), "utf8");
   const replace = (from: string, to: string): void => {
-    if (text.split(from).length !== 2) throw new Error(`deploy/nginx.conf does not have once: ${from}`);
+    if (text.split(from).length !== 2)
+      throw new Error(`deploy/nginx.conf does not have exactly one: ${from}`);
     text = text.replace(from, to);
   };
   const server = /^ *server (127\.0\.0\.1:8000) .*;\n/m.exec(text)!;
@@ -110,12 +111,12 @@ async function nginxConfig(folder: string, port: number, servers: readonly numbe
   return text;
 }
 
-/** Starts nginx before servers at these ports. @returns its URL; its log is `access.log` in `folder` */
+/** Starts nginx in front of servers at these ports. @returns its URL; its log is `access.log` in `folder` */
 export async function startNginx(folder: string, servers: readonly number[]): Promise<string> {
   const port = await freePort();
   const config = join(folder, "nginx.conf");
   await writeFile(config, await nginxConfig(folder, port, servers));
-  // Root's nginx works as another user by default, who could not look into the folder.
+  // As root, nginx switches to another user by default, who could not read the folder.
   const globals = `daemon off;${process.getuid?.() === 0 ? " user root;" : ""}`;
   start(nginx!, ["-p", folder, "-e", join(folder, "error.log"), "-c", config, "-g", globals]);
   await listening(port);

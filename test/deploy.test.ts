@@ -18,11 +18,11 @@ const pod = template.spec;
 const container = pod.containers[0]!;
 const ownVariables = new Map(container.env.map((variable) => [variable.name, variable]));
 
-/** The names that `$(NAME)` in these texts stands for. */
+/** Returns the variables that these texts refer to as `$(NAME)`. */
 const referred = (texts: readonly (string | undefined)[]): string[] =>
   texts.flatMap((text = "") => Array.from(text.matchAll(/\$\((\w+)\)/g), ([, name]) => name!));
 
-/** A variable's value comes from the Secret, whether anyone made it or not. */
+/** Expects that a variable's value comes from the Secret, which may be absent. */
 function expectSecret({ value, valueFrom }: Variable): void {
   expect(value).toBeUndefined();
   expect(valueFrom?.secretKeyRef.name).toBe("resonant-api");
@@ -41,12 +41,12 @@ function expectConfined(security: Record<string, unknown>, { securityContext }: 
 const known = new Set([...settingNames, "RESONANT_CACHE", "HF_HOME", "XDG_CACHE_HOME", "NODE_ENV"]);
 const foreign = /^(NVIDIA|VK)_/;
 
-/** Those of `names` that nothing reads. */
+/** Returns the `names` that nothing reads. */
 const unknown = (names: Iterable<string>): string[] =>
   [...names].filter((name) => !known.has(name) && !foreign.test(name));
 
 describe("deploy/kubernetes.yaml", () => {
-  it("asks the endpoints that tell readiness from life", () => {
+  it("uses different endpoints for readiness and liveness", () => {
     expect(container.startupProbe.httpGet.path).toBe("/readyz");
     expect(container.readinessProbe.httpGet.path).toBe("/readyz");
     expect(container.livenessProbe.httpGet.path).toBe("/livez");
@@ -57,7 +57,7 @@ describe("deploy/kubernetes.yaml", () => {
     expect(startupProbe.periodSeconds * startupProbe.failureThreshold).toBeGreaterThanOrEqual(120);
   });
 
-  it("kills no pod before it has drained", () => {
+  it("lets a pod drain before it is killed", () => {
     const [command, pause] = container.lifecycle.preStop.exec.command;
     expect(command).toBe("sleep");
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(Number(pause) + Number(config.DRAIN_TIMEOUT_S));
@@ -72,7 +72,7 @@ describe("deploy/kubernetes.yaml", () => {
     expect(container.envFrom).toEqual([{ configMapRef: { name: resource("ConfigMap").metadata.name } }]);
   });
 
-  it("has its secrets from a Secret, and not by default from nowhere", async () => {
+  it("takes its secrets from a Secret that no file contains", async () => {
     for (const name of ["API_KEYS", "STATE_SECRET", "SESSION_PASSWORD"]) {
       expectSecret(ownVariables.get(name)!);
       expect(config).not.toHaveProperty(name);
@@ -84,7 +84,7 @@ describe("deploy/kubernetes.yaml", () => {
     expect([...manifests, ...valkey, ...keda].map(({ kind }) => kind)).not.toContain("Secret");
   });
 
-  it("runs without root, on a file system that only the caches can be written on", () => {
+  it("runs without root, and can write only to the caches", () => {
     expectConfined(pod.securityContext, container);
     const cache = ownVariables.get("RESONANT_CACHE")?.value;
     const mount = container.volumeMounts.find(({ mountPath }) => mountPath === cache);
@@ -92,7 +92,7 @@ describe("deploy/kubernetes.yaml", () => {
     expect(container.resources.limits["nvidia.com/gpu"]).toBe(1);
   });
 
-  it("leads the Service, the budget and Prometheus to the pods", () => {
+  it("selects its pods in the Service, the budget and Prometheus", () => {
     const { labels, annotations } = template.metadata;
     expect(selector).toEqual({ matchLabels: labels });
     expect(resource("PodDisruptionBudget").spec.selector).toEqual({ matchLabels: labels });
@@ -112,13 +112,13 @@ describe("deploy/valkey.yaml", () => {
   const store = storeTemplate.spec.containers[0]!;
   const flag = (name: string): string | undefined => store.args[store.args.indexOf(`--${name}`) + 1];
 
-  it("is where every replica of the API keeps its sessions, by one password", () => {
+  it("stores the sessions of every replica, with one password", () => {
     const names = container.env.map(({ name }) => name);
     const { value } = ownVariables.get("SESSION_STORE")!;
     const url = new URL(expanded(value!, { SESSION_PASSWORD: "0f" }));
     expect([url.protocol, url.hostname, url.password]).toEqual(["redis:", service.metadata.name, "0f"]);
     expect(Number(url.port)).toBe(service.spec.ports[0]?.port);
-    // Kubernetes knows only the variables before.
+    // Kubernetes can refer only to variables that are defined earlier.
     expect(names.indexOf("SESSION_PASSWORD")).toBeLessThan(names.indexOf("SESSION_STORE"));
 
     const password = store.env.find(({ name }) => name === flag("requirepass")?.slice(2, -1))!;
@@ -130,26 +130,26 @@ describe("deploy/valkey.yaml", () => {
     ]);
   });
 
-  it("loses no session that has not expired: not to a lack of memory, and not to a restart", () => {
+  it("loses no session before it expires, neither when memory is full nor at a restart", () => {
     expect(flag("maxmemory-policy")).toBe("noeviction");
-    // Room beside it for what changes while the file is rewritten.
+    // Leaves room for changes while the file is rewritten.
     const [most, limit] = [flag("maxmemory"), String(store.resources.limits.memory)];
     expect([most, limit]).toEqual([expect.stringMatching(/^\d+gb$/), expect.stringMatching(/^\d+Gi$/)]);
     expect(Number.parseInt(limit, 10)).toBeGreaterThanOrEqual(2 * Number.parseInt(most!, 10));
     expect([flag("appendonly"), flag("appendfsync")]).toEqual(["yes", "always"]);
     const volume = store.volumeMounts.find(({ mountPath }) => mountPath === flag("dir"));
     expect(volumeClaimTemplates.map(({ metadata }) => metadata.name)).toEqual([volume?.name]);
-    // Two would not share what they know.
+    // Two stores would not share their data.
     expect(replicas).toBe(1);
   });
 
-  it("runs without root, on a file system that only its volume can be written on, at a version", () => {
+  it("runs a fixed version without root, and can write only to its volume", () => {
     expectConfined(storeTemplate.spec.securityContext, store);
     expect(store.volumeMounts).toHaveLength(1);
     expect(store.image).toMatch(/^valkey\/valkey:\d+\.\d+/);
   });
 
-  it("leads the Service to the pod, and lets in the API's only", () => {
+  it("selects its pod in the Service, and admits only the API's pods", () => {
     const { labels } = storeTemplate.metadata;
     expect(set.spec.selector).toEqual({ matchLabels: labels });
     expect(service.spec.selector).toEqual(labels);
@@ -174,7 +174,7 @@ describe("deploy/keda.yaml", () => {
   ).spec;
   const [trigger] = triggers;
 
-  it("asks for metrics that the server has", async () => {
+  it("queries metrics that the server exports", async () => {
     const one = (): number => 1;
     const gauges = { running: one, waiting: one, stateBytes: one, gpuBytes: one, ready: () => true };
     const text = await new Telemetry(gauges).text();
@@ -183,7 +183,7 @@ describe("deploy/keda.yaml", () => {
     for (const name of asked) expect(text).toContain(`# TYPE ${name} gauge\n${name} 1\n`);
   });
 
-  it("scales the Deployment, which leaves its number of replicas alone", () => {
+  it("scales the Deployment, which does not set its own number of replicas", () => {
     expect(scaleTargetRef.kind ?? "Deployment").toBe("Deployment");
     expect(scaleTargetRef.name).toBe(resource("Deployment").metadata.name);
     expect(resource("Deployment").spec).not.toHaveProperty("replicas");
@@ -191,8 +191,8 @@ describe("deploy/keda.yaml", () => {
     expect(trigger?.type).toBe("prometheus");
   });
 
-  it("starts a replica before requests have to wait, and keeps two", () => {
-    // Of the sum over all replicas, each has its share.
+  it("starts a replica before requests must wait, and keeps at least two", () => {
+    // The thresholds apply to the average per replica.
     expect(trigger?.metricType).toBe("AverageValue");
     expect(Number(trigger?.metadata.threshold)).toBeGreaterThan(0);
     expect(Number(trigger?.metadata.threshold)).toBeLessThan(Number(config.MAX_BATCH_SIZE));
@@ -200,7 +200,7 @@ describe("deploy/keda.yaml", () => {
     expect(maxReplicaCount).toBeGreaterThan(minReplicaCount);
   });
 
-  it("stops a replica only after the one before has drained, and none for want of data", () => {
+  it("stops one replica at a time after it has drained, and none if data is missing", () => {
     const { policies } = advanced.horizontalPodAutoscalerConfig.behavior.scaleDown;
     expect(policies).toHaveLength(1);
     expect(policies[0]).toMatchObject({ type: "Pods", value: 1 });
@@ -211,7 +211,7 @@ describe("deploy/keda.yaml", () => {
 });
 
 describe("deploy/Dockerfile", async () => {
-  // A statement a line, without comments.
+  // One statement per line, without comments.
   const statements = (await file("deploy/Dockerfile"))
     .replace(/^#.*\n/gm, "")
     .replace(/\\\n\s*/g, "")
@@ -228,7 +228,7 @@ describe("deploy/Dockerfile", async () => {
     expect(unknown(names)).toEqual([]);
   });
 
-  it("has a target with a driver and one for a GPU, neither as root", () => {
+  it("has a target with a driver and one for a GPU, both without root", () => {
     const stages = statements.join("\n").split(/^(?=FROM )/m);
     for (const target of ["cpu", "gpu"]) {
       const stage = stages.find((text) => text.includes(` AS ${target}\n`));
@@ -245,7 +245,7 @@ describe("deploy/Dockerfile", async () => {
     expect(starting("EXPOSE")).toEqual(["EXPOSE 8000"]);
   });
 
-  it("copies what exists, and what its ignore file lets through", async () => {
+  it("copies only files that exist and that its ignore file allows", async () => {
     const ignored = await file("deploy/Dockerfile.dockerignore");
     for (const line of starting("COPY")) {
       if (line.includes("--from=")) continue;
@@ -269,12 +269,12 @@ describe("deploy's texts", () => {
 describe("deploy/nginx.conf", async () => {
   const text = (await file("deploy/nginx.conf")).replace(/^\s*#.*\n/gm, "");
 
-  it("passes events on as they come, and waits for a long answer", () => {
+  it("forwards events at once, and waits for a long answer", () => {
     expect(text).toMatch(/^\s*proxy_buffering off;/m);
     expect(Number(/proxy_read_timeout (\d+)s;/.exec(text)?.[1])).toBeGreaterThanOrEqual(300);
   });
 
-  it("repeats no request that a server may have begun, and shows nobody the metrics", () => {
+  it("repeats no request that a server may have started, and does not expose the metrics", () => {
     expect(text).toMatch(/^\s*proxy_next_upstream error timeout;/m);
     expect(text).toMatch(/location = \/metrics \{\s*return 404;/);
   });
@@ -296,7 +296,7 @@ describe("examples/api-client.ts", () => {
   };
   const client = (respond: typeof fetch) => new ResonantClient("http://resonant.test/", { fetch: respond });
 
-  it.each(["\n", "\r\n", "\r"])("reads events whose lines end in %j, cut anywhere", async (end) => {
+  it.each(["\n", "\r\n", "\r"])("reads events whose lines end in %j, split anywhere", async (end) => {
     const lines = [
       ": a comment",
       "",
@@ -320,7 +320,7 @@ describe("examples/api-client.ts", () => {
     }
   });
 
-  it("yields a stream's text, and returns its answer", async () => {
+  it("yields a stream's text, and returns the whole answer", async () => {
     const events =
       'data: {"text":"a\u2028"}\n\n: beat\n\ndata: {"text":"b"}\n\nevent: done\ndata: {"text":"a\u2028b"}\n\n';
     const stream = client(answering(events)).stream("p");
@@ -331,7 +331,7 @@ describe("examples/api-client.ts", () => {
     expect(next.value).toEqual({ text: "a\u2028b" });
   });
 
-  it("throws a stream's error, and also where a stream just ends", async () => {
+  it("throws a stream's error, and an error if a stream ends early", async () => {
     const failed = 'data: {"text":"a"}\n\nevent: error\ndata: {"error":"model_error","message":"m"}\n\n';
     const read = async (body: string) => {
       for await (const _ of client(answering(body)).stream("p"));
@@ -340,7 +340,7 @@ describe("examples/api-client.ts", () => {
     await expect(read('data: {"text":"a"}\n\n')).rejects.toThrow("ended before");
   });
 
-  it("throws what the server answers instead of a result", async () => {
+  it("throws the server's error response", async () => {
     const init = { status: 400, headers: { "X-Request-Id": "r1" } };
     const refused = '{"error":"validation_error","message":"m","details":{"field":"top_k"}}';
     const error = await client(answering(refused, init))

@@ -69,14 +69,14 @@ describe.each(SCREENS)("on a %s", (screen, viewport) => {
       }
       const text = await page.locator("#page").textContent();
       for (const path of PATHS) expect(text).toContain(path);
-      // The footer's logo would come from elsewhere.
+      // The footer's logo would come from another host.
       expect(await page.locator("img").count()).toBe(0);
       expect(await overflow(page)).toBe(0);
       await screenshot(page, `redoc-${screen}`);
     }));
 });
 
-it("ReDoc finds an operation, in its worker", () =>
+it("ReDoc finds an operation with its search worker", () =>
   visit("/redoc", { width: 1280, height: 900 }, async (page) => {
     await page.getByPlaceholder("Search").fill("resonance");
     const results = page.locator('[data-role="search:results"]');
@@ -88,7 +88,7 @@ it("ReDoc finds an operation, in its worker", () =>
 describe("the documentation's routes", () => {
   const routes = docsRoutes({ openApiUrl: '/open"api.json' });
 
-  it("forbid everything from elsewhere, and any inline script", async () => {
+  it("forbid resources of other hosts and inline scripts", async () => {
     for (const path of ["/docs", "/redoc"]) {
       const response = await routes.request(path);
       expect(response.headers.get("content-security-policy")).toMatch(
@@ -100,7 +100,7 @@ describe("the documentation's routes", () => {
     }
   });
 
-  it("serve each asset with its type, and not again to one who has it", async () => {
+  it("serve each asset with its type, and answer 304 to a client that has it", async () => {
     const page =
       (await (await routes.request("/docs")).text()) + (await (await routes.request("/redoc")).text());
     const assets = new Set(Array.from(page.matchAll(/"(docs\/assets\/[^"]+)"/g), ([, path]) => `/${path}`));

@@ -10,11 +10,11 @@ const read = (path: string): Promise<string> => readFile(join(root, path), "utf8
 const pages = new Map<string, string>();
 for (const page of await repositoryFiles([".md"])) pages.set(page, await read(page));
 
-/** Links of a page that lead nowhere in the repository. */
+/** Returns the links of a page whose target is not in the repository. */
 async function astray(page: string, text: string): Promise<string[]> {
   const found: string[] = [];
   for (const link of linksOf(text)) {
-    if (/^[a-z]+:/i.test(link)) continue; // elsewhere
+    if (/^[a-z]+:/i.test(link)) continue; // an external link
     const [path = "", anchor] = link.split("#");
     const target = path === "" ? page : normalize(join(dirname(page), decodeURI(path))).replaceAll("\\", "/");
     const there = !target.startsWith("..") && existsSync(join(root, target));
@@ -31,7 +31,7 @@ describe("a link between pages", () => {
     expect(await astray(page, text)).toEqual([]);
   });
 
-  it("is missed where its file or its anchor is made up", async () => {
+  it("is reported if its file or anchor does not exist", async () => {
     const text = [
       "[a](README.md) [b](no-such.md) ![c](docs/no-such.png) [d](docs/server.md#settings) [e](docs/server.md#no-such)",
       "[f](#here) [g](#nowhere) [h](https://example.com/no-such.md) `[i](no-such-code.md)` [j](../outside.md)",
@@ -57,7 +57,7 @@ describe("a link between pages", () => {
 describe("a path that a page names", () => {
   const folders = "api bench cli common demo deploy docs engine examples kernels test weights".split(" ");
 
-  it("exists, but in the history of the changelog", () => {
+  it("exists, except in the changelog's history", () => {
     const missing = [...pages].flatMap(([page, text]) =>
       page === "CHANGELOG.md"
         ? []

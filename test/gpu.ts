@@ -10,12 +10,12 @@ import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 export { relativeError } from "../engine/goldens.ts";
 export { mulberry32 };
 
-/** A float that no kernel computes: what a kernel must not write stays NaN, and what it forgot to write is NaN. */
+/** A NaN that no kernel computes: shows words that a kernel should have written, and words that it must not write. */
 const POISON = 0x7fc00000;
 
 let opened: Promise<Gpu> | undefined;
 
-/** The device that a test file's tests share. No adapter is an error: a kernel's test never passes quietly. */
+/** Returns the device that the tests of a file share. Fails if there is no adapter, so that no kernel test passes unrun. */
 export function testGpu(): Promise<Gpu> {
   opened ??= requestAdapter().then((adapter) => Gpu.open(adapter));
   return opened;
@@ -27,19 +27,19 @@ afterAll(async () => {
   opened = undefined;
 });
 
-/** `count` f32 numbers, uniform between `low` and `high`. */
+/** Returns `count` f32 numbers, uniform between `low` and `high`. */
 export function randomFloats(seed: number, count: number, low = -1, high = 1): Float32Array<ArrayBuffer> {
   const next = mulberry32(seed);
   return Float32Array.from({ length: count }, () => low + (high - low) * next());
 }
 
-/** `count` whole numbers from 0 to `below` − 1. */
+/** Returns `count` integers from 0 to `below` − 1. */
 export function randomIntegers(seed: number, count: number, below: number): Uint32Array<ArrayBuffer> {
   const next = mulberry32(seed);
   return Uint32Array.from({ length: count }, () => Math.floor(next() * below));
 }
 
-/** A storage buffer of `words` 32-bit words that holds `values` and then NaN. */
+/** Creates a storage buffer of `words` 32-bit words that holds `values` followed by NaN. */
 export function poisoned(
   gpu: Gpu,
   label: string,
@@ -51,7 +51,7 @@ export function poisoned(
   return gpu.upload(label, data);
 }
 
-/** Records and submits the dispatches, and waits for WebGPU's errors. */
+/** Records and submits dispatches, and waits for WebGPU's errors. */
 export async function runDispatches(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): Promise<void> {
   submit(gpu, dispatches, run);
   await gpu.settle();
@@ -64,13 +64,13 @@ function submit(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): void 
 }
 
 export interface UploadOptions {
-  /** Whether the rows of the two halves alternate. */
+  /** Whether to interleave the rows of the two halves. */
   readonly gated?: boolean;
-  /** Rows of NaN before and after. */
+  /** Number of NaN rows before and after the matrix. */
   readonly margin?: number;
 }
 
-/** `values` `[rows, columns]` as a {@link Matrix}, through `packWeight` into poisoned memory. */
+/** Packs `values` `[rows, columns]` into a {@link Matrix} in poisoned memory, with `packWeight`. */
 export function uploadMatrix(
   gpu: Gpu,
   values: Float32Array<ArrayBuffer>,
@@ -86,14 +86,14 @@ export function uploadMatrix(
   return weight;
 }
 
-/** `gpu` as if one binding could cover at most so many bytes. */
+/** Returns a host like `gpu` whose kernels can bind at most `bindingBytes` bytes. */
 export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hostLike(gpu, { bindingBytes });
 
-/** `gpu` as if its kernels had to share loads between so many lanes, or not at all. */
+/** Returns a host like `gpu` whose kernels share loads between `lanes` lanes; 0: not at all. */
 export const sharedLoadHost = (gpu: Gpu, lanes: KernelHost["sharedLoadLanes"]): KernelHost =>
   hostLike(gpu, { sharedLoadLanes: lanes, rowsPerWorkgroup: lanes ? 64 : 16 });
 
-/** A host for each number of lanes that can share loads on this adapter, 0 included. */
+/** Returns a host for each number of lanes that can share loads on this adapter, including 0. */
 export const sharedLoadHosts = (gpu: Gpu): KernelHost[] =>
   ([0, 4, 8] as const)
     .filter((lanes) => lanes <= gpu.mostSharedLoadLanes)
@@ -145,7 +145,7 @@ export function uploadBlock(gpu: Gpu, layer: number, alpha = 0, gain = 0): GPUBu
   return gpu.uniform("block", data);
 }
 
-/** Layout of the states of `layers` blocks, with unused words between blocks and between slots. */
+/** Returns a layout of `layers` blocks' states, with unused words between blocks and between slots. */
 export function looseState(
   size: number,
   layers: number,
@@ -156,7 +156,7 @@ export function looseState(
   return { slotStride: layers * layerStride + 5, layerStride, tail, ...memories };
 }
 
-/** The first index at which the bits differ, or −1; arrays of different lengths differ at the end of the shorter one. */
+/** Returns the first index at which the bits differ, or −1. Different lengths differ at the end of the shorter array. */
 export function firstDifference(a: Float32Array | Uint32Array, b: Float32Array | Uint32Array): number {
   const [x, y] = [bitsOf(a), bitsOf(b)];
   for (let i = 0; i < Math.max(x.length, y.length); i++) {
@@ -165,7 +165,7 @@ export function firstDifference(a: Float32Array | Uint32Array, b: Float32Array |
   return -1;
 }
 
-/** Whether every word from `from` on is still what {@link poisoned} wrote. */
+/** Returns whether every word from `from` on is still poisoned. */
 export const untouched = (values: Float32Array | Uint32Array, from: number): boolean =>
   bitsOf(values.subarray(from)).every((word) => word === POISON);
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A request that came in, at the hub or at the place where its large files lie. */
+/** A request to the hub or to the origin of its large files. */
 export interface HubRequest {
   readonly at: "hub" | "cdn";
   readonly method: string;
@@ -12,27 +12,27 @@ export interface HubRequest {
   readonly range: string | undefined;
 }
 
-/** Answers in the hub's stead where it returns `true`. */
+/** Answers a request instead of the hub if it returns `true`. */
 export type Intercept = (request: HubRequest, response: ServerResponse) => boolean | Promise<boolean>;
 
-/** A Hugging Face hub on this machine, with as much of it as fetching a model takes. */
+/** A local Hugging Face hub with the endpoints that downloading a model needs. */
 export interface TestHub {
-  /** What `HF_ENDPOINT` is set to. */
+  /** The value for `HF_ENDPOINT`. */
   readonly url: string;
-  /** Another origin, where redirects to large files lead. */
+  /** The origin to which requests for large files are redirected. */
   readonly cdn: string;
   /** Every request so far. */
   readonly requests: HubRequest[];
   intercept: Intercept | undefined;
-  /** Adds a commit to a repository, as the tip of a branch; files in `lfs` are sent by the other origin. */
+  /** Adds a commit to a repository as the head of a branch; the other origin serves the files in `lfs`. */
   commit(
     repo: string,
     files: Readonly<Record<string, string | Uint8Array>>,
     options?: { readonly branch?: string; readonly lfs?: readonly string[] },
   ): string;
-  /** Makes a repository one that needs this token. */
+  /** Makes a repository require this token. */
   gate(repo: string, token: string): void;
-  /** Forgets the requests so far, and returns them as `METHOD PATH`. */
+  /** Returns the requests so far as `METHOD PATH`, and clears them. */
   asked(): string[];
   stop(): Promise<void>;
 }
@@ -55,7 +55,7 @@ const hex = (algorithm: string, ...parts: readonly (string | Uint8Array)[]): str
   return hash.digest("hex");
 };
 
-/** Bytes as a file of the answer, or the part of them that is asked for. */
+/** Sends bytes as a file, or the requested range of them. */
 export function sendBytes(
   request: HubRequest,
   response: ServerResponse,

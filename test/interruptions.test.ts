@@ -14,7 +14,7 @@ import { goldenModelFiles } from "./models.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const run = promisify(execFile);
 
-/** Inside the repository, where a bundle finds its packages. */
+/** A folder in the repository, so that a bundle finds its packages. */
 let folder = "";
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ afterAll(async () => {
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
-/** A fresh process's standard output. */
+/** Runs a new process; returns its standard output. */
 async function fresh(script: "worker" | "cli", ...args: string[]): Promise<string> {
   const { stdout } = await run(process.execPath, [join(folder, `${script}.mjs`), ...args], { cwd: ROOT });
   return stdout;
@@ -69,7 +69,7 @@ describe("a generation interrupted at random", () => {
   const TOKENS = 60;
   const PROMPT = "the oscillators agree";
 
-  it(`${INTERRUPTIONS} times, each saved to a file and resumed by a process of its own, gives the same text`, {
+  it(`${INTERRUPTIONS} times, each saved to a file and resumed by another process, gives the same text`, {
     timeout: 1_200_000,
   }, async () => {
     const files = await goldenModelFiles("native_long");
@@ -78,7 +78,7 @@ describe("a generation interrupted at random", () => {
     const model = await Model.load(await testGpu(), files, { slots: 2 });
     const sampling = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1.4 };
     const seed = 2026;
-    // Stop strings that begin with characters the text is full of, and never come: text is held back often.
+    // Stop strings that never occur but start with frequent characters, so that text is often held back.
     const free = await collect(model.generate(PROMPT, { ...sampling, seed, maxTokens: TOKENS }));
     const stopSequences = [...new Set(free.text)].slice(0, 40).map((character) => `${character}\u0001never`);
     const options = { ...sampling, stopSequences };

@@ -30,7 +30,7 @@ const places: Readonly<Record<string, readonly string[]>> = { ...rooms, "engine/
 /** Where only tests may import from. */
 const testRooms = ["test", "engine/testing"];
 
-/** What a program prints in a folder, whether or not it finds errors. */
+/** Runs a program in a folder; returns its output, whether or not it succeeds. */
 const run = (cwd: string, program: string, args: readonly string[]): Promise<string> =>
   new Promise((resolve, reject) => {
     execFile(program, args, { cwd, maxBuffer: 2 ** 26 }, (error, out) => {
@@ -39,7 +39,7 @@ const run = (cwd: string, program: string, args: readonly string[]): Promise<str
     });
   });
 
-/** A program of a package. */
+/** Returns the path of a package's program. */
 const bin = (name: string): string => join(root, "node_modules/.bin", name);
 
 async function sources(): Promise<string[]> {
@@ -49,7 +49,7 @@ async function sources(): Promise<string[]> {
 
 let copy: string;
 
-/** A copy of the sources, in which rules can be broken, and what `npm run lint` reads. */
+/** Copies the sources and the files that `npm run lint` reads, so that a test can break rules. */
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "resonant-layers-"));
   for (const file of [...(await sources()), "biome.json", "package.json", ".gitignore"]) {
@@ -68,7 +68,7 @@ async function write(file: string, text: string): Promise<void> {
 const append = async (file: string, text: string): Promise<void> =>
   writeFile(join(copy, file), `${await readFile(join(copy, file), "utf8")}${text}\n`);
 
-/** The rules that the linter finds broken, by file: one for each line that breaks it. */
+/** Returns the broken rules that the linter reports, by file, one for each line. */
 async function lint(folders: readonly string[]): Promise<Map<string, string[]>> {
   const parts = ["--formatter-enabled=false", "--assist-enabled=false"];
   const args = ["ci", "--reporter=github", "--max-diagnostics=none", ...parts, ...folders];
@@ -83,11 +83,11 @@ async function lint(folders: readonly string[]): Promise<Map<string, string[]>> 
   return found;
 }
 
-it("is what `npm run lint` runs", () => {
+it("is checked by `npm run lint`", () => {
   expect(packageJson.scripts.lint).toBe("biome ci . && tsc -b");
 });
 
-it("is what CONTRIBUTING.md says", async () => {
+it("matches CONTRIBUTING.md", async () => {
   const text = await readFile(join(root, "CONTRIBUTING.md"), "utf8");
   const named = (cell: string): string[] => [...cell.matchAll(/`([\w/]+)\/`/g)].map(([, room]) => room!);
   const table = [...text.matchAll(/^\| `([\w/]+)\/` \| ([^|]*) \| [^|]* \|$/gm)];
@@ -150,7 +150,7 @@ describe("an import of another room", () => {
   );
 });
 
-describe("what a room breaks", () => {
+describe("a broken rule", () => {
   let found: Map<string, string[]>;
   let types: string;
 
@@ -173,7 +173,7 @@ describe("what a room breaks", () => {
     types = await run(copy, bin("tsc"), ["-b", "--pretty", "false", "engine"]);
   });
 
-  it("by a module of Node in the engine names its rule, and is unknown to the compiler", () => {
+  it("is named if the engine imports a module of Node, which the compiler does not find either", () => {
     expect(found.get("engine/config.ts")).toEqual(["lint/correctness/noNodejsModules"]);
     expect(types).toMatch(/^engine\/config\.ts.*error TS\d+: Cannot find .*node:fs/m);
   });
@@ -181,17 +181,17 @@ describe("what a room breaks", () => {
   it.each([
     ["document", "engine/metrics.ts"],
     ["process", "engine/phase.ts"],
-  ])("by %s in the engine names its rule, and is unknown to the compiler", (name, file) => {
+  ])("is named if the engine uses %s, which the compiler does not find either", (name, file) => {
     expect(found.get(file)).toEqual(["lint/style/noRestrictedGlobals"]);
     expect(types).toMatch(new RegExp(`^${file}.*error TS\\d+: Cannot find name '${name}'`, "m"));
   });
 
-  it("by an import of the server in a kernel names its rule, and is unknown to the compiler", () => {
+  it("is named if a kernel imports the server, which the compiler refuses, too", () => {
     expect(found.get("kernels/add/add.ts")).toEqual(["lint/style/noRestrictedImports"]);
     expect(types).toMatch(/^kernels\/add\/add\.ts.*error TS6307: .*api\/settings\.ts/m);
   });
 
-  it.each(Object.keys(rooms))("by a cycle of types in %s names its rule", (room) => {
+  it.each(Object.keys(rooms))("is named if %s has a type-only cycle", (room) => {
     for (const one of ["a", "b"]) {
       expect(found.get(`${room}/probes/cycle-${one}.ts`)).toEqual(["lint/suspicious/noImportCycles"]);
     }

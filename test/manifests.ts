@@ -29,7 +29,7 @@ export interface Container {
   volumeMounts: { name: string; mountPath: string }[];
 }
 
-/** Of a Kubernetes resource, the fields that tests look at; which of them are there depends on the kind. */
+/** The fields of a Kubernetes resource that tests read; which ones exist depends on the kind. */
 export interface Resource {
   apiVersion: string;
   kind: string;
@@ -70,7 +70,7 @@ export interface Resource {
   };
 }
 
-/** The resources of a file of `deploy/`. */
+/** Returns the resources of a file in `deploy/`. */
 export async function readManifests(name: string): Promise<Resource[]> {
   const text = await readFile(new URL(`../deploy/${name}`, import.meta.url), "utf8");
   return parseAllDocuments(text).map((document) => {
@@ -79,14 +79,14 @@ export async function readManifests(name: string): Promise<Resource[]> {
   });
 }
 
-/** The only resource of its kind. @throws Error if there is none, or more than one */
+/** Returns the only resource of a kind. @throws Error if there is none, or more than one */
 export function oneOf(resources: readonly Resource[], kind: string): Resource {
   const found = resources.filter((one) => one.kind === kind);
   if (found.length !== 1) throw new Error(`${found.length} of kind ${kind}, not one`);
   return found[0]!;
 }
 
-/** What Kubernetes makes of a text: `$(NAME)` is the value of NAME. @throws Error for a name that has none */
+/** Replaces `$(NAME)` by the value of NAME, as Kubernetes does. @throws Error if a name has no value */
 export const expanded = (text: string, values: Readonly<Record<string, string>>): string =>
   text.replace(/\$\((\w+)\)/g, (_, name: string) => {
     const value = values[name];

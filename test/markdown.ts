@@ -1,10 +1,10 @@
-/** A page's text without what stands in code: fenced blocks and, where asked, `code`. */
+/** Returns a page's text without fenced code blocks and, if requested, without inline `code`. */
 export function withoutCode(page: string, inline = false): string {
   const prose = page.replace(/^ {0,3}(`{3,}).*\n[\s\S]*?^ {0,3}\1`*$/gm, "");
   return inline ? prose.replace(/`[^`\n]*`/g, "") : prose;
 }
 
-/** What a heading's anchor is on GitHub: lower case, punctuation left out, spaces as hyphens. */
+/** Returns a heading's anchor on GitHub: lower case, without punctuation, with hyphens for spaces. */
 const slugOf = (heading: string): string =>
   heading
     .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
@@ -13,7 +13,7 @@ const slugOf = (heading: string): string =>
     .replace(/[^\p{L}\p{N} _-]/gu, "")
     .replaceAll(" ", "-");
 
-/** All anchors of a page: those of its headings, and its `<a id="…">`. */
+/** Returns all anchors of a page: of its headings and of `<a id="…">`. */
 export function anchorsOf(page: string): ReadonlySet<string> {
   const prose = withoutCode(page);
   const anchors = new Set(Array.from(prose.matchAll(/<a id="([^"]+)">/g), ([, id]) => id!));
@@ -27,11 +27,11 @@ export function anchorsOf(page: string): ReadonlySet<string> {
   return anchors;
 }
 
-/** The addresses of a page's links and pictures. */
+/** Returns the addresses of a page's links and pictures. */
 export const linksOf = (page: string): string[] =>
   Array.from(withoutCode(page, true).matchAll(/\]\(\s*<?([^)\s>]+)/g), ([, address]) => address!);
 
-/** Paths from the root that a page names in `code`, but for patterns and placeholders. */
+/** Returns the paths from the root that a page names in `code`, except patterns and placeholders. */
 export const pathsOf = (page: string, folders: readonly string[]): string[] =>
   Array.from(withoutCode(page).matchAll(/`([\w.-]+\/[^`\s]*)`/g), ([, path]) => path!).filter(
     (path) => folders.includes(path.split("/", 1)[0]!) && !/[*…<{(:,]|DATE|FILE|DIR|FOLDER|NAME/.test(path),

@@ -15,14 +15,14 @@ import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts"
 import type { TensorFile, TensorInfo } from "../weights/tensor-file.ts";
 import { randomFloats } from "./gpu.ts";
 
-/** Where `name` lies in `test/fixtures`. */
+/** Returns the path of `name` in `test/fixtures`. */
 export const fixturePath = (name: string): string =>
   fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
 export const openFixture = (name: string): Promise<TensorFile> =>
   openTensorFile(bytesSource(name, new Uint8Array(readFileSync(fixturePath(name)))));
 
-/** A golden file by its name without `.safetensors`. */
+/** Opens a golden file by its name without `.safetensors`. */
 export const openGolden = (name: string): Promise<TensorFile> => openFixture(`goldens/${name}.safetensors`);
 
 export const readJson = (name: string): unknown => JSON.parse(readFileSync(fixturePath(name), "utf8"));
@@ -43,7 +43,7 @@ export async function loadDefault(gpu: Gpu, options?: LoadOptions): Promise<Mode
   }
 }
 
-/** A golden native model as the files of a model, its bytes' ids the bytes themselves. */
+/** Returns a golden native model as the files of a model; the id of a byte is the byte itself. */
 export async function goldenModelFiles(
   name: string,
   config: Readonly<Record<string, unknown>> = {},
@@ -70,7 +70,7 @@ export async function goldenModelFiles(
   };
 }
 
-/** A small native model with random weights and 300 tokens: what its memories hold matters to what it says. */
+/** Creates a small native model with random weights and 300 tokens, whose output depends on its memories. */
 export const loadTiny = async (
   gpu: Gpu,
   options?: LoadOptions,
@@ -91,7 +91,7 @@ export const tinyConfig = {
   eos_token_id: null,
 } as const;
 
-/** Tensors in memory as a file of them. */
+/** Wraps tensors in memory as a tensor file. */
 export function memoryTensors(
   shapes: ReadonlyMap<string, readonly number[]>,
   values: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>,
@@ -112,15 +112,15 @@ export function memoryTensors(
 }
 
 /**
- * A model that says what it is told: after each byte of `script`, no byte twice, comes the next with near certainty,
- * and after the last the first. Its memories run but have no voice.
+ * Creates a model that repeats `script`: after each byte it predicts the next one almost certainly, and after the last the
+ * first. No byte may occur twice. The memories are computed but do not affect the output.
  */
 export function scriptedModelFiles(
   script: ArrayLike<number>,
   config: Readonly<Record<string, unknown>> = {},
 ): ModelFiles {
   const tokens = Array.from(script);
-  if (new Set(tokens).size !== tokens.length) throw new Error("a script says no token twice");
+  if (new Set(tokens).size !== tokens.length) throw new Error("a script must not contain a token twice");
   const full = { ...tinyConfig, ...config };
   const parsed: NativeConfig = parseConfig(full, "script");
   const { vocabulary } = parsed;
@@ -149,7 +149,7 @@ export async function collectBytes(chunks: AsyncIterable<Uint8Array>): Promise<B
   return Buffer.concat(parts);
 }
 
-/** A golden native model of 300 tokens, as a folder that the command line can load. */
+/** Writes a golden native model of 300 tokens as a folder that the command line can load. */
 export async function writeModel(
   folder: string,
   change: (tensors: Map<string, TensorToWrite>) => void = () => undefined,
@@ -172,7 +172,7 @@ export async function writeModel(
   await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(tokenizerConfig));
 }
 
-/** A generation on a stream of its own, and the state it leaves. */
+/** Generates on a new stream; returns the result and the final state. */
 export async function generated(
   model: Model,
   prompt: string | readonly number[],

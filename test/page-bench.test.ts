@@ -18,7 +18,7 @@ afterAll(() => rm(home, { recursive: true, maxRetries: 3 }));
 
 describe("the page's benchmark", () => {
   it.runIf(process.platform === "linux" && process.arch === "x64")(
-    "prints the page's size and its speed beside Node's",
+    "prints the page's size, and its speed compared with Node",
     async () => {
       const chromium = join(home, "chromium");
       await mkdir(chromium);
@@ -44,7 +44,7 @@ describe("the page's benchmark", () => {
     120_000,
   );
 
-  it("says that there is no Chromium where there is none", async () => {
+  it("reports a missing Chromium", async () => {
     const { code, err } = await run(process.execPath, [script, "--chromium", join(home, "nowhere")]);
     expect(code).toBe(1);
     expect(err).toContain("nowhere");

@@ -23,7 +23,7 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "resonant-page-"));
-  server = await startServer(undefined); // the page has a model of its own
+  server = await startServer(undefined); // the page loads its own model
   chromium = await launchChromium({ webgpu: true, args: [NOWHERE] });
 }, 600_000);
 
@@ -69,7 +69,7 @@ async function write(page: Page, prompt: string, tokens: number): Promise<void> 
   await button(session(page), "Write").click();
 }
 
-/** What the command line writes, on the software driver that Chromium has too. */
+/** Returns what the command line writes on the same software driver as Chromium. */
 async function cliText(args: readonly string[]): Promise<string> {
   const env = { VK_DRIVER_FILES: "/nonexistent.json", VK_ICD_FILENAMES: "/nonexistent.json" };
   const { out, err, code } = await resonant(["generate", "--json", ...args], { env });
@@ -77,14 +77,14 @@ async function cliText(args: readonly string[]): Promise<string> {
   return (JSON.parse(out) as { text: string }).text;
 }
 
-/** Ends the process that Chromium's GPU work is done in, as a crash of a driver does. */
+/** Kills Chromium's GPU process, as a driver crash does. */
 async function loseDevice(): Promise<void> {
   const session = await chromium.browser.newBrowserCDPSession();
   await session.send("Browser.crashGpuProcess").catch(() => undefined);
   await session.detach();
 }
 
-/** Serious faults that axe finds. */
+/** Returns the serious accessibility faults that axe finds. */
 async function faults(page: Page): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page }).analyze();
   return violations
@@ -103,7 +103,7 @@ describe("the page", () => {
       expect(await written(session(page))).toBe(PROMPT + text);
     }));
 
-  it("goes on from a state saved before the page was reloaded as if nothing had happened, and so does the command line", () =>
+  it("continues a state saved before a reload exactly, and so does the command line", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 50);
@@ -134,7 +134,7 @@ describe("the page", () => {
       expect(first + (await cliText(["--state", file, "-n", `${rest}`]))).toBe(whole);
     }));
 
-  it("refuses a file that is no state by its name, and keeps the text", () =>
+  it("refuses a file that is not a state, naming it, and keeps the text", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 5);
@@ -153,7 +153,7 @@ describe("the page", () => {
       expect((await written(session(page))).length).toBeGreaterThan(text.length);
     }));
 
-  it("forks a text into two that go on side by side, the first as if alone", () =>
+  it("forks a text into two that continue independently, the first as if alone", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 20);
@@ -172,7 +172,7 @@ describe("the page", () => {
       expect(await written(session(page))).toBe(first);
     }));
 
-  it("survives the loss of its device: what was being written comes to its end, token for token", () =>
+  it("survives the loss of its device, and finishes the current text with the same tokens", () =>
     open(
       async (page) => {
         await ready(page);
@@ -196,7 +196,7 @@ describe("the page", () => {
       { expected: /GPU|WebGPU|device|context/i },
     ));
 
-  it("fetches the weights once: another visit takes them from the cache", () =>
+  it("downloads the weights once, and takes them from the cache at the next visit", () =>
     open(async (page) => {
       await ready(page);
       const fetched: string[] = [];
@@ -209,7 +209,7 @@ describe("the page", () => {
     }));
 });
 
-/** A hundred thousand characters of made-up words, with a sentence among them. */
+/** A hundred thousand characters of made-up words that contain one real sentence. */
 function haystack(needle: string): { text: string; at: number } {
   const letters = Array.from(randomIntegers(7, 200_000, 14), (i) => "etaoinshrdlu  "[i]).join("");
   const at = 61_800;
@@ -241,7 +241,7 @@ describe("the search", () => {
       await screenshot(page, "found");
     }));
 
-  it("asks for what it lacks, and searches its sample", () =>
+  it("asks for missing input, and searches its sample", () =>
     open(async (page) => {
       await ready(page);
       await page.getByRole("tab", { name: "Search" }).click();
@@ -256,7 +256,7 @@ describe("the search", () => {
 });
 
 describe("the oscillators", () => {
-  it("shown are those of the stream's state: each layer's order parameter", () =>
+  it("show the stream's state: each layer's order parameter", () =>
     open(async (page) => {
       await ready(page);
       await write(page, PROMPT, 40);
@@ -280,7 +280,7 @@ describe("the oscillators", () => {
 });
 
 describe("another model", () => {
-  it("comes from an address, in fewer bits, and takes the place of the first only when it is there", () =>
+  it("loads from an address with fewer bits, and replaces the first only when complete", () =>
     open(
       async (page) => {
         await ready(page);
@@ -314,7 +314,7 @@ describe("another model", () => {
       { expected: /404/ },
     ));
 
-  it("comes from a folder of this machine, and a folder that has none is refused by what it lacks", () =>
+  it("loads from a local folder; a folder without a model is refused, naming the missing file", () =>
     open(async (page) => {
       await ready(page);
       const choose = async (from: string): Promise<void> => {
@@ -337,7 +337,7 @@ describe("another model", () => {
     }));
 });
 
-it("can be used by keyboard alone", () =>
+it("can be used with the keyboard only", () =>
   open(async (page) => {
     await ready(page);
     const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.textContent ?? "");
@@ -358,7 +358,7 @@ it("can be used by keyboard alone", () =>
     await ended(session(page));
   }));
 
-it("says what a seed is where one is none, and keeps the prompt", () =>
+it("explains an invalid seed, and keeps the prompt", () =>
   open(async (page) => {
     await ready(page);
     await page.getByText("Sampling", { exact: true }).click();
@@ -369,7 +369,7 @@ it("says what a seed is where one is none, and keeps the prompt", () =>
     expect(await draft(session(page)).inputValue()).toBe(PROMPT);
   }));
 
-it("says that WebGPU is missing where it is, and tries again when asked", async () => {
+it("reports missing WebGPU, and tries again when asked", async () => {
   const without = await launchChromium({ args: [NOWHERE, "--disable-features=WebGPU,WebGPUService"] });
   try {
     await visit(without, new URL("/demo/", server.url), { expected: /WebGPU|GPU/ }, async (page) => {
@@ -387,7 +387,7 @@ it("says that WebGPU is missing where it is, and tries again when asked", async 
   }
 });
 
-it("is no more than 150 kB, compressed, without the model", async () => {
+it("is at most 150 kB, compressed, without the model", async () => {
   const root = fileURLToPath(new URL("../dist/demo", import.meta.url));
   const files = (await readdir(root, { recursive: true })).filter((file) => file.endsWith(".br"));
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(root, file))).size));
@@ -399,7 +399,7 @@ describe("the page's routes", () => {
   const get = (path: string): Promise<Response> =>
     fetch(server.url + path, { redirect: "manual", headers: { "Accept-Encoding": "gzip, br" } });
 
-  it("lead to it, and let it ask nobody but servers of models", async () => {
+  it("lead to it, and allow requests only to servers of models", async () => {
     const response = await get("/demo");
     expect([response.status, response.headers.get("location")]).toEqual([302, "demo/"]);
     const page = await get("/demo/");
@@ -409,7 +409,7 @@ describe("the page's routes", () => {
     expect(await page.text()).not.toMatch(/https?:|<script>/);
   });
 
-  it("serve built files for good, compressed", async () => {
+  it("serve built files compressed and as immutable", async () => {
     const [, script] = /src="\.(\/assets\/[^"]+\.js)"/.exec(await (await get("/demo/")).text()) ?? [];
     const response = await get(`/demo${script}`);
     expect(response.headers.get("cache-control")).toMatch(/immutable/);

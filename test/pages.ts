@@ -4,19 +4,19 @@ import type { BrowserContextOptions, Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Launched } from "./chromium.ts";
 
-/** Chromium's switch with which names resolve nowhere, so that not even its own requests leave. */
+/** Chromium's switch that stops all name resolution, so that even its own requests cannot leave. */
 export const NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
 
-/** The screens that pages are looked at on. */
+/** The screen sizes on which pages are tested. */
 export const SCREENS = [
   ["desktop", { width: 1280, height: 900 }],
   ["phone", { width: 390, height: 844 }],
 ] as const;
 
 /**
- * Opens a page of `origin` for `use`, and fails if anything goes wrong in it: a request to elsewhere, an error, a broken
+ * Opens a page of `origin` for `use`. Fails if the page sends a request to another origin, reports an error or violates its
  * policy.
- * @param options.expected what may be told as an error, since the test brings it about
+ * @param options.expected errors that the test causes itself
  */
 export async function visit(
   { browser }: Launched,
@@ -58,16 +58,16 @@ export async function visit(
   expect(unexpected()).toEqual([]);
 }
 
-/** Takes pictures of a page, for people, into the folder that `SCREENSHOTS` names, if it does. */
+/** Takes screenshots of a page into the folder that the variable `SCREENSHOTS` names, if it is set. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   const folder = process.env.SCREENSHOTS;
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
-  await page.waitForTimeout(4_000); // pictures out of view are drawn when all rest
+  await page.waitForTimeout(4_000); // pictures out of view are drawn when the page is idle
   await page.screenshot({ path: join(folder, `${name}-full.png`), fullPage: true });
 }
 
-/** Pixels by which a page is wider than its window. */
+/** Returns by how many pixels a page is wider than its window. */
 export const overflow = (page: Page): Promise<number> =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -7,16 +7,16 @@ import { afterAll } from "vitest";
 import { settingNames } from "../api/settings.ts";
 import { cli } from "./cli.ts";
 
-/** A program that a test has started. What still runs when the file's tests have ended is killed. */
+/** A program that a test has started. It is killed after the file's tests if it is still running. */
 export interface Running {
   readonly pid: number;
-  /** All that it has written so far, to either stream. */
+  /** All output so far, of both streams. */
   log(): string;
   /** Waits until `pattern` is in its log. @throws Error with the log if it ends before that, or takes too long */
   says(pattern: RegExp, milliseconds?: number): Promise<RegExpExecArray>;
-  /** Sends SIGTERM, and waits for its end. @returns its exit status */
+  /** Sends SIGTERM and waits until it has exited. @returns its exit status */
   stop(): Promise<number | null>;
-  /** Ends it and all that it started with SIGKILL, and waits until it is gone. */
+  /** Kills it and its children with SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
 }
 
@@ -32,7 +32,7 @@ const killAll = (): void => groups.forEach(killGroup);
 afterAll(killAll);
 process.once("exit", killAll);
 
-/** Starts a program with this environment, less what sets a server up; `env` is added. */
+/** Starts a program with this environment without the server's settings, and with `env`. */
 export function start(
   command: string,
   args: readonly string[],
@@ -40,7 +40,7 @@ export function start(
 ): Running {
   const environment = { ...process.env };
   for (const name of settingNames) delete environment[name];
-  // A process group of its own: what it starts has to end with it.
+  // A separate process group, so that its children end with it.
   const child: ChildProcess = spawn(command, args, {
     detached: true,
     env: { ...environment, ...env },
@@ -99,7 +99,7 @@ export async function startServing(
   return { ...server, url: url! };
 }
 
-/** Asks until there is a value, and gives it. @throws Error if that takes too long, or what `ask` throws */
+/** Calls `ask` until it returns a value. @throws Error after the time limit; rethrows what `ask` throws */
 export async function eventually<T>(
   what: string,
   ask: () => T | undefined | Promise<T | undefined>,
@@ -114,7 +114,7 @@ export async function eventually<T>(
   }
 }
 
-/** A port of this machine that nothing listens on at the moment. */
+/** Returns a port of this machine on which nothing listens now. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -125,7 +125,7 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Waits until a port of this machine takes connections. */
+/** Waits until a port of this machine accepts connections. */
 export async function listening(port: number): Promise<void> {
   await eventually(`port ${port} is listened on`, async () => {
     const socket = connect(port, "127.0.0.1");
@@ -140,9 +140,9 @@ export async function listening(port: number): Promise<void> {
   });
 }
 
-/** Where the first of these programs is that this machine has, or undefined. */
+/** Returns the path of the first of these programs that exists; undefined if none does. */
 export function findProgram(...names: readonly string[]): string | undefined {
-  // Debian has servers in folders that are in root's PATH only.
+  // Debian installs servers in folders that only root's PATH contains.
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
   for (const name of names) {
     for (const folder of folders) {

@@ -16,7 +16,7 @@ const gpu = await testGpu();
 let folder: string;
 let tiny: string;
 let data: string;
-/** Of the tiny model, and of another. */
+/** Alignments of the tiny model and of another model. */
 let own: string;
 let foreign: string;
 let model: Model;
@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("the command line", () => {
-  it("generates what the model does with its readout's logit bias, and without it as if there were no alignment", async () => {
+  it("generates with its readout's logit bias; without the bias, as if there were no alignment", async () => {
     const args = ["generate", "ROMEO:", "-m", tiny, "-n", "20", "--seed", "4", "--json"];
     const options = { seed: 4, maxTokens: 20 };
     for (const readoutScale of [0, 0.5]) {
@@ -67,7 +67,7 @@ describe("the command line", () => {
     expect(said.out).toMatch(/^with the readout's logit bias at a scale of 0\.25$/m);
   });
 
-  it("tells of an alignment", async () => {
+  it("describes an alignment", async () => {
     const fit = { lambda: 0.5, tokens: 90, residual: 0.75 };
     const json = await resonant(["info", "-m", tiny, "--alignment", own, "--json"]);
     expect(JSON.parse(json.out).alignment).toEqual(fit);
@@ -113,7 +113,7 @@ describe("a server", () => {
   const request = { prompt: "ROMEO:", max_tokens: 20, seed: 4 };
   const options = { seed: 4, maxTokens: 20 };
 
-  it("with an alignment biases the logits as it is asked to, and says that it can", async () => {
+  it("with an alignment biases the logits as requested, and reports the capability", async () => {
     const texts = [];
     for (const readoutScale of [undefined, 0, 0.5]) {
       const { status, body } = await post(`${server.url}/v1/generate`, {

@@ -5,25 +5,25 @@ import { findProgram, freePort, type Running, start } from "./processes.ts";
 
 const program = findProgram("redis-server", "valkey-server");
 
-/** Why there is no Redis to test with, or an empty string: for the names of tests that are skipped then. */
+/** The reason why there is no Redis, for the names of skipped tests; empty if there is one. */
 export const lackingRedis = program ? "" : " (skipped: neither redis-server nor valkey-server is installed)";
 
-/** A Redis of a test's own, which keeps nothing on disk. */
+/** A Redis for one test, which stores nothing on disk. */
 export interface TestRedis {
   readonly url: string;
   readonly port: number;
-  /** Ends it at once, as a machine that fails does; what it held is lost. */
+  /** Kills it at once, as a machine failure does; its data is lost. */
   kill(): Promise<void>;
   /** Starts it again, empty, at the same port. */
   start(): Promise<void>;
-  /** Stops it from answering, its connections open, until `thaw`. */
+  /** Stops it from answering until `thaw`; its connections stay open. */
   freeze(): void;
   thaw(): void;
-  /** Ends it, and removes its folder. */
+  /** Stops it and removes its folder. */
   stop(): Promise<void>;
 }
 
-/** Starts a real Redis on a free port of this machine, with flags of its own. @throws Error where none is installed */
+/** Starts a real Redis on a free port of this machine. @throws Error if none is installed */
 export async function startRedis(flags: readonly string[] = []): Promise<TestRedis> {
   if (!program) throw new Error("neither redis-server nor valkey-server is installed");
   const command = program;

@@ -14,7 +14,7 @@ import { loadDefault } from "./models.ts";
 import { eventually, freePort } from "./processes.ts";
 import { type Answer, openRequest, post, readEvents } from "./server.ts";
 
-/** Milliseconds: a server that finds no compiled shaders takes a while to start. */
+/** Milliseconds; a server without cached shaders takes a while to start. */
 const PATIENCE = 300_000;
 const SAMPLING = { temperature: 1, top_k: 0, top_p: 1, repetition_penalty: 1.2 };
 const ENGINE_SAMPLING = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1.2 };
@@ -30,7 +30,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     store = await Store.start(folder);
     const env = { STATE_SECRET: "one secret for both of them", SESSION_STORE: store.url };
     replicas = [new Replica(await freePort(), env), new Replica(await freePort(), env)];
-    // The second finds the shaders that the first has compiled.
+    // The second server reuses the shaders that the first has compiled.
     for (const each of replicas) await each.start();
     url = await startNginx(folder, [replicas[0].port, replicas[1].port]);
   }, PATIENCE);
@@ -42,7 +42,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Which replicas nginx tried for a request, by its log: when it is there, nginx has done with the request. */
+  /** Returns the replicas that nginx tried for a request, from its log, which it writes when the request is done. */
   async function triedFor(headers: Headers): Promise<(Replica | undefined)[]> {
     const id = headers.get("X-Request-Id");
     const line = await eventually(`nginx has logged ${id}`, async () => {
@@ -53,10 +53,10 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     return upstream.split(", ").map((one) => replicas.find(({ port }) => one === `127.0.0.1:${port}`));
   }
 
-  /** Which replica answered a request. */
+  /** Returns the replica that answered a request. */
   const servedBy = async (headers: Headers): Promise<Replica | undefined> => (await triedFor(headers)).at(-1);
 
-  /** Starts what is dead, and waits until nginx has found both. */
+  /** Restarts dead replicas, and waits until nginx uses both. */
   async function bothWork(): Promise<void> {
     await Promise.all(replicas.filter(({ alive }) => !alive).map((each) => each.start()));
     const found = new Set<Replica>();
@@ -71,7 +71,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
   const generate = (body: object): Promise<Answer> => post(`${url}/v1/generate`, { ...SAMPLING, ...body });
   const session = async (path: string): Promise<Response> => fetch(`${url}/v1/sessions/${path}`);
 
-  /** Asks again, after the time the server names, what is refused for the moment. */
+  /** Sends a request again after `Retry-After` if it is refused temporarily. */
   async function insist(ask: () => Promise<Answer>): Promise<Answer> {
     return eventually("it is no longer refused", async () => {
       const answer = await ask();
@@ -100,7 +100,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     expect(seen).toEqual([seen[0], other(seen[0]!), seen[0], other(seen[0]!)]);
   });
 
-  it("answer for one that is dead, so that no client sees it", async () => {
+  it("replace a dead one without an error for any client", async () => {
     const [dead, alive] = replicas;
     await dead.kill();
     const tried: (Replica | undefined)[][] = [];
@@ -117,7 +117,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     "carry a conversation on, a turn here and a turn there, though one dies at work and then the other",
     async () => {
       const speakers = ["ROMEO", "JULIET", "Nurse", "", "ROMEO", "JULIET", "Both", ""];
-      // Those that are interrupted are long, to be still at work then.
+      // The interrupted requests are long, so that they still run then.
       const asked = speakers.map((speaker, turn) => ({
         prompt: speaker && `\n${speaker}:\n`,
         max_tokens: [2, 6].includes(turn) ? 150 : 12,
@@ -139,7 +139,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
       await take(0);
       await take(1);
 
-      // One dies while its words are on the way.
+      // One replica dies while it sends its response.
       const stream = openRequest(`${url}/v1/generate`, {
         ...SAMPLING,
         ...asked[2],
@@ -160,12 +160,12 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
       expect(await take(2)).toBe(other(first));
       expect(await take(3)).toBe(other(first));
 
-      // It comes back, and takes its turns again.
+      // It comes back and receives requests again.
       await bothWork();
       await take(4);
       await take(5);
 
-      // The other one dies, and nothing has been heard from it yet.
+      // The other one dies before it has sent anything.
       await bothWork();
       const plain = ask(6);
       const dying = await eventually("one works", async () => {
@@ -194,11 +194,11 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     PATIENCE,
   );
 
-  it("keep a turn whose answer was lost, and take it no second time", async () => {
+  it("keep a turn whose response was lost, and do not take it twice", async () => {
     const name = `lost-${randomUUID()}`;
     const asked = { ...SAMPLING, prompt: "KING:\n", max_tokens: 12, seed: 5, session: name, turn: 0 };
     const body = JSON.stringify(asked);
-    // A client that reads nothing, and is gone when the server has answered.
+    // A client that reads nothing and is gone when the server responds.
     const socket = connect(Number(new URL(url).port), "127.0.0.1").pause();
     await once(socket, "connect");
     const head = ["POST /v1/generate HTTP/1.1", "Host: x", "Content-Type: application/json"];
@@ -218,7 +218,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     expect(await (await session(name)).json()).toMatchObject({ turn: 1, text: kept.text });
   });
 
-  it("give a session out that the command line continues, and take it in again", async () => {
+  it("export a session that the command line continues, and import it again", async () => {
     const [name, copy] = [`given-${randomUUID()}`, `taken-${randomUUID()}`];
     const more = { prompt: "", max_tokens: 20, turn: 1 };
     await generate({ prompt: "HAMLET:\n", max_tokens: 12, seed: 7, session: name, turn: 0 });
@@ -246,7 +246,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     expect((await session(copy)).status).toBe(404);
   });
 
-  it("answer all but sessions without the store, which comes back with every turn", async () => {
+  it("answer all requests but sessions while the store is down; it comes back with every turn", async () => {
     const name = `kept-${randomUUID()}`;
     const asked = { prompt: "DUKE:\n", max_tokens: 8, seed: 9, session: name };
     const { body } = await generate({ ...asked, turn: 0 });
@@ -269,7 +269,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     expect([status, next.turn]).toEqual([200, 2]);
   });
 
-  it("refuse turns while the store is full, and lose none for it", async () => {
+  it("refuse turns while the store is full, and lose none", async () => {
     const name = `full-${randomUUID()}`;
     const asked = { prompt: "PORTIA:\n", max_tokens: 4, seed: 2, session: name };
     await generate({ ...asked, turn: 0 });

@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 /** The repository's root folder. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** What is made or installed here, and folders of tools. */
+/** Folders of build output, dependencies and tools. */
 const isIgnored = (name: string): boolean =>
   name === "node_modules" || name === "dist" || name.startsWith(".");
 
-/** Paths, from the root and with slashes, of the repository's files whose names end in one of `endings`. */
+/** Returns the paths, from the root and with slashes, of all files whose names end in one of `endings`. */
 export async function repositoryFiles(endings: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   const walk = async (folder: string): Promise<void> => {

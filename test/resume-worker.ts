@@ -5,7 +5,7 @@ import { Model } from "../engine/model.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
 import { openModelFolder } from "../engine/platform/node/files.ts";
 
-// A process of its own: `resume-worker MODEL STATE OPTIONS` continues a saved state and prints what came as JSON.
+// A separate process: `resume-worker MODEL STATE OPTIONS` continues a saved state and prints the result as JSON.
 const [folder = "", state = "", options = "{}"] = process.argv.slice(2);
 const files = await openModelFolder(folder);
 const gpu = await Gpu.open(await requestAdapter());

@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(home, { recursive: true }));
 
-/** Measures a tiny model where neither Chromium, nor the rivals' packages, nor Python are. */
+/** Measures a tiny model without Chromium, the rivals' packages and Python. */
 const measure = (...flags: string[]): Promise<Ended> => {
   const nowhere = join(home, "nowhere");
   const sizes = ["--prompt", "8", "--tokens", "4", "--rounds", "2", "--formats", "f32"];
@@ -45,7 +45,7 @@ const measure = (...flags: string[]): Promise<Ended> => {
 };
 
 describe("the rivals' benchmark", () => {
-  it("measures Resonant and gives a row with its reason to each rival that is not there", async () => {
+  it("measures Resonant, and gives the reason for each rival that is missing", async () => {
     const { code, out, err } = await measure("--json");
     expect(code, err).toBe(0);
     const report: Report = JSON.parse(out);
