@@ -1,5 +1,5 @@
-// Bundles the three entries (command line, Node library, browser library) into dist/, WGSL inlined as text. Then, where the
-// development dependencies are installed: what the documentation pages load, the browser page with its model, declarations.
+// Bundles the three entries (command line, Node library, browser library) into dist/, with WGSL inlined as text. If the
+// development dependencies are installed, also builds the documentation pages' files, the browser page and declarations.
 import { spawn } from "node:child_process";
 import { chmodSync, readFileSync, rmSync } from "node:fs";
 import { buildDeclarations } from "./build/declarations.mjs";
@@ -79,7 +79,7 @@ if (leftOut.length > 0) {
   console.log(`Built without development dependencies: command line and libraries, but not ${names}.`);
 }
 
-// --dev FLAGS…: builds again at every change, under a server that starts again then.
+// --dev FLAGS…: rebuilds at every change, and restarts a server with FLAGS.
 const dev = process.argv.indexOf("--dev");
 if (dev >= 0) {
   await (await context(forNode)).watch();

@@ -1,6 +1,6 @@
 /** A client of `resonant serve`. It needs `fetch` only: Node, Deno, Bun and browsers have it. */
 
-/** Fields of `POST /v1/generate` beside the prompt. */
+/** Fields of `POST /v1/generate`, except the prompt. */
 export interface GenerateOptions {
   max_tokens?: number;
   temperature?: number;
@@ -12,11 +12,11 @@ export interface GenerateOptions {
   return_phase_metrics?: boolean;
   return_memory_stats?: boolean;
   return_state?: boolean;
-  /** What an earlier answer gave: continue from there. */
+  /** The state of an earlier answer, to continue from. */
   state?: string;
-  /** A session that the server keeps: go on from its last turn, or begin it. */
+  /** A session that the server keeps: continues from its last turn, or starts it. */
   session?: string;
-  /** Turns that the session must have had. Asked again after a break, none is taken twice. */
+  /** Number of turns that the session must have had, so that a repeated request takes no turn twice. */
   turn?: number;
   phase_temperature?: number;
 }
@@ -97,13 +97,13 @@ export interface ErrorBody {
   timestamp?: string;
 }
 
-/** What the server answered instead of a result. */
+/** The server's error response. */
 export class ServerError extends Error {
   override readonly name = "ServerError";
-  /** The HTTP status; 200 where a stream broke off. */
+  /** The HTTP status; 200 if a stream failed after its start. */
   readonly status: number;
   readonly body: ErrorBody;
-  /** The server's log has it, too. */
+  /** The id of the request in the server's log. */
   readonly requestId: string | null;
 
   constructor(response: Response, body: ErrorBody) {
@@ -116,11 +116,11 @@ export class ServerError extends Error {
 
 export interface ClientOptions {
   apiKey?: string;
-  /** Instead of the global one, for tests or proxies. */
+  /** Replaces the global `fetch`, for tests or proxies. */
   fetch?: typeof fetch;
 }
 
-/** The endpoints of a server, a method each. All throw `ServerError` for what the server refuses. */
+/** A server's endpoints, one method each. All methods throw `ServerError` if the server refuses the request. */
 export class ResonantClient {
   readonly #base: string;
   readonly #headers: Record<string, string>;
@@ -140,13 +140,13 @@ export class ResonantClient {
     return this.#json("/v1/model/info");
   }
 
-  /** Continues `prompt`, which may be empty where `options.state` is given, or the session exists. */
+  /** Continues `prompt`, which may be empty if `options.state` is given or the session exists. */
   generate(prompt: string, options: GenerateOptions = {}, signal?: AbortSignal): Promise<Generated> {
     return this.#json("/v1/generate", { prompt, ...options }, signal);
   }
 
   /**
-   * As `generate`, but yields the text in pieces, and returns the whole answer at the end. Leaving the loop early, or
+   * Like `generate`, but yields the text in pieces and returns the whole answer at the end. Leaving the loop early, or
    * aborting, closes the connection, and the server stops generating.
    */
   async *stream(
@@ -164,18 +164,18 @@ export class ResonantClient {
     throw new Error("the stream ended before its text did");
   }
 
-  /** The places in `context` most like `needle`, the best first. */
+  /** Returns the passages of `context` most similar to `needle`, best first. */
   async retrieve(context: string, needle: string, options: RetrieveOptions = {}): Promise<Match[]> {
     const body = { context, needle, ...options };
     return (await this.#json<{ matches: Match[] }>("/v1/retrieve", body)).matches;
   }
 
-  /** A session, and what its last turn said: for one whose answer did not arrive. */
+  /** Returns a session with the text of its last turn, for a client whose response was lost. */
   session(name: string): Promise<Session & { text: string }> {
     return this.#json(`/v1/sessions/${encodeURIComponent(name)}`);
   }
 
-  /** Begins the session `to` where `name` is. */
+  /** Starts the session `to` from the state of `name`. */
   forkSession(name: string, to: string): Promise<Session> {
     return this.#json(`/v1/sessions/${encodeURIComponent(name)}/fork`, { to });
   }
@@ -206,7 +206,7 @@ export class ResonantClient {
     try {
       error = JSON.parse(text) as ErrorBody;
     } catch {
-      // A proxy's page.
+      // The body is a proxy's error page.
     }
     throw new ServerError(response, error);
   }
@@ -217,7 +217,7 @@ export interface ServerSentEvent {
   readonly data: string;
 }
 
-/** Server-sent events, as the HTML standard reads them; a chunk may end anywhere, even within a character. */
+/** Parses server-sent events by the HTML standard; a chunk may end anywhere, even within a character. */
 export async function* parseEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerSentEvent> {
   let rest = "";
   let name = "";
@@ -226,7 +226,7 @@ export async function* parseEvents(body: ReadableStream<Uint8Array>): AsyncGener
     new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>,
   )) {
     rest += chunk;
-    // A final "\r" may be half of "\r\n".
+    // A final "\r" may be the first half of "\r\n".
     const whole = rest.endsWith("\r") ? rest.length - 1 : rest.length;
     const lines = rest.slice(0, whole).split(/\r\n|\n|\r/);
     rest = (lines.pop() ?? "") + rest.slice(whole);

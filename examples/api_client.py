@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client of `resonant serve`, and a walk through all it does.
+"""A client of `resonant serve`, and a tour of its features.
 
     pip install requests
     npx resonant serve                                  # in another terminal
@@ -23,20 +23,20 @@ Json = dict[str, Any]
 
 
 class ResonantError(Exception):
-    """What the server answered instead of a result."""
+    """The server's error response."""
 
     def __init__(self, status: int, body: Json, request_id: str | None = None) -> None:
         self.status = status
-        """The HTTP status; 200 where a stream broke off."""
+        """The HTTP status; 200 if a stream failed after its start."""
         self.body = body
         """The whole error object."""
         self.error: str = body.get("error", "unknown")
-        """Its kind, such as `validation_error`."""
+        """The kind of error, such as `validation_error`."""
         self.message: str = body.get("message", "")
         self.details: Json = body.get("details") or {}
-        """Often with `field` and `value`."""
+        """Details, often with `field` and `value`."""
         self.request_id = request_id
-        """The server's log has it, too."""
+        """The id of the request in the server's log."""
         super().__init__(f"{self.error}: {self.message}")
 
 
@@ -48,7 +48,7 @@ class Event(NamedTuple):
 
 
 class TextStream:
-    """The pieces of a text as they are generated; afterwards, `response` is the whole answer.
+    """Yields the pieces of a text as they are generated; afterwards, `response` is the whole answer.
 
     Leaving the `with` block early closes the connection, and the server stops generating.
     """
@@ -58,7 +58,7 @@ class TextStream:
         self.response: Json | None = None
 
     def __iter__(self) -> Iterator[str]:
-        # chunk_size=None: what has come, without waiting for more.
+        # chunk_size=None: returns data as it arrives, without waiting for more.
         for event in parse_events(self._http.iter_content(chunk_size=None)):
             body = json.loads(event.data)
             if event.name == "message":
@@ -78,14 +78,14 @@ class TextStream:
 
 
 class ResonantClient:
-    """The endpoints of a server, a method each. All raise `ResonantError` for what the server refuses."""
+    """A server's endpoints, one method each. All methods raise `ResonantError` if the server refuses the request."""
 
     def __init__(
         self, base_url: str = "http://localhost:8000", api_key: str | None = None, timeout: float = 600
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
-        """Seconds without a byte: an answer that does not stream sends none until it is whole."""
+        """Maximum seconds without data; a response that does not stream sends none until it is complete."""
         self._session = requests.Session()
         if api_key:
             self._session.headers["Authorization"] = f"Bearer {api_key}"
@@ -101,16 +101,16 @@ class ResonantClient:
         return self._json("POST", "/v1/generate", {"prompt": prompt, **options})
 
     def stream(self, prompt: str, **options: Any) -> TextStream:
-        """As `generate`, but the text comes in pieces."""
+        """Like `generate`, but yields the text in pieces."""
         body = {"prompt": prompt, **options, "stream": True}
         return TextStream(self._request("POST", "/v1/generate", body))
 
     def resume(self, state: str, prompt: str = "", **options: Any) -> Json:
-        """Continues where the answer with this `state` ended, after reading `prompt`, if any."""
+        """Continues from the `state` of an earlier answer, after reading `prompt`, if any."""
         return self.generate(prompt, state=state, **options)
 
     def retrieve(self, context: str, needle: str, **options: Any) -> list[Json]:
-        """The places in `context` most like `needle`, the best first."""
+        """Returns the passages of `context` most similar to `needle`, best first."""
         body = {"context": context, "needle": needle, **options}
         matches: list[Json] = self._json("POST", "/v1/retrieve", body)["matches"]
         return matches
@@ -137,7 +137,7 @@ class ResonantClient:
 
 
 def parse_events(chunks: Iterable[bytes]) -> Iterator[Event]:
-    """Server-sent events, as the HTML standard reads them; a chunk may end anywhere."""
+    """Parses server-sent events by the HTML standard; a chunk may end anywhere."""
     name = ""
     data: list[str] = []
     for line in _lines(chunks):
@@ -155,11 +155,11 @@ def parse_events(chunks: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    # Bytes, since a chunk may end within a character, and str.splitlines() knows more line ends than the format does.
+    # Uses bytes, because a chunk may end within a character, and str.splitlines() accepts more line ends than the format.
     rest = b""
     for chunk in chunks:
         rest += chunk
-        # A final "\r" may be half of "\r\n".
+        # A final "\r" may be the first half of "\r\n".
         whole = len(rest) - rest.endswith(b"\r")
         *lines, last = re.split(rb"\r\n|\n|\r", rest[:whole])
         rest = last + rest[whole:]
@@ -176,31 +176,31 @@ def main() -> None:
     info = client.model_info()
     print(f"{info['model_name']}: {info['num_afrb_layers']} blocks of width {info['hidden_size']} on {info['device']}")
 
-    print("\n-- a text, and what its phases did")
+    print("\n-- a text and its phase metrics")
     answer = client.generate("ROMEO:", max_tokens=60, seed=1, return_phase_metrics=True, return_memory_stats=True)
     print(answer["text"])
     print(f"[{answer['finish_reason']} after {answer['tokens_generated']} tokens, {answer['timing_ms']:.0f} ms]")
     print(f"[coherence {answer['phase_metrics']['phase_coherence']:.3f}]")
     print(f"[memory {answer['memory_stats']['total_memory_kb']} kB]")
 
-    print("\n-- as it is generated")
+    print("\n-- a stream")
     with client.stream("JULIET:", max_tokens=60, seed=2, return_state=True) as stream:
         for text in stream:
             print(text, end="", flush=True)
     assert stream.response is not None
     print(f"\n[{stream.response['finish_reason']}]")
 
-    print("\n-- and on from there, without sending the text again")
+    print("\n-- continued from its state, without sending the text again")
     state = stream.response["state"]
     print(f"[a state of {len(state)} characters]")
     print(client.resume(state, max_tokens=40)["text"])
 
-    print("\n-- where a text says something")
+    print("\n-- a search in a text")
     context = "The watch stood idle at the gate. " * 20 + "The password is marigold. " + "Rain fell on the walls. " * 20
     for match in client.retrieve(context, "password is marigold", top_k=3):
         print(f"{match['similarity']:.3f} at token {match['position']}: {match['text']!r}")
 
-    print("\n-- what a mistake looks like")
+    print("\n-- an invalid request")
     try:
         client.generate("ROMEO:", max_tokens=0)
     except ResonantError as error:

@@ -69,7 +69,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Puts a folder's files on the server, and `more` beside them. */
+/** Serves a folder's files, and the files of `more`. */
 async function serve(at: string, from: string, more: Readonly<Record<string, Buffer>> = {}): Promise<void> {
   for (const name of await readdir(from, { recursive: true })) {
     if ((await stat(join(from, name))).isFile())
@@ -78,7 +78,7 @@ async function serve(at: string, from: string, more: Readonly<Record<string, Buf
   for (const [name, file] of Object.entries(more)) server.files.set(`/${at}/${name}`, file);
 }
 
-/** A model's weights in two shards, and their index. */
+/** Splits a model's weights into two shards with an index. */
 async function inShards(from: string): Promise<Record<string, Buffer>> {
   const { tensors: file, close } = await openModelFolder(from);
   const home = (name: string): string => (name === "head.weight" ? "head.safetensors" : "rest.safetensors");
@@ -110,7 +110,7 @@ interface Asked {
   readonly adapters?: string;
   readonly alignment?: string;
   readonly cache?: boolean | string;
-  /** Give the files as a dropped folder. */
+  /** Pass the files as a dropped folder. */
   readonly dropped?: readonly string[];
   readonly generate?: GenerateOptions;
 }
@@ -121,11 +121,11 @@ interface Answer {
   readonly text: string;
   readonly progress: readonly (readonly [number, number | undefined, string])[];
   readonly remarks: readonly string[];
-  /** What was asked of the server. */
+  /** The requests that the server received. */
   readonly requests: readonly string[];
 }
 
-/** Loads a model in the page and lets it say something. @throws what the library threw there */
+/** Loads a model in the page and generates with it. @throws the error that the library threw in the page */
 async function said(from: string, asked: Asked = {}): Promise<Answer> {
   server.requests.length = 0;
   const options = { ...asked, generate: asked.generate ?? GREEDY };
@@ -154,7 +154,7 @@ async function said(from: string, asked: Asked = {}): Promise<Answer> {
   return { ...answer, requests: [...server.requests] };
 }
 
-/** What the engine says in Node of a folder's files. */
+/** Returns what the engine generates in Node with a folder's files. */
 async function saidInNode(
   from: string,
   options: { adapters?: string; generate?: GenerateOptions; tokenizer?: boolean } = {},
@@ -175,7 +175,7 @@ const weightsIn = (requests: readonly string[]): string[] =>
   );
 
 describe("a model in a page", () => {
-  it("that ships with the package says with a seed what it says in Node, and its weights come once", async () => {
+  it("that ships with the package gives the same text as in Node, and downloads its weights once", async () => {
     const shipped = await defaultModelFolder();
     await serve("shakespeare", shipped);
     const generate = { maxTokens: 24, seed: 1 };
@@ -192,7 +192,7 @@ describe("a model in a page", () => {
     }
   });
 
-  it("may be in shards, whose lengths are told together", async () => {
+  it("may be in shards, with progress over their total length", async () => {
     const from = fixturePath("base-models/neox-sharded-padded-vocab");
     await serve("sharded", from, tokenizerFiles());
     const { tokens } = await saidInNode(from, { tokenizer: true });
@@ -208,7 +208,7 @@ describe("a model in a page", () => {
     expect(weightsIn(second.requests)).toEqual([]);
   });
 
-  it("may have adapters and an alignment beside it", async () => {
+  it("may have adapters and an alignment", async () => {
     const base = fixturePath("base-models/neox-parallel");
     const adapters = fixturePath("checkpoints/adapters_d32_zip.pt");
     const [bare, adapted] = [
@@ -248,7 +248,7 @@ describe("a model in a page", () => {
     expect((await said("aligned", { alignment: "votes.safetensors", generate })).tokens).toEqual(tokens);
   });
 
-  it("opens a device where none is given, also in a worker, which names it by a path from itself", async () => {
+  it("opens a device if none is given, also in a worker with a relative path", async () => {
     await serve("worker/tiny", join(folder, "tiny"));
     server.files.set(
       "/worker/worker.js",
@@ -269,7 +269,7 @@ describe("a model in a page", () => {
     expect(tokens).toEqual((await saidInNode(join(folder, "tiny"))).tokens);
   });
 
-  it("is given up while it goes to the GPU, too", async () => {
+  it("can also be aborted during the upload to the GPU", async () => {
     await serve("given-up", join(folder, "tiny"));
     const thrown = await page.evaluate(async () => {
       const stop = new AbortController();
@@ -282,7 +282,7 @@ describe("a model in a page", () => {
   });
 });
 
-it("the example, bundled by Vite from the package's own entry, writes", async () => {
+it("the example works when Vite bundles it from the package's entry", async () => {
   const out = join(folder, "example");
   await bundle({
     root: fixturePath("../../examples/browser"),
@@ -301,8 +301,8 @@ it("the example, bundled by Vite from the package's own entry, writes", async ()
   await visit.close();
 });
 
-describe("what is kept of a model", () => {
-  /** Another version of the tiny model: it says something else. */
+describe("the cache of a model", () => {
+  /** Another version of the tiny model, which generates another text. */
   let before: readonly number[];
   let after: readonly number[];
 
@@ -347,13 +347,13 @@ describe("what is kept of a model", () => {
   const bytesServed = (at: string): number =>
     [...server.files].reduce((sum, [path, file]) => sum + (path.startsWith(`/${at}/`) ? file.length : 0), 0);
 
-  it("is all that a load without a network needs", async () => {
+  it("is enough to load without a network", async () => {
     await serve("offline", join(folder, "tiny"));
     await said("offline");
     expect((await offline("offline")).tokens).toEqual(before);
   });
 
-  it("is replaced when the server has another version, although it let the browser cache the old one", async () => {
+  it("is replaced when the server has another version, even if the browser cached the old one", async () => {
     server.intercept = (_, response) => {
       response.setHeader("Cache-Control", "max-age=3600");
       return false;
@@ -368,7 +368,7 @@ describe("what is kept of a model", () => {
     expect(await kept("version")).toBe(bytesServed("version"));
   });
 
-  it.each([405, 501, 503])("is used where the server answers HEAD with %i", async (status) => {
+  it.each([405, 501, 503])("is used if the server answers HEAD with %i", async (status) => {
     await serve("headless", join(folder, "tiny"));
     await said("headless");
     server.intercept = ({ method }, response) => {
@@ -403,7 +403,7 @@ describe("what is kept of a model", () => {
     expect(await kept("broken")).toBe(bytesServed("broken"));
   });
 
-  it("is the whole old version when a shard of a new one breaks off", async () => {
+  it("keeps the whole old version if a download of a new shard fails", async () => {
     await serve("mixed", join(folder, "tiny"), await inShards(join(folder, "tiny")));
     server.files.delete("/mixed/model.safetensors");
     expect((await said("mixed")).tokens).toEqual(before);
@@ -416,7 +416,7 @@ describe("what is kept of a model", () => {
     expect((await offline("mixed")).tokens).toEqual(after);
   });
 
-  it("is forgotten when asked, one model or all, and is nothing where that is asked", async () => {
+  it("is deleted on request, for one model or all, and is not used if turned off", async () => {
     await page.evaluate(() => resonant.forgetModel());
     for (const at of ["one", "one-more"]) await serve(at, join(folder, "tiny"));
     await said("one", { cache: false });
@@ -435,7 +435,7 @@ describe("what is kept of a model", () => {
     expect(await page.evaluate(() => resonant.keptBytes("one", "another"))).toBe(size);
   });
 
-  it("is missed where there is no room, and the model runs all the same", async () => {
+  it("is not filled if there is no room, and the model still runs", async () => {
     await serve("large", join(folder, "tiny"));
     const { origin } = server;
     const cdp = await context.newCDPSession(page);
@@ -455,16 +455,16 @@ describe("what is kept of a model", () => {
   });
 });
 
-describe("what cannot be loaded is refused with the URL, why, and what to do:", () => {
+describe("a model that cannot be loaded gives an error with the URL, the reason and a fix:", () => {
   afterEach(() => context.setOffline(false));
 
-  it("nothing there", async () => {
+  it("no file at the URL", async () => {
     await expect(said("nowhere")).rejects.toThrow(
       `ResonantError: ${server.origin}/nowhere/config.json: there is no such file (HTTP 404). Give the URL of a folder`,
     );
   });
 
-  it("no network, and nothing kept", async () => {
+  it("no network and no cache", async () => {
     await context.setOffline(true);
     await expect(said("nowhere")).rejects.toThrow(
       /nowhere\/config\.json: it could not be fetched .* There is no network/,
@@ -480,7 +480,7 @@ describe("what cannot be loaded is refused with the URL, why, and what to do:", 
     );
     elsewhere.intercept = (_, response) => {
       response.setHeader("Access-Control-Allow-Origin", "*");
-      response.setHeader("Last-Modified", "Tue, 24 Nov 2026 04:00:00 GMT"); // a page may read this, and no ETag
+      response.setHeader("Last-Modified", "Tue, 24 Nov 2026 04:00:00 GMT"); // a page may read this header, but not the ETag
       return false;
     };
     const { tokens } = await saidInNode(join(folder, "tiny"));

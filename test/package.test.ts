@@ -24,7 +24,7 @@ interface Manifest {
   readonly exports: unknown;
 }
 
-/** What a program of someone else's does with the library, in a page or in Node. */
+/** A user's program that uses the library, in a page or in Node. */
 const program = (entry: string, from: string) => `
 import { collect, type GenerateOptions, loadModel, type Model, ResonantError } from "${entry}";
 
@@ -77,7 +77,7 @@ beforeAll(async () => {
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
 describe("the package", () => {
-  it("holds the bundles, their declarations and licences, and the default model once", () => {
+  it("contains the bundles, their declarations and licences, and the default model once", () => {
     const paths = packed.files.map(({ path }) => path);
     const sizes = packed.files.map(({ path, size }) => `${String(size).padStart(10)} ${path}`);
     console.log([...sizes, `${packed.size} packed, ${packed.unpackedSize} unpacked`].join("\n"));
@@ -102,7 +102,7 @@ describe("the package", () => {
     }
   });
 
-  it("has source maps that hold their sources, none of a dependency", async () => {
+  it("has source maps that contain their own sources, but none of a dependency", async () => {
     const installed = join(consumer, "node_modules/resonant/dist");
     const maps = (await readdir(installed)).filter((file) => file.endsWith(".js.map"));
     expect(maps).toContain("cli.js.map");
@@ -113,7 +113,7 @@ describe("the package", () => {
     }
   });
 
-  it("leads to files that are there, under every condition of its exports", () => {
+  it("refers to existing files under every condition of its exports", () => {
     const targets = (value: unknown): string[] =>
       typeof value === "string" ? [value] : Object.values(value as object).flatMap(targets);
     for (const target of targets(manifest.exports)) {
@@ -185,7 +185,7 @@ describe("a program that installs the package", () => {
     }
   }
 
-  it("would not compile without @webgpu/types, where the device is untyped", async () => {
+  it("does not compile without @webgpu/types, because the device has no type", async () => {
     const poor = await makeConsumer("poor", ["@types/node", "undici-types"]);
     const options = { ...resolutions[0], skipLibCheck: true };
     expect(await compile(poor, "typescript-5.9", options, readers[0])).toContain(
@@ -194,7 +194,7 @@ describe("a program that installs the package", () => {
   });
 });
 
-/** A project with the packed package and some of our dependencies in its node_modules; its folder. */
+/** Creates a project with the packed package and some of our dependencies in node_modules; returns its folder. */
 async function makeConsumer(name: string, dependencies: readonly string[]): Promise<string> {
   const folder = join(scratch, name);
   const installed = join(folder, "node_modules/resonant");
@@ -211,7 +211,7 @@ async function makeConsumer(name: string, dependencies: readonly string[]): Prom
   return folder;
 }
 
-/** What the compiler says of a program, empty if all is well. */
+/** Compiles a program; returns the compiler's output, empty without errors. */
 async function compile(
   folder: string,
   compiler: string,

@@ -19,18 +19,18 @@ beforeAll(async () => {
 
 afterAll(() => rm(checkout, { recursive: true, force: true }));
 
-it("works from a checkout without development dependencies, all but pages and declarations", async ({
+it("works from a checkout without development dependencies, except pages and declarations", async ({
   skip,
 }) => {
   const listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   const files = await run("git", listed, { cwd: root, maxBuffer: 1 << 26 }).catch(() => undefined);
   if (!files) return skip("this is no git checkout");
   for (const file of files.stdout.split("\0")) {
-    // A file that was deleted and not committed is listed too.
+    // Git also lists files that were deleted but not committed.
     if (file && existsSync(join(root, file))) await cp(join(root, file), join(checkout, file));
   }
 
-  // Of the npm that runs this test, what would lead the inner one to this folder.
+  // Variables of the outer npm that would make the inner npm use this folder.
   const { npm_config_local_prefix: _prefix, INIT_CWD: _cwd, ...env } = process.env;
   const install = await run("npm", ["ci", "--omit=dev", "--prefer-offline"], {
     cwd: checkout,

@@ -20,7 +20,7 @@ const lacking = whatIsLacking();
 if (lacking) console.warn(`clients in Python are not tried: ${lacking}`);
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 
-/** Why nothing can be run here, or an empty string. */
+/** The reason why these tests cannot run; empty if they can. */
 function whatIsLacking(): string {
   if (python === "") return "RESONANT_PYTHON names no Python that has test/oracle/requirements.txt";
   const script = `
@@ -41,7 +41,7 @@ print(*(line for line in sys.stdin.read().split() if not has(line)))`;
   return stdout.trim() && `${given} lacks ${stdout.trim()}`;
 }
 
-/** This environment without what sets a server up, and with no proxy on the way to it. */
+/** This environment without the server's settings, and without a proxy for local requests. */
 function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, PYTHONUTF8: "1", NO_PROXY: "*", no_proxy: "*", ...more };
   for (const name of settingNames) delete env[name];
@@ -78,7 +78,7 @@ function run(
   });
 }
 
-/** Runs a client of `test/oracle` that must succeed, and gives what it printed. */
+/** Runs a client of `test/oracle` that must succeed; returns its output. */
 async function client(name: string, args: readonly string[] = [], env: Record<string, string> = {}) {
   const { code, out, err } = await run(python, [oracle(name), ...args], { env });
   expect(err).toBe("");
@@ -88,7 +88,7 @@ async function client(name: string, args: readonly string[] = [], env: Record<st
 
 interface Server {
   readonly url: string;
-  /** Ends it with SIGTERM; it must have complained of nothing, and exit with 0. */
+  /** Stops it with SIGTERM; expects no warnings and exit status 0. */
   stop(): Promise<void>;
 }
 
@@ -111,14 +111,14 @@ async function serve(...flags: string[]): Promise<Server> {
     stop: async () => {
       child.kill();
       expect((await ended)[0]).toBe(0);
-      // Dawn has remarks of its own, of other forms.
+      // Dawn writes its own messages in other formats.
       const complaint = / - (WARNING|ERROR) - |^\(node:\d+\)/;
       expect(log.split("\n").filter((line) => complaint.test(line))).toEqual([]);
     },
   };
 }
 
-/** Whether anyone listens on a port of this machine. */
+/** Returns whether a program listens on a port of this machine. */
 function taken(host: string, port: number): Promise<boolean> {
   return new Promise((tell) => {
     const socket = connect(port, host);
@@ -139,10 +139,10 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     afterAll(() => server?.stop());
   };
 
-  describe("of the contract, at port 8000 as it stands there", () => {
+  describe("of the contract, at its port 8000", () => {
     serving(async () => {
       if ((await taken("127.0.0.1", 8000)) || (await taken("::1", 8000))) {
-        throw new Error("port 8000 is taken, and the contract's client knows no other: free it");
+        throw new Error("port 8000 is in use, and the contract's client has no other: free it");
       }
       return serve();
     });
@@ -202,7 +202,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
   describe("of OpenAI", () => {
     serving(() => serve("--port", "0", "--api-keys", "one-key,another-key"));
 
-    it("lists, completes, stops, scores, echoes, streams, is refused and leaves", async () => {
+    it("lists, completes, stops, scores, echoes, streams, is refused and disconnects", async () => {
       const env = { OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: "another-key" };
       const seen = JSON.parse(await client("openai_client.py", [], env));
       expect(seen.models.id).toBe("resonant-shakespeare");
@@ -231,18 +231,18 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     let folder: string;
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "resonant-schemathesis-"));
-      // A schema cannot say what a template refuses, or makes longer than is allowed: this one does neither.
+      // A schema cannot express which messages a template refuses or makes too long, so this template does neither.
       await writeChatModel(
         join(folder, "tiny"),
         "{{ messages[-1].role }}: {{ messages[-1].content[-400:] }}",
       );
-      // Bytes at random are no state, and a name at random is seldom a session's: not the schema's fault.
+      // Random bytes are not a state, and random names rarely match a session; the schema cannot express that.
       const unlikely = "[[operations]]\ninclude-path-regex = '/v1/sessions/'\nwarnings = false\n";
       await writeFile(join(folder, "schemathesis.toml"), unlikely);
     });
     afterAll(() => rm(folder, { recursive: true }));
 
-    /** Limits that let a request take no longer than a blink, and the queue hold 16 prompts' choices. */
+    /** Limits that keep requests short, with a queue for the choices of 16 prompts. */
     const limited = (...flags: string[]): Promise<Server> =>
       serve(
         ...["--port", "0", "--model", join(folder, "tiny"), "--max-tokens-limit", "16", "--max-choices", "2"],
@@ -265,7 +265,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
         python,
         [
           ...["-m", "schemathesis.cli", "run", `${server.url}/openapi.json`, "--checks", "all", "--no-color"],
-          // A slow adapter is no fault of the server's, nor is what is hard to generate.
+          // Do not fail because of a slow adapter, or data that is hard to generate.
           ...["--request-timeout", "120", "--max-response-time", "120"],
           ...["--suppress-health-check", "all", "--seed", "1"],
           ...["--report", "json", "--report-json-path", report, ...args],
@@ -279,7 +279,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     describe("without keys", () => {
       serving(() => limited());
 
-      it("finds nothing wrong in a thousand requests, good and bad", async () => {
+      it("finds no fault in a thousand valid and invalid requests", async () => {
         const report = await schemathesis("--max-examples", "150");
         expect(report).toMatchObject({
           complete: true,
@@ -299,7 +299,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     describe("with keys", () => {
       serving(() => limited("--api-keys", key));
 
-      it("gets in nowhere without one", async () => {
+      it("is refused everywhere without a key", async () => {
         const report = await schemathesis("--max-examples", "20", "-H", `Authorization: Bearer ${key}`);
         expect(report).toMatchObject({ complete: true, failures: [], errors: [] });
         const metrics = await (await fetch(`${server.url}/metrics`)).text();

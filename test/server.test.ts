@@ -36,7 +36,7 @@ beforeAll(async () => {
   tiny = await loadTiny(gpu, { slots: 8 });
 });
 
-/** Nothing runs, nothing waits, and every slot is free. */
+/** Expects that nothing runs or waits, and that every slot is free. */
 function expectIdle({ service }: TestServer, model: Model): void {
   expect([service.admission.running, service.admission.waiting]).toEqual([0, 0]);
   expect(model.runner.pool.free).toBe(model.runner.pool.slots);
@@ -49,7 +49,7 @@ const idle = ({ service }: TestServer) =>
 const long = { prompt: "on and on", max_tokens: 2000, temperature: 1, seed: 3 };
 const RUN_AHEAD = 8;
 
-describe("a client that leaves", () => {
+describe("a client that disconnects", () => {
   it.each([
     ["/v1/generate", { ...long, stream: true }],
     ["/v1/completions", { ...long, model: "native_long", stream: true }],
@@ -74,7 +74,7 @@ describe("a client that leaves", () => {
     expectIdle(server, tiny);
   });
 
-  it("before its plain answer is ready frees its slot", async () => {
+  it("before its response is ready frees its slot", async () => {
     const server = await serve(tiny);
     const { leave } = openRequest(`${server.url}/v1/generate`, long);
     await until(() => server.service.admission.running === 1, "running");
@@ -83,7 +83,7 @@ describe("a client that leaves", () => {
     expectIdle(server, tiny);
   });
 
-  it("while it waits leaves the queue, and those behind it move up", async () => {
+  it("while it waits leaves the queue, and later requests move up", async () => {
     const server = await serve(tiny, ["--max-batch-size", "1"]);
     const first = openRequest(`${server.url}/v1/generate`, { ...long, stream: true });
     await first.response;
@@ -99,7 +99,7 @@ describe("a client that leaves", () => {
     expectIdle(server, tiny);
   });
 
-  it("takes all choices of a completion along, those that run and those that wait", async () => {
+  it("cancels all choices of a completion, both running and waiting", async () => {
     const server = await serve(tiny, ["--max-batch-size", "2"]);
     const body = { ...long, model: "native_long", prompt: ["one", "two"], n: 3, stream: true };
     const { response, leave } = openRequest(`${server.url}/v1/completions`, body);
@@ -110,7 +110,7 @@ describe("a client that leaves", () => {
     expectIdle(server, tiny);
   });
 
-  it("and leaves its stream unread is cut off after the idle time-out", async () => {
+  it("or does not read its stream is cut off after the idle time-out", async () => {
     const settings: Settings = settingsOf(["--idle-timeout", "0.2"]);
     let ended = false;
     const app = new Hono<Env>();
@@ -138,7 +138,7 @@ describe("a client that leaves", () => {
   });
 });
 
-it("gives 200 requests against a queue of 16 an answer each, the right one or a refusal", async () => {
+it("answers each of 200 requests with a queue of 16, correctly or with a refusal", async () => {
   const server = await serve(tiny, ["--max-batch-size", "4", "--max-queue-size", "16"]);
   const requestOf = (seed: number) => ({ prompt: `number ${seed}`, max_tokens: 8, temperature: 1, seed });
   const answers = await Promise.all(
@@ -162,7 +162,7 @@ it("gives 200 requests against a queue of 16 an answer each, the right one or a 
   expectIdle(server, tiny);
 });
 
-it("loses no slot where a third of 60 requests leave at any moment", async () => {
+it("loses no slot if a third of 60 clients disconnect at any moment", async () => {
   const server = await serve(tiny, ["--max-batch-size", "4"]);
   const answers = await Promise.all(
     Array.from({ length: 60 }, async (_, i) => {
@@ -181,7 +181,7 @@ it("loses no slot where a third of 60 requests leave at any moment", async () =>
   expectIdle(server, tiny);
 });
 
-describe("a model that says an emoji and a stop string in four tokens each", () => {
+describe("a model that generates an emoji and a stop string in four tokens each", () => {
   const SAID = "ab🎭cdSTOPe";
   const before = "ab🎭cd";
 
@@ -190,7 +190,7 @@ describe("a model that says an emoji and a stop string in four tokens each", () 
     return [model, await serve(model)];
   }
 
-  it("leaks neither half an emoji nor half a stop string, streaming in either form", async () => {
+  it("never streams part of an emoji or of a stop string, in either format", async () => {
     const [model, { url }] = await scripted();
     const common = { prompt: "e", temperature: 0, max_tokens: 40, stream: true };
     for (const [path, body, textOf] of [
@@ -211,7 +211,7 @@ describe("a model that says an emoji and a stop string in four tokens each", () 
     }
   });
 
-  it("keeps what was held back for a state's next part, and cuts the stop there", async () => {
+  it("keeps held-back text in the state, and stops there in the next request", async () => {
     const [, { url }] = await scripted();
     const asked = { temperature: 0, stop_sequences: ["STOP"], return_state: true };
     const sizes = [4, 3, 2, 5];
@@ -241,7 +241,7 @@ describe("the default model's metrics", () => {
     model = await loadDefault(gpu);
   });
 
-  it("are those of its makers, and the engine's own", async () => {
+  it("match the reference's, and the engine's own", async () => {
     server = await serve(model);
     const { body } = await post(`${server.url}/v1/generate`, { ...asked, prompt: expected.greedy_prompt });
     expect(body.text).toBe(expected.greedy_text);
@@ -261,7 +261,7 @@ describe("the default model's metrics", () => {
     expect(stats.total_memory_kb).toBe(memory!.memoryBytes / 1024);
   });
 
-  it("differ from prompt to prompt, and are absent where nobody asks", async () => {
+  it("differ between prompts, and are absent unless requested", async () => {
     server = await serve(model);
     const url = `${server.url}/v1/generate`;
     const one = await post(url, { ...asked, prompt: "KING HENRY:", max_tokens: 10 });
@@ -275,8 +275,8 @@ describe("the default model's metrics", () => {
   });
 });
 
-describe("what a server tells of itself", () => {
-  it("is a log line a request as the contract shows it, when the whole body is out", async () => {
+describe("what a server reports", () => {
+  it("is one log line per request in the contract's format, written after the whole body", async () => {
     const server = await serve(tiny);
     const start = performance.now();
     await post(`${server.url}/v1/generate`, { prompt: "x", max_tokens: 3 });
@@ -290,7 +290,7 @@ describe("what a server tells of itself", () => {
     expect(second?.slice(0, 3)).toEqual(["GET", "/nowhere", "404"]);
   });
 
-  it("is a JSON object a line with --log-format json, whose duration covers the stream", async () => {
+  it("is one JSON object per line with --log-format json, with the duration of the whole stream", async () => {
     const server = await serve(tiny, ["--log-format", "json"]);
     const { response } = openRequest(`${server.url}/v1/generate`, { ...long, max_tokens: 40, stream: true });
     const start = performance.now();
@@ -385,7 +385,7 @@ describe("what a server tells of itself", () => {
     expect(document.paths["/v1/generate"].post.security).toEqual([{ bearer: [] }]);
   });
 
-  it("is its heart: /livez and /v1/health are 503 when the device is lost, and requests are refused", async () => {
+  it("is its health: /livez and /v1/health are 503 when the device is lost, and requests are refused", async () => {
     const own = await loadTiny(
       await (await import("../engine/device/gpu.ts")).Gpu.open(await freshAdapter()),
       {
@@ -407,14 +407,14 @@ describe("what a server tells of itself", () => {
 const freshAdapter = async () => (await import("../engine/platform/node/device.ts")).requestAdapter();
 
 describe("time-outs", () => {
-  it("end a connection whose headers do not come", async () => {
+  it("close a connection whose headers do not arrive", async () => {
     const server = await serve(tiny, ["--headers-timeout", "0.2"]);
     const socket = connect(server.port, "127.0.0.1");
     socket.write("POST /v1/generate HTTP/1.1\r\nHost: x\r\n");
     expect(await readText(socket)).toMatch(/^HTTP\/1\.1 408 .*"message":"the request did not come in time"/s);
   });
 
-  it("end a request whose body does not come", async () => {
+  it("end a request whose body does not arrive", async () => {
     const server = await serve(tiny, ["--headers-timeout", "0.2", "--request-timeout", "0.4"]);
     const socket = connect(server.port, "127.0.0.1");
     const head =
@@ -444,7 +444,7 @@ describe("resonant serve, at SIGTERM", () => {
     return { child, url, log: () => log };
   }
 
-  it("lets 8 streams and those that wait finish, takes no more, and exits with 0", async () => {
+  it("finishes 8 streams and the waiting ones, accepts no more, and exits with 0", async () => {
     const { child, url, log } = await start("--max-batch-size", "8");
     const ended = once(child, "exit");
     const seeds = Array.from({ length: 10 }, (_, seed) => seed);
@@ -472,7 +472,7 @@ describe("resonant serve, at SIGTERM", () => {
     expect(log()).toMatch(/ - INFO - stopped\n$/);
   });
 
-  it("cuts off what does not end within the drain time-out", async () => {
+  it("cuts off streams that do not end within the drain time-out", async () => {
     const { child, url, log } = await start("--drain-timeout", "0.5");
     const ended = once(child, "exit");
     const { response } = openRequest(`${url}/v1/generate`, { ...long, max_tokens: 2048, stream: true });
@@ -484,7 +484,7 @@ describe("resonant serve, at SIGTERM", () => {
     expect(log()).toContain("cut off");
   });
 
-  it("says what is wrong with a setting, a port in use and a model that is not there", async () => {
+  it("explains a wrong setting, a port in use and a missing model", async () => {
     const failing = async (flags: string[], env: Record<string, string> = {}) => {
       const child = spawn(process.execPath, [cli, "serve", ...flags], { env: { ...process.env, ...env } });
       const [error, [code]] = await Promise.all([readText(child.stderr), once(child, "exit")]);

@@ -7,17 +7,17 @@ import { openSessionStore } from "../api/sessions/open-store.ts";
 import { type ServeFlags, withServeOptions } from "../cli/serve-options.ts";
 import type { Model } from "../engine/model.ts";
 
-/** A server in this process, over a model that the test owns. */
+/** A server in this process with a model that the test owns. */
 export interface TestServer extends Listening {
   readonly url: string;
   readonly service: Service;
-  /** Its log, a line each. */
+  /** The lines of its log. */
   readonly log: readonly string[];
-  /** Closes the server and leaves the model alone. */
+  /** Closes the server but not the model. */
   stop(): Promise<void>;
 }
 
-/** What `resonant serve` does with these flags, whatever the environment says. */
+/** Returns the settings of `resonant serve` with these flags, without the environment. */
 export function settingsOf(flags: readonly string[] = []): ServeFlags {
   const environment = process.env;
   process.env = {};
@@ -28,7 +28,7 @@ export function settingsOf(flags: readonly string[] = []): ServeFlags {
   }
 }
 
-/** Serves `model`, or none yet, on a free port of this machine; the model must have a slot for each request that runs. */
+/** Serves `model`, if given, on a free port of this machine. The model must have a slot for each running request. */
 export async function startServer(
   model: Model | undefined,
   flags: readonly string[] = [],
@@ -45,7 +45,7 @@ export async function startServer(
     service,
     log,
     stop: async () => {
-      service.close = () => service.sessions.close(); // the device is the tests'
+      service.close = () => service.sessions.close(); // the test owns the device
       await listening.drain();
     },
   };
@@ -58,7 +58,7 @@ export interface Answer {
   readonly body: any;
 }
 
-/** Posts JSON, or a body as it is, and reads the answer as JSON. */
+/** Posts JSON, or a raw body, and reads the response as JSON. */
 export async function post(
   url: string,
   body: unknown,
@@ -72,14 +72,14 @@ export async function post(
   return { status: response.status, headers: response.headers, body: await response.json() };
 }
 
-/** A request whose socket the test holds, to leave it when it likes. */
+/** A request on a socket of its own, which the test can close at any time. */
 export interface OpenRequest {
-  /** Resolves when the answer's headers are there. */
+  /** Resolves when the response's headers have arrived. */
   readonly response: Promise<IncomingMessage>;
   leave(): void;
 }
 
-/** Posts JSON over a connection of its own. */
+/** Posts JSON over a new connection. */
 export function openRequest(url: string, body: unknown): OpenRequest {
   const sent = request(url, {
     method: "POST",
@@ -95,7 +95,7 @@ export function openRequest(url: string, body: unknown): OpenRequest {
   return { response, leave: () => sent.destroy() };
 }
 
-/** The messages of server-sent events, as they come. */
+/** Yields the messages of server-sent events as they arrive. */
 export async function* readEvents(
   body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<{ event: string; data: string }, void, undefined> {
@@ -117,7 +117,7 @@ export async function* readEvents(
   if (buffer !== "") throw new Error(`the stream ended within a message: ${buffer}`);
 }
 
-/** Posts JSON, and reads the answer's server-sent events to their end. */
+/** Posts JSON, and reads the response's server-sent events to their end. */
 export async function postStream(
   url: string,
   body: unknown,

@@ -5,15 +5,15 @@ import { repositoryFiles, root } from "./repository.ts";
 
 const SPECIFICATION = "docs/specification.md";
 
-/** The section of every heading: `## 1. …`, `### 1.2 …`, `## A. …`. */
+/** Returns the section of every heading: `## 1. …`, `### 1.2 …`, `## A. …`. */
 const sectionsOf = (specification: string): string[] =>
   Array.from(specification.matchAll(/^#{2,4} ([0-9A-Z](?:\.\d+)*)\.? /gm), ([, section]) => section!);
 
-/** The sections that a text refers to; undefined: it names the specification, and no section. A comment may break the line between. */
+/** Returns the sections that a text refers to; undefined for a reference without a section. A line break may separate them. */
 const referencesOf = (text: string): (string | undefined)[] =>
   Array.from(text.matchAll(/\bSPEC\b(?:[\s*/#>]*§([0-9A-Z]+(?:\.\d+)*))?/g), ([, section]) => section);
 
-/** References that lead nowhere. */
+/** Returns the references whose section does not exist. */
 const astray = (text: string, sections: ReadonlySet<string>): string[] =>
   referencesOf(text).flatMap((section) =>
     section !== undefined && sections.has(section) ? [] : [`SPEC §${section ?? " of no section"}`],
@@ -23,12 +23,12 @@ const specification = await readFile(join(root, SPECIFICATION), "utf8");
 const sections = new Set(sectionsOf(specification));
 
 describe("a reference to the specification", () => {
-  it("leads to a section that exists, in every source and page", async () => {
+  it("names a section that exists, in every source and page", async () => {
     const files = await repositoryFiles([".ts", ".tsx", ".wgsl", ".mjs", ".md"]);
     const found: string[] = [];
     let references = 0;
     for (const file of files) {
-      if (file === "test/specification.test.ts") continue; // which makes some up
+      if (file === "test/specification.test.ts") continue; // which contains invented references
       const text = await readFile(join(root, file), "utf8");
       references += referencesOf(text).length;
       found.push(...astray(text, sections).map((reference) => `${file}: ${reference}`));
@@ -37,7 +37,7 @@ describe("a reference to the specification", () => {
     expect(references).toBeGreaterThan(30);
   });
 
-  it("is missed where its section is made up, or is left out", () => {
+  it("is reported if its section does not exist, or is left out", () => {
     const text =
       "by SPEC §1.1, SPEC §2.9 and\n * SPEC\n * §77; SPEC §A. Not SPEC, appendix; SPECIAL is none.";
     expect(astray(text, sections)).toEqual(["SPEC §2.9", "SPEC §77", "SPEC § of no section"]);
@@ -45,7 +45,7 @@ describe("a reference to the specification", () => {
 });
 
 describe("the specification", () => {
-  it("has an anchor for every section, which stays when its title changes", () => {
+  it("has an anchor for every section that does not depend on its title", () => {
     const anchored = Array.from(
       specification.matchAll(/^<a id="spec-([^"]+)"><\/a>\n#{2,4} ([0-9A-Z](?:\.\d+)*)/gm),
       ([, anchor, section]) => {

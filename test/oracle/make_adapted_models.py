@@ -1,9 +1,9 @@
-"""Makes what base models compute with reference adapters, and with attention bypassed.
+"""Computes the expected results of base models with reference adapters, and with attention bypassed.
 
     .venv/bin/python test/oracle/make_base_models.py test/fixtures/base-models
     .venv/bin/python test/oracle/make_adapted_models.py test/fixtures/base-models
 
-It reads what the first script wrote and the three adapters of `test/fixtures/checkpoints/adapters_d32_zip.pt`, and
+It reads the output of the first script and the three adapters of `test/fixtures/checkpoints/adapters_d32_zip.pt`, and
 adds `expected-adapters.safetensors` to four of the models: `logits_1`, `logits_17`, `logits_300` as in
 `expected.safetensors`, for the prompts and positions there, and `greedy` [64] int32, the likeliest tokens after
 `prompt_greedy` [17] int32 (which alone has no prefix), each under
@@ -48,7 +48,7 @@ StateDict = dict[str, Tensor]
 
 
 class Adapter:
-    """A reference adapter: the resonant block with a GLU mixer and a Phase-Vector Memory, from an empty memory."""
+    """A reference adapter: the resonant block with a GLU mixer and a Phase-Vector Memory, starting with an empty memory."""
 
     def __init__(self, state: StateDict, config: dict[str, Any], index: int, dtype: torch.dtype) -> None:
         """`index` counts from 1."""
@@ -63,7 +63,7 @@ class Adapter:
         self.phase_shift = delta * (1 - math.exp(-since / config.get("phase_ramp", 300)))
 
     def __call__(self, h: Tensor) -> Tensor:
-        """`h` [T, D] from position 0, in the dtype of the adapter."""
+        """Applies the adapter to `h` [T, D] from position 0, in the dtype of the adapter."""
         x = self.norm("norm1", h)
         u = glu(linear(x, self.state["mixer.0.weight"], self.state["mixer.0.bias"]), dim=-1)
         y = u + self.state["pvm.gate"].sigmoid() * self.memory(u)
@@ -103,7 +103,7 @@ def load_adapters() -> tuple[list[StateDict], dict[str, Any]]:
 
 
 def check_adapters(states: list[StateDict], config: dict[str, Any]) -> float:
-    """Asserts that the block here is the reference's: its chain of outputs, within 1e-6 of their norm."""
+    """Asserts that this block matches the reference: its chain of outputs has a relative error below 1e-6."""
     golden = load_file(CHECKPOINTS / "adapters_d32_expected.safetensors")
     h = golden["input"]
     worst = 0.0
@@ -115,7 +115,7 @@ def check_adapters(states: list[StateDict], config: dict[str, Any]) -> float:
 
 
 def parts(model: Any) -> tuple[nn.ModuleList, list[nn.Module]]:
-    """A model's layers, and their attention."""
+    """Returns a model's layers and their attention modules."""
     if model.config.model_type == "gpt_neox":
         layers = model.gpt_neox.layers
         return layers, [layer.attention for layer in layers]
@@ -124,7 +124,7 @@ def parts(model: Any) -> tuple[nn.ModuleList, list[nn.Module]]:
 
 
 def adapt(model: PreTrainedModel, adapters: list[Adapter], placement: str, attention: str) -> None:
-    """Puts the adapters into a model for good."""
+    """Inserts the adapters into a model permanently."""
     layers, attentions = parts(model)
     if attention == "bypass":
         for module in attentions:
@@ -151,7 +151,7 @@ def variants() -> list[tuple[str, str]]:
 def continuations(
     models: dict[str, PreTrainedModel], end: int, vocab: int
 ) -> tuple[list[int], dict[str, list[int]], float]:
-    """A prompt that every variant continues by 64 tokens that rounding cannot flip, they, and the smallest margin."""
+    """Finds a prompt whose 64-token continuations rounding cannot change; returns it, them and the smallest margin."""
     for seed in range(7000, 7100):
         prompt = torch.randint(vocab, (17,), generator=torch.Generator().manual_seed(seed)).tolist()
         ids: dict[str, list[int]] = {}
@@ -163,7 +163,7 @@ def continuations(
                 break
         else:
             return prompt, ids, min(margins)
-    raise RuntimeError("no prompt gives continuations that rounding cannot flip")
+    raise RuntimeError("rounding could change the continuations of every prompt")
 
 
 def make(folder: Path, states: list[StateDict], config: dict[str, Any]) -> None:

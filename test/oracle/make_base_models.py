@@ -1,4 +1,4 @@
-"""Makes small random GPT-NeoX and Llama models and what transformers computes with them.
+"""Creates small random GPT-NeoX and Llama models, and the results that transformers computes with them.
 
     python -m venv .venv && .venv/bin/pip install -r test/oracle/requirements-make.txt
     .venv/bin/python test/oracle/make_base_models.py test/fixtures/base-models
@@ -179,13 +179,13 @@ CASES = [
 
 LAST_NORMS = ("gpt_neox.final_layer_norm.weight", "model.norm.weight")
 MIN_DISTINCT = 10
-"""How many tokens a continuation holds at least: one that repeats itself shows little."""
+"""Minimum number of different tokens in a continuation; one that repeats itself tests little."""
 
 
 def build(case: Case, seed: int) -> PreTrainedModel:
-    """A model whose attention and logits are far from uniform.
+    """Creates a model whose attention and logits are far from uniform.
 
-    Its embeddings are small, so that the eps of the first norm shows; where they are also the head, the last norm is
+    Its embeddings are small, so that the eps of the first norm has an effect; if they are also the head, the last norm is
     large.
     """
     settings = {"max_position_embeddings": 400, "initializer_range": 0.2} | case.config
@@ -212,7 +212,7 @@ def build(case: Case, seed: int) -> PreTrainedModel:
 
 
 def expect(folder: Path, case: Case, seed: int) -> tuple[dict[str, Tensor], float, list[float]]:
-    """What the saved model computes, its smallest margin, and how far float32 is from float64 for each prompt."""
+    """Returns the saved model's results, its smallest margin, and the error of float32 against float64 for each prompt."""
     random = torch.Generator().manual_seed(seed + 1)
     vocab = case.config["vocab_size"]
     model = load_f32(folder)
@@ -233,7 +233,7 @@ def expect(folder: Path, case: Case, seed: int) -> tuple[dict[str, Tensor], floa
             ids, smallest = greedy(exact, prompts[n], count, cached=True)
             margin = min(margin, smallest)
             tensors[f"greedy_{n}"] = torch.tensor(ids, dtype=torch.int32)
-            # A dynamic scaling rotates a cached key as of when it was made: then a cache is part of the law.
+            # Dynamic scaling rotates a cached key with the scale of its time, so the expected result depends on the cache.
             if exact.config.rope_parameters["rope_type"] != "dynamic":
                 assert greedy(exact, prompts[n], count, cached=False)[0] == ids
     for n in prompts:
@@ -243,7 +243,7 @@ def expect(folder: Path, case: Case, seed: int) -> tuple[dict[str, Tensor], floa
 
 
 def sharpness(folder: Path, ids: list[int]) -> float:
-    """The mean over heads and layers of the largest attention weight of the last position (1 is one-hot)."""
+    """Returns the largest attention weight of the last position, averaged over heads and layers (1 is one-hot)."""
     with torch.no_grad():
         out = load_f32(folder)(torch.tensor([ids]), output_attentions=True)
     return float(torch.stack([layer[0, :, -1].amax(-1).mean() for layer in out.attentions]).mean())

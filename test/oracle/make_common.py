@@ -1,4 +1,4 @@
-"""What the scripts that make the base models' fixtures share: true float64, greedy continuation, safetensors."""
+"""Shared by the scripts that make the base models' fixtures: true float64, greedy continuation, safetensors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 POSITIONS_300 = [0, 1, 37, 63, 128, 200, 256, 299]
 """The positions of the longest prompt whose logits are kept."""
 MIN_MARGIN = 1e-3
-"""How far the best logit is from the second at least, wherever a token is chosen: rounding cannot flip it."""
+"""Minimum distance of the best logit from the second, so that rounding cannot change the chosen token."""
 
 
 class _NoFloat32(TorchDispatchMode):
-    """Refuses every operation that gives float32, so that what claims to be float64 is."""
+    """Refuses every operation that returns float32, so that all results are truly float64."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -40,10 +40,10 @@ _FLOAT32 = torch.float32
 
 @contextmanager
 def float64(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
-    """The same model in float64, and transformers' own code in float64 throughout while it is used.
+    """Builds the same model in float64, and makes transformers compute only in float64 within this context.
 
     `model.double()` is not enough: RMSNorm, softmax and the rotary angles ask for float32 by name. Within this
-    context those names mean float64. The twin is built anew, so that its rotary frequencies are float64 too.
+    context those names mean float64. The model is built again, so that its rotary frequencies are float64, too.
     """
     state = {name: tensor.double() for name, tensor in model.state_dict().items()}
     names = {"float32": torch.float32, "float": torch.float}
@@ -65,18 +65,18 @@ def float64(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
 
 
 def load_f32(folder: Path) -> PreTrainedModel:
-    """The model as its files hold it, its weights and its arithmetic float32."""
+    """Loads the model from its files, with float32 weights and arithmetic."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     return model.eval()
 
 
 def logits(model: nn.Module, ids: list[int]) -> Tensor:
-    """Logits [T, V] of a text from its start."""
+    """Returns the logits [T, V] of a text from its start."""
     return model(torch.tensor([ids]), use_cache=False).logits[0]
 
 
 def greedy(model: nn.Module, prompt: list[int], count: int, *, cached: bool) -> tuple[list[int], float]:
-    """The `count` likeliest tokens in turn, and the smallest distance of a best logit from the second."""
+    """Decodes `count` tokens greedily; returns them and the smallest distance of the best logit from the second."""
     ids: list[int] = []
     margin = float("inf")
     cache: Any = None
@@ -94,15 +94,15 @@ def greedy(model: nn.Module, prompt: list[int], count: int, *, cached: bool) -> 
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """‖actual − expected‖ / ‖expected‖."""
+    """Returns ‖actual − expected‖ / ‖expected‖."""
     difference = actual.to(torch.float64) - expected.to(torch.float64)
     return float(difference.norm() / expected.to(torch.float64).norm())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Writes a safetensors file; its metadata has `about` as JSON, with the versions it was made with."""
+    """Writes a safetensors file; its metadata has `about` as JSON, with the versions of the libraries."""
     versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
-    # In one entry: safetensors writes several in any order.
+    # Uses one entry, because safetensors writes several in any order.
     metadata = {"about": json.dumps(about | {"versions": versions})}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
     path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Hashes of what Hugging Face's `tokenizers` makes of WikiText-2, texts too large to keep here.
+"""Hashes the tokens of WikiText-2 from Hugging Face's `tokenizers`; the texts are too large to store here.
 
     .venv/bin/python test/oracle/make_tokenizer_hashes.py TOKENIZER.json WIKITEXT-FOLDER test/fixtures/tokenizers
 

@@ -1,4 +1,4 @@
-"""Makes a small tokenizer of Llama's kind and a chat template, with what Hugging Face makes of awkward texts.
+"""Creates a small tokenizer like Llama's and a chat template, with Hugging Face's results for difficult texts.
 
     .venv/bin/python test/oracle/make_tokenizers.py test/fixtures/tokenizers
 
@@ -140,7 +140,7 @@ FAILING = [
 
 
 def train() -> list[tuple[str, str]]:
-    """The merges of a BPE trained within words, each word after a mark."""
+    """Returns the merges of a BPE trained within words, each with a mark before it."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.BpeTrainer(vocab_size=400, min_frequency=2, show_progress=False)
@@ -150,7 +150,7 @@ def train() -> list[tuple[str, str]]:
 
 
 def llama(merges: list[tuple[str, str]], *, metaspace: bool) -> Tokenizer:
-    # Only what merges need: what else the text held is left to the bytes.
+    # Keep only the symbols that merges need; other characters use byte tokens.
     pieces = sorted({part for merge in merges for part in merge if len(part) == 1})
     joined = ["".join(merge) for merge in merges]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*SPECIAL, *BYTES, *joined, *pieces]))}

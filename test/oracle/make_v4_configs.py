@@ -26,7 +26,7 @@ from transformers import GPTNeoXConfig, LlamaConfig
 
 
 def legacy(case: Case) -> dict[str, Any]:
-    """The case's settings under their names of transformers 4."""
+    """Returns the case's settings with their names in transformers 4."""
     settings = {"max_position_embeddings": 400, "initializer_range": 0.2} | case.config
     rope = dict(settings.pop("rope_parameters", {"rope_type": "default", "rope_theta": 10000.0}))
     theta, kind = rope.pop("rope_theta"), rope.pop("rope_type")

@@ -1,4 +1,4 @@
-"""OpenAI's own client against `resonant serve`, whose default model continues bytes.
+"""Tests `resonant serve` with OpenAI's own client; the default model continues bytes.
 
 OPENAI_BASE_URL and OPENAI_API_KEY name the server and one of its keys, as that client has it. With the argument
 `chat`, against a model with a chat template. Prints what was seen as JSON; ends with a traceback where an answer is
@@ -180,7 +180,7 @@ def prompts() -> dict[str, Any]:
 
 
 async def crowd() -> dict[str, Any]:
-    """Those that run beside others say what they say alone."""
+    """Checks that concurrent requests give the same text as alone."""
     alone = {seed: text_of(complete(seed=seed)) for seed in range(4)}
     async with AsyncOpenAI(max_retries=0, timeout=120) as many:
         asked = [many.completions.create(**{**settings, "seed": seed}) for seed in alone]
@@ -224,7 +224,7 @@ def gauge(name: str) -> float:
 
 
 def leaving() -> dict[str, Any]:
-    """A stream that its reader closes is not computed to its end."""
+    """Checks that a stream closed by its reader is not computed to its end."""
     before = gauge("generation_tokens_total")
     with complete_stream(max_tokens=2048) as stream:
         heard = "".join(chunk.choices[0].text for chunk in islice(stream, 3))

@@ -1,4 +1,4 @@
-"""What `/metrics` says, read by Prometheus's own parser: python prometheus_check.py http://localhost:8000
+"""Reads `/metrics` with Prometheus's own parser: python prometheus_check.py http://localhost:8000
 
 Prints the families as JSON; ends with a traceback where one is missing, or is not what it should be.
 """
@@ -13,7 +13,7 @@ import requests
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-# The parser takes `_total` off a counter's name.
+# The parser removes `_total` from a counter's name.
 TYPES = {
     "num_requests_running": "gauge",
     "num_requests_waiting": "gauge",
@@ -34,7 +34,7 @@ TYPES = {
 
 
 def check_histogram(family: Metric) -> None:
-    """Each series' buckets only grow, and end at +Inf with the count."""
+    """Checks that each series' buckets never decrease, and end at +Inf with the count."""
     series: dict[str, list[tuple[float, float]]] = {}
     counts: dict[str, float] = {}
     for sample in family.samples:
@@ -77,7 +77,7 @@ def main(url: str) -> None:
 
     assert total("ready") == 1 and total("gpu_bytes") > 0
     assert total("num_requests_running") == total("num_requests_waiting") == total("state_bytes") == 0
-    # What was asked before: at least the contract's generation.
+    # Earlier requests: at least the contract's generation.
     assert total("http_requests", method="POST", route="/v1/generate", status="200") >= 1
     assert total("request_success") >= 1
     assert total("prompt_tokens") > 0 and total("generation_tokens") > 0

@@ -9,7 +9,7 @@ import { describeAdapter, requestAdapter } from "../../engine/platform/node/devi
 import { testGpu } from "../gpu.ts";
 import { loadDefault, openGolden, readJson } from "../models.ts";
 
-// What must work anywhere: run it alone, with `npm run smoke`, on a machine that the whole suite would keep busy.
+// The features that must work everywhere. Run them alone with `npm run smoke` where the whole suite would take too long.
 
 const PROMPT = "ROMEO:\nBut soft, what light through yonder window breaks?\n";
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -25,7 +25,7 @@ async function text(prompt: string, options: GenerateOptions): Promise<string> {
 }
 
 describe("a first try", () => {
-  it("finds an adapter, and says which", async () => {
+  it("finds an adapter, and names it", async () => {
     const { name, driver } = describeAdapter(await requestAdapter());
     console.log(`adapter: ${name} (${driver})`);
     expect(name).not.toBe("");
@@ -40,7 +40,7 @@ describe("a first try", () => {
     expect(step).toBeLessThan(1e-5);
   });
 
-  it("continues a text with the default model as its f64 reference does", async () => {
+  it("continues a text with the default model like its f64 reference", async () => {
     const { greedy_prompt, greedy_text } = readJson("shakespeare/expected.json") as {
       greedy_prompt: string;
       greedy_text: string;
@@ -51,7 +51,7 @@ describe("a first try", () => {
     expect(continued).toBe(greedy_text.slice(0, 20));
   });
 
-  it("continues a saved and restored state as if it had not been interrupted", async () => {
+  it("continues a saved and restored state exactly", async () => {
     const model = await defaultModel();
     const settings = { temperature: 0.8, seed: 7 };
     const whole = await text("JULIET:\n", { ...settings, maxTokens: 12 });
@@ -69,14 +69,14 @@ describe("a first try", () => {
     expect(first.text + rest.text).toBe(whole);
   });
 
-  it("says the same for the same seed, and something else for another", async () => {
+  it("generates the same text for the same seed, and another for another seed", async () => {
     const settings = { temperature: 1, maxTokens: 12 };
     const once = await text("KING:\n", { ...settings, seed: 1 });
     expect(await text("KING:\n", { ...settings, seed: 1, runAhead: 0 })).toBe(once);
     expect(await text("KING:\n", { ...settings, seed: 2 })).not.toBe(once);
   });
 
-  it("generates from the command line, in JSON", async () => {
+  it("generates from the command line, and prints JSON", async () => {
     const args = ["dist/cli.js", "generate", PROMPT, "-n", "8", "--temperature", "0", "--json"];
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
     expect(JSON.parse(stdout)).toMatchObject({

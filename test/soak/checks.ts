@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { below, type Random } from "../../bench/random.ts";
 import { contentOf, jsonOf, type Leaving, type Reply } from "./http.ts";
 
-/** All that a request decides of its answer. */
+/** The parts of an answer that the request determines. */
 export const answerOf = (reply: Reply): string => JSON.stringify(contentOf(reply));
 
-/** @throws Error where it is another answer, saying where it differs first */
+/** @throws Error if the answer is another one, naming the first difference */
 export function checkAnswer(reply: Reply, expected: string): void {
   const found = answerOf(reply);
   let at = 0;
@@ -14,7 +14,7 @@ export function checkAnswer(reply: Reply, expected: string): void {
   assert(found === expected, `at ${at}: …${around(expected)}… became …${around(found)}…`);
 }
 
-/** A check that the answer is an error in the API's shape. */
+/** Returns a check that the answer is an error in the API's format. */
 export const isRefused =
   (status: number) =>
   (reply: Reply): void => {
@@ -22,7 +22,7 @@ export const isRefused =
     errorOf(reply);
   };
 
-/** The word of an error, in either of the API's shapes. @throws Error where it is in neither */
+/** Returns the code of an error in either of the API's formats. @throws Error if it has neither format */
 export function errorOf(reply: Reply): string {
   const { error } = jsonOf(reply) as { error?: string | { code?: string } };
   const word = typeof error === "string" ? error : error?.code;
@@ -30,7 +30,7 @@ export function errorOf(reply: Reply): string {
   return word;
 }
 
-/** The body of an answer that went well; of events that of `done`. */
+/** Returns the body of a successful answer; of a stream, the data of its event `done`. */
 // biome-ignore lint/suspicious/noExplicitAny: what a check then compares
 export function bodyOf(reply: Reply): any {
   assert.equal(reply.status, 200);
@@ -38,7 +38,7 @@ export function bodyOf(reply: Reply): any {
   return content.choices ? content.choices["done "]![0] : jsonOf(reply);
 }
 
-/** Before the answer, or in the midst of a stream. */
+/** When a client disconnects: before the answer, or within a stream. */
 export function leavingOf(random: Random, stream: boolean): Leaving {
   if (stream && random() < 0.6) return { parts: below(random, 8) };
   return { milliseconds: below(random, 1500) };

@@ -7,14 +7,14 @@ import { errorOf } from "./checks.ts";
 import { type Ask, type Leaving, type Reply, send } from "./http.ts";
 import type { Ledger, Outcome } from "./ledger.ts";
 
-/** Milliseconds for which a request is sent again and again to a busy server. */
+/** Milliseconds for which a request is repeated while the server is busy. */
 const PATIENCE = 180_000;
 
-/** One of the many, with a key and a seed of its own. */
+/** One of many clients, with its own key and seed. */
 export class Client {
   readonly name: string;
   readonly random: Random;
-  /** Headers of a client with another key. */
+  /** The headers of a client with another key. */
   readonly stranger: Readonly<Record<string, string>>;
   readonly #url: string;
   readonly #agent: Agent;
@@ -26,17 +26,17 @@ export class Client {
     this.random = seeded(seed * 10_007 + index);
     this.#url = url;
     this.#ledger = ledger;
-    // Every other one keeps its connection from request to request. (Node's agent lets go of an idle one a second before
-    // the server's announced time-out, so that the two do not race; nothing is sent again on a broken connection.)
+    // Every second client keeps its connection between requests. (Node's agent closes an idle connection one second before
+    // the server's announced time-out, so that the two do not race; a request is not repeated on a broken connection.)
     this.#agent = new Agent({ keepAlive: index % 2 === 0 });
     this.#headers = { Authorization: `Bearer ${keys[index % keys.length]}` };
     this.stranger = { Authorization: `Bearer ${keys[(index + 1) % keys.length]}` };
   }
 
   /**
-   * Sends `ask` until the server is not too busy for it, and enters into the ledger how each of these requests ended.
-   * @param check throws what is wrong with the answer
-   * @returns the answer, where it came and was right
+   * Sends `ask` until the server is not too busy, and records in the ledger how each of these requests ended.
+   * @param check throws an Error if the answer is wrong
+   * @returns the answer; undefined if there is none or it is wrong
    */
   async ask(
     kind: string,
@@ -58,7 +58,7 @@ export class Client {
         });
       } catch (error) {
         enter("lost", error);
-        await sleep(1000); // a server that is gone is lost by the second, not by the microsecond
+        await sleep(1000); // if the server is gone, count one failure per second, not per microsecond
         return undefined;
       }
       if (!reply) {
@@ -95,7 +95,7 @@ export class Client {
   }
 }
 
-/** @throws Error where a 503 is not the proper one of a full queue */
+/** @throws Error unless a 503 is the correct one of a full queue */
 function secondsToWait(reply: Reply): number {
   assert.equal(errorOf(reply), "resource_error");
   const seconds = Number(reply.headers["retry-after"]);

@@ -6,31 +6,31 @@ import type { Ask, Reply } from "./http.ts";
 import { refusals } from "./refusals.ts";
 import { type Known, prose } from "./requests.ts";
 
-/** A request, and the only answer to it. */
+/** A request and its only right answer. */
 export interface Recorded extends Known {
   readonly answer: string;
 }
 
-/** Turns of a session, and what each says. */
+/** The turns of a session, and the text of each. */
 export interface RecordedSession {
   readonly turns: readonly Readonly<Record<string, unknown>>[];
   readonly texts: readonly string[];
 }
 
-/** What was asked of the server alone, before the soak. */
+/** Requests and their answers, recorded before the soak without other load. */
 export interface Recording {
   readonly model: string;
   readonly fingerprint: string;
   readonly known: readonly Recorded[];
-  /** A request that gives its state, and the one that continues it. */
+  /** A request that returns its state, and a request that continues it. */
   readonly continued: readonly (readonly [first: Recorded, rest: Recorded])[];
-  /** None where the server has no sessions. */
+  /** Empty if the server has no sessions. */
   readonly sessions: readonly RecordedSession[];
 }
 
-/** What a client does in one go. */
+/** One activity of a client. */
 export interface Flow {
-  /** How often it is chosen, beside the others. */
+  /** Relative frequency with which it is chosen. */
   readonly weight: number;
   run(client: Client, recording: Recording): Promise<void>;
 }
@@ -52,7 +52,7 @@ const pages: readonly [Ask["path"], check: (reply: Reply, recording: Recording) 
   ["/docs", (reply) => assert.match(String(reply.bytes), /<html/)],
 ];
 
-/** What a server of any model can be asked, by name. */
+/** The activities that a server of any model supports, by name. */
 export const flows: Readonly<Record<string, Flow>> = {
   "a known request": {
     weight: 50,

@@ -1,6 +1,6 @@
 import { type Agent, type IncomingHttpHeaders, request } from "node:http";
 
-/** A request, its body as JSON unless it is a string or bytes. */
+/** A request; the body is sent as JSON unless it is a string or bytes. */
 export interface Ask {
   readonly method?: "GET" | "POST" | "DELETE";
   readonly path: string;
@@ -14,19 +14,19 @@ export interface Reply {
   readonly bytes: Buffer;
 }
 
-/** When a client leaves: so many milliseconds after its request, or with the so manieth part of the body, headers being part 0. */
+/** When a client disconnects: a number of milliseconds after its request, or at a part of the body (0: the headers). */
 export type Leaving = { readonly milliseconds: number } | { readonly parts: number };
 
 export interface SendOptions {
-  /** Without one the request has a connection of its own. */
+  /** Without an agent the request uses a new connection. */
   readonly agent?: Agent | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly leave?: Leaving | undefined;
-  /** Milliseconds in which all of the answer must have come. */
+  /** Milliseconds within which the whole answer must arrive. */
   readonly patience?: number;
 }
 
-/** Sends `ask`, and gives the whole answer; undefined where it left before its end. @throws Error where no whole answer came */
+/** Sends `ask`; returns the answer, or undefined if the client disconnected. @throws Error if the answer is incomplete */
 export function send(url: string, ask: Ask, options: SendOptions = {}): Promise<Reply | undefined> {
   const { agent, leave, patience = 120_000 } = options;
   const { body, path } = ask;
@@ -77,7 +77,7 @@ export function send(url: string, ask: Ask, options: SendOptions = {}): Promise<
   });
 }
 
-/** What differs between two answers to the same request: names, times, and how much of a prompt was remembered. */
+/** Fields that differ between two answers to the same request: ids, times, and the reused length of a prompt. */
 const INCIDENTAL = new Set(["id", "created", "timing_ms", "timestamp", "prompt_tokens_details"]);
 
 const parse = (text: string): unknown =>
@@ -92,8 +92,8 @@ interface Told {
 }
 
 /**
- * Everything of an answer that its request decides; of events, those of each choice in their order.
- * @throws Error where events contradict each other, or end early
+ * Returns the parts of an answer that its request determines; of a stream, the events of each choice in order.
+ * @throws Error if events contradict each other, or end early
  */
 export function contentOf({ status, headers, bytes }: Reply): unknown {
   const text = bytes.toString();
@@ -113,11 +113,11 @@ export function contentOf({ status, headers, bytes }: Reply): unknown {
     const choice = `${event} ${data.choices?.[0]?.index ?? ""}`;
     choices.set(choice, [...(choices.get(choice) ?? []), parse(JSON.stringify(data))]);
   }
-  // Which choice begins first is chance.
+  // The order in which choices begin is random.
   return { status, choices: Object.fromEntries([...choices].sort(([a], [b]) => (a < b ? -1 : 1))) };
 }
 
-/** @throws Error where the events are not those of one whole answer */
+/** @throws Error unless the events are those of one whole answer */
 function checkEvents(events: readonly Told[]): void {
   const last = events.at(-1);
   const chunks = events.filter(({ data }) => data !== "[DONE]");

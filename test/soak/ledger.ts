@@ -1,15 +1,15 @@
-/** How a request ended; `busy` is a 503 with its `Retry-After`, after which it is sent again. */
+/** How a request ended; `busy` is a 503 with `Retry-After`, after which the request is repeated. */
 export const OUTCOMES = ["answered", "refused", "busy", "cancelled", "lost", "wrong"] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 export type Counts = Record<"sent" | Outcome, number>;
 
-/** Faults that are told in full. */
+/** Maximum number of faults that are kept in full. */
 const MOST_FAULTS = 20;
 
-/** What became of every request. */
+/** Records how every request ended. */
 export class Ledger {
   readonly kinds = new Map<string, Counts>();
-  /** Of those that were lost or wrong, the first ones. */
+  /** The first requests that were lost or wrong. */
   readonly faults: string[] = [];
 
   sent(kind: string): void {

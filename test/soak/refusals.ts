@@ -1,11 +1,11 @@
 import type { Ask } from "./http.ts";
 
-/** A request that must be refused, with this status. */
+/** A request that must be refused with this status. */
 export interface Refusal extends Ask {
   readonly status: number;
 }
 
-/** Longest body that the soak's server takes, in bytes. */
+/** Maximum body of the soak's server, in bytes. */
 export const MOST_BODY_BYTES = 300_000;
 
 const generate = (status: number, body: unknown, headers?: Record<string, string>): Refusal => ({
@@ -17,7 +17,7 @@ const generate = (status: number, body: unknown, headers?: Record<string, string
 
 const completions = (status: number, body: object): Refusal => ({ path: "/v1/completions", status, body });
 
-/** Bad input of every kind. */
+/** Invalid input of every kind. */
 export const refusals = (model: string): readonly Refusal[] => [
   generate(400, {}),
   generate(400, []),

@@ -10,7 +10,7 @@ const MEMORY: readonly [keyof Sample, string][] = [
 
 const least = (values: readonly number[]): number => Math.min(...values);
 
-/** The figures of a soak, for people. */
+/** Formats the figures of a soak for people. */
 export function told(report: SoakReport): string {
   const { ledger, samples, warmUpSeconds, taken, changed, complaints, exitCode, flows } = report;
   const columns = ["sent", ...OUTCOMES] as const;

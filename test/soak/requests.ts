@@ -1,9 +1,9 @@
 import { below, oneOf, type Random, seeded } from "../../bench/random.ts";
 import type { Ask } from "./http.ts";
 
-/** What requests may ask of the model that is served. */
+/** The features of the served model that requests may use. */
 export interface Served {
-  /** As `/v1/models` lists it. */
+  /** The name that `/v1/models` lists. */
   readonly name: string;
   /** Whether it has a chat template. */
   readonly chat: boolean;
@@ -11,7 +11,7 @@ export interface Served {
   readonly aligned: boolean;
 }
 
-/** A request that has one right answer, for it has a seed. */
+/** A request with exactly one right answer, because it has a seed. */
 export interface Known extends Ask {
   readonly kind: string;
   readonly body: Readonly<Record<string, unknown>>;
@@ -21,17 +21,17 @@ const WORDS = "the oscillators agree on a phase and the memory of it turns until
   " ",
 );
 
-/** Text of `length` characters. */
+/** Returns a text of `length` characters. */
 export function prose(random: Random, length: number): string {
   let text = "";
   while (text.length < length) text += `${oneOf(random, WORDS)}${random() < 0.1 ? ".\n" : " "}`;
   return text.slice(0, length);
 }
 
-/** What many prompts begin with; each is a token a character. */
+/** Common prefixes of prompts, with one token per character. */
 const SHARED = [70, 140, 270].map((length) => prose(seeded(length), length));
 
-/** Prompts from a single token to a few hundred; of five, two begin with what others begin with, and three with their number. */
+/** Returns a prompt of one to a few hundred tokens; two of five share a common prefix, three begin with their number. */
 function promptOf(i: number, random: Random): string {
   const canary = `${i}: ${prose(random, below(random, 200))}`;
   if (i % 5 === 1) return SHARED[below(random, 3)]! + canary;
@@ -157,7 +157,7 @@ const chat: (typeof kinds)[number] = (i, random, { name }) => ({
   },
 });
 
-/** `count` requests of every kind that has a right answer. */
+/** Returns `count` requests of every kind that has a right answer. */
 export function knownRequests(count: number, served: Served): Known[] {
   const all = served.chat ? [...kinds, chat] : kinds;
   return Array.from({ length: count }, (_, i) => all[i % all.length]!(i, seeded(i + 1), served));

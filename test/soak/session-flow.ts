@@ -6,20 +6,20 @@ import type { Client } from "./client.ts";
 import type { Flow, RecordedSession } from "./flows.ts";
 import { type Ask, jsonOf, type Leaving } from "./http.ts";
 
-/** Names of sessions are never used twice. */
+/** Counts sessions, so that no name is used twice. */
 let sessions = 0;
 
 const pathOf = (name: string, action = ""): string => `/v1/sessions/${name}${action}`;
 
 interface TurnOptions {
-  /** Turns that the session has had. Default `n`. */
+  /** Number of turns that the session has had. Default `n`. */
   readonly had?: number;
-  /** Another asking for this turn may hold the session, or have moved it. */
+  /** Whether another request for this turn may hold the session or have taken the turn. */
   readonly contended?: boolean;
   readonly leave?: Leaving;
 }
 
-/** Asks for turn `n` until nobody else holds the session. */
+/** Requests turn `n` until no other request holds the session. */
 async function turn(
   client: Client,
   name: string,
@@ -38,7 +38,7 @@ async function turn(
         if (reply.status === 409 && contended) {
           const { field } = (jsonOf(reply) as { details: { field: string } }).details;
           assert(field === "session" || field === "turn", "a conflict over neither session nor turn");
-          held = field === "session"; // else the other one has moved it
+          held = field === "session"; // otherwise the other request has taken the turn
           return;
         }
         const { text, session, turn } = bodyOf(reply);
@@ -50,7 +50,7 @@ async function turn(
   }
 }
 
-/** Turns in a row: some are asked for twice at once, some by a client that leaves and asks again. */
+/** Takes turns in a row: some are requested twice at once, some by a client that disconnects and repeats the request. */
 async function converse(client: Client, name: string, script: RecordedSession, count: number): Promise<void> {
   const { random } = client;
   for (let n = 0; n < count; n++) {
@@ -80,7 +80,7 @@ export const sessionFlow: Flow = {
       const { turn, text } = bodyOf(reply);
       assert.deepEqual({ turn, text }, { turn: last, text: script.texts[last - 1] });
     });
-    if (!read) return; // what is wrong is in the ledger, and would be wrong all the way
+    if (!read) return; // the ledger has the fault, and later turns would fail, too
     const listed = { path: `/v1/sessions?limit=100&after=${name.slice(0, -1)}` };
     await client.ask("session, listed", listed, (reply) => {
       assert(bodyOf(reply).sessions.some((session: { name: string }) => session.name === name));

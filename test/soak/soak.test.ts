@@ -7,7 +7,7 @@ import { OUTCOMES } from "./ledger.ts";
 import { told } from "./report.ts";
 import { growth, type SoakReport, soak, tenths } from "./soak.ts";
 
-// A short run among the other tests; `npm run soak` makes it a long one, which tells its figures.
+// A short run among the other tests; `npm run soak` makes a long run and prints its figures.
 const { SOAK_MINUTES, SOAK_CLIENTS = 12, SOAK_SEED = 1, SOAK_MODEL } = process.env;
 const long = SOAK_MINUTES !== undefined;
 const minutes = Number(SOAK_MINUTES ?? 0.2);
@@ -34,7 +34,7 @@ beforeAll(
 afterAll(() => rm(folder, { recursive: true }));
 
 describe(`${SOAK_CLIENTS} clients that ask for everything at once, for ${minutes} minutes`, () => {
-  it("each have an answer, a refusal or their own leaving for every request, and the right one", () => {
+  it("get the right answer or refusal for every request, unless they disconnect themselves", () => {
     const { total, faults } = report.ledger;
     expect(faults).toEqual([]);
     expect([total.lost, total.wrong]).toEqual([0, 0]);
@@ -44,7 +44,7 @@ describe(`${SOAK_CLIENTS} clients that ask for everything at once, for ${minutes
     expect(Math.min(...report.flows.values())).toBeGreaterThan(0);
   });
 
-  it("leave a server that has nothing taken, says what it said before, has complained of nothing and stops", () => {
+  it("leave a server with free resources, the same answers as before and no warnings, which stops", () => {
     expect(report.taken).toEqual({ num_requests_running: 0, num_requests_waiting: 0, state_bytes: 0 });
     expect(report.changed).toEqual([]);
     expect(report.complaints).toEqual([]);
@@ -52,10 +52,10 @@ describe(`${SOAK_CLIENTS} clients that ask for everything at once, for ${minutes
   });
 
   if (long) {
-    it("make its memory grow by less than 5 %, in the process and on the GPU", () => {
+    it("increase its memory by less than 5 %, in the process and on the GPU", () => {
       const { samples } = report;
       expect(growth(tenths(samples, "resident"))).toBeLessThan(1.05);
-      // The mean of the GPU's goes up and down with the searches that happen to run, which give back what they take.
+      // The mean of GPU memory varies with the running searches, which free their memory.
       const least = (values: readonly number[]): number => Math.min(...values);
       expect(growth(tenths(samples, "gpu", least))).toBeLessThan(1.05);
     });

@@ -12,16 +12,16 @@ import { ServerProcess } from "./server-process.ts";
 import { sessionFlow } from "./session-flow.ts";
 
 export interface SoakOptions {
-  /** How often the clients do each thing before the time is taken. */
+  /** How often the clients do each activity before measuring. */
   readonly warmUp: number;
   readonly minutes: number;
   readonly clients: number;
   readonly seed: number;
-  /** A folder, or a name. */
+  /** Folder or name of the model. */
   readonly model: string;
 }
 
-/** What the server's process held at a moment. */
+/** The memory of the server at one moment. */
 export interface Sample {
   readonly resident: number;
   readonly heap: number;
@@ -31,29 +31,29 @@ export interface Sample {
 
 export interface SoakReport {
   readonly ledger: Ledger;
-  /** What the clients do, and how often they did. */
+  /** The clients' activities, and how often they did each. */
   readonly flows: ReadonlyMap<string, number>;
   readonly warmUpSeconds: number;
-  /** One a second. */
+  /** One sample per second. */
   readonly samples: readonly Sample[];
-  /** What is still taken when all clients are gone. */
+  /** Resources in use after all clients have ended. */
   readonly taken: Readonly<Record<string, number | undefined>>;
-  /** Of the recorded requests, asked again at the end: those with another answer. */
+  /** The recorded requests that have another answer when repeated at the end. */
   readonly changed: readonly string[];
-  /** The server's log, but for information. */
+  /** The server's log without information. */
   readonly complaints: readonly string[];
   readonly exitCode: number | null;
 }
 
 const KEYS = ["a-key-of-the-soak", "another-key", "a-third-key"];
 const PLACES = 16;
-/** Too short for all that the clients ask at once. */
+/** Length of the queue, too short for all requests of the clients. */
 const QUEUE = 48;
 const KNOWN = 54;
-/** Seconds of a warm-up, whether all has been done or not. */
+/** Maximum seconds of the warm-up, even if some activities have not been done. */
 const MOST_WARM_UP = 240;
 
-/** Clients that ask a server for everything it has, in all ways, and check every answer. */
+/** Runs clients that use all features of a server and check every answer. */
 export async function soak({
   warmUp,
   minutes,
@@ -93,7 +93,7 @@ export async function soak({
     const samples: Sample[] = [];
     const watch = async (): Promise<void> => {
       samples.push(await sample(server));
-      await Promise.race([ended, sleep(1000)]); // at once where a client cannot go on
+      await Promise.race([ended, sleep(1000)]); // returns at once if a client fails
     };
     const seconds = (): number => (performance.now() - start) / 1000;
     while ([...done.values()].some((times) => times < warmUp) && seconds() < MOST_WARM_UP) await watch();
@@ -121,7 +121,7 @@ export async function soak({
   }
 }
 
-/** Asks each request that has one right answer, alone. */
+/** Sends each request that has one right answer, alone. */
 async function record(url: string): Promise<Recording> {
   const ask = async (ask: Ask): Promise<Reply> => {
     const reply = await send(url, ask, { headers: { Authorization: `Bearer ${KEYS[0]}` } });
@@ -188,7 +188,7 @@ async function sample(server: ServerProcess): Promise<Sample> {
   };
 }
 
-/** What is taken, when nothing changes any more, or after ten seconds. */
+/** Returns the resources in use once they stop changing, or after ten seconds. */
 async function takenAtTheEnd(server: ServerProcess): Promise<SoakReport["taken"]> {
   for (let tries = 0; ; tries++) {
     const metrics = await server.metrics();
@@ -202,7 +202,7 @@ async function takenAtTheEnd(server: ServerProcess): Promise<SoakReport["taken"]
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The run's tenths, each as one number: its mean, its least. */
+/** Divides the run into tenths; returns one number for each, such as its mean or minimum. */
 export function tenths(
   samples: readonly Sample[],
   of: keyof Sample,
@@ -214,5 +214,5 @@ export function tenths(
   });
 }
 
-/** The last of some numbers over the first. */
+/** Returns the last number divided by the first. */
 export const growth = (values: readonly number[]): number => values.at(-1)! / values[0]!;
