@@ -14,12 +14,12 @@ export default defineConfig({
   ],
   test: {
     include: ["{common,kernels,engine,api,cli,weights,bench,demo,test}/**/*.test.ts"],
-    // Dawn has crashed inside worker threads (dawn-gpu/node-webgpu issue 13), never in processes side by side.
+    // Dawn has crashed in worker threads (dawn-gpu/node-webgpu issue 13), but never in parallel processes.
     pool: "forks",
-    // A software driver compiles a shader on one core, which is most of what the tests wait for. More files at a time would
-    // want more memory than they save time: each has a device, and some have servers or a browser.
+    // A software driver compiles a shader on one core, and the tests mostly wait for that. More files at a time would cost
+    // memory but save little time: each has a device, and some have servers or a browser.
     maxWorkers: Math.min(4, availableParallelism()),
-    // A machine may be slow, and busy with other files. These only end what hangs.
+    // These limits only stop tests that hang; a machine may be slow, and busy with other files.
     testTimeout: 300_000,
     hookTimeout: 300_000,
   },
