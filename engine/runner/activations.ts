@@ -7,7 +7,7 @@ import type { BlockConstants } from "../config.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { writeAngles } from "../phase.ts";
 
-/** What one pass, or a run of steps, works in: made once, for at most `rows` rows and `steps` steps. */
+/** The GPU buffers of a pass or of a run of steps: allocated once, for at most `rows` rows and `steps` steps. */
 export class Activations {
   readonly #gpu: Gpu;
   readonly rows: number;
@@ -59,7 +59,7 @@ export class Activations {
     this.steps = steps;
     this.layers = layers;
     this.run = runUniform(gpu, "run");
-    // Without a block there is still the room for one that kernels are bound to.
+    // Kernels are bound to these buffers even if the model has no blocks, so there is room for at least one.
     const measures = steps * rows * Math.max(1, layers) * 4;
     this.schedule = floats("schedule", 4 + measures);
     this.tokens = floats("tokens", rows);
@@ -69,7 +69,7 @@ export class Activations {
     this.gates = floats("gates", rows * 2 * d);
     this.memory = floats("memory", rows * 2 * d);
     this.plm = floats("plm", rows * d);
-    // Streams of length 1 have one chunk each, which needs no end; longer ones at most two chunks a CHUNK + 1 rows.
+    // A stream of length 1 is one chunk and stores no end; longer streams have at most two chunks per CHUNK + 1 rows.
     this.ends = floats("ends", Math.ceil((2 * rows) / CHUNK + 2) * Math.ceil(d / 2) * 4);
     this.inner = floats("inner", rows * shape.inner);
     this.logits = floats("logits", size.logitRows * size.vocabulary);
@@ -80,8 +80,8 @@ export class Activations {
   }
 
   /**
-   * Prepares a pass that feeds `length` tokens of each of `streams`, for `steps` steps. `firstStep` is what the first
-   * kernel finds: −1 where `embed` comes first and counts it up, 0 where not.
+   * Writes the `Run` and `Schedule` of a pass that feeds `length` tokens to each of `streams`, for `steps` steps.
+   * @param firstStep the step counter before the first kernel: −1 if that is `embed`, which increments it, else 0
    */
   prepare(
     blocks: readonly { readonly constants: BlockConstants }[],

@@ -6,30 +6,30 @@ import type { Activations } from "./activations.ts";
 import { kept, type PassContext, type PassVariant, PLAIN } from "./pass-context.ts";
 
 export interface DecodeVariant extends PassVariant {
-  /** Whether each token's log-probability is reported. */
+  /** Whether the log-probability of each token is computed. */
   readonly logprobs: boolean;
 }
 
-/** Dispatches of a decode step, whole and in part. */
+/** The dispatches of a decode step, and of its parts. */
 export interface DecodeLists {
-  /** Pending token to logits. */
+  /** From the pending token to the logits. */
   readonly logits: readonly Dispatch[];
-  /** Pending token to next token. */
+  /** From the pending token to the next token. */
   readonly step: readonly Dispatch[];
-  /** h to next token. */
+  /** From h to the next token. */
   readonly head: readonly Dispatch[];
 }
 
-/** Builds the dispatches of decode steps, once for each variant. */
+/** Builds the dispatches of decode steps, and caches them for each variant. */
 export class DecodePasses {
   readonly activations: Activations;
   readonly #on: PassContext;
-  /** Streams from which on a step multiplies in tiles of rows. */
+  /** The least number of streams for which a step multiplies in tiles of rows. */
   readonly #tiledFrom: number;
   readonly #lists = new Map<string, DecodeLists>();
   #logprobs: Dispatch | undefined;
 
-  /** @param slots most streams of a step */
+  /** @param slots the maximum number of streams in a step */
   constructor(on: PassContext, slots: number, maxSteps: number, tiledFrom: number) {
     this.#on = on;
     this.#tiledFrom = tiledFrom;
@@ -37,7 +37,7 @@ export class DecodePasses {
     for (const measure of [false, true]) this.lists({ ...PLAIN, measure, logprobs: false });
   }
 
-  /** The lists for a step of so many streams. */
+  /** Returns the lists of a step of `streams` streams. */
   lists(variant: DecodeVariant, streams = 1): DecodeLists {
     const { measure, bias } = variant;
     const tiles = streams < this.#tiledFrom ? undefined : tileBatchFor(streams);

@@ -13,10 +13,7 @@ import {
 } from "./decode-run.ts";
 import { ReadBackPool } from "./read-back.ts";
 
-/** A read-back buffer for one stream's states in one run; undefined: nobody asks for them. */
-type StateTrace = GPUBuffer | undefined;
-
-/** Where results lie, and what they are read back through. */
+/** The buffers that hold results, and the read-back buffers for them. */
 interface Sources {
   readonly activations: Activations;
   readonly pool: StatePool;
@@ -24,7 +21,7 @@ interface Sources {
   readonly traces: ReadBackPool;
 }
 
-/** Reads back what decode runs drew. Every run in flight has buffers of its own. */
+/** Reads back the results of decode runs. Each run in flight has its own read-back buffers. */
 export class DecodeResults {
   readonly #sources: Sources;
 
@@ -43,25 +40,26 @@ export class DecodeResults {
     };
   }
 
-  /** Makes the buffer that a first run needs. */
+  /** Allocates the buffer for the first run now. */
   reserve(): void {
     this.#sources.staging.reserve();
   }
 
-  /** Takes buffers for a run of `streams`. */
+  /** Takes read-back buffers for a run of `streams`. */
   open(streams: readonly BatchRow[], steps: number): OpenResults {
     return new OpenResults(this.#sources, streams, steps);
   }
 }
 
-/** The results of one run: copied while it is recorded, and read when it is submitted. */
+/** The results of one run: copied by its command buffer, and read back after it is submitted. */
 export class OpenResults {
-  /** Whether any stream's states are asked for. */
+  /** Whether the states of any stream are wanted. */
   readonly traced: boolean;
   readonly #sources: Sources;
   readonly #streams: readonly BatchRow[];
   readonly #steps: number;
-  readonly #traces: readonly StateTrace[];
+  /** For each stream the read-back buffer of its states; undefined if they are not wanted. */
+  readonly #traces: readonly (GPUBuffer | undefined)[];
   readonly #layout: ResultLayout;
   readonly #staging: GPUBuffer;
 
@@ -78,7 +76,7 @@ export class OpenResults {
     this.#staging = staging.take();
   }
 
-  /** Records copies of the streams' states as they are after step `step`. */
+  /** Records copies of the states of the streams after step `step`. */
   recordStates(encoder: GPUCommandEncoder, step: number): void {
     const { state, stateBytes } = this.#sources.pool;
     this.#traces.forEach((trace, i) => {
@@ -88,7 +86,7 @@ export class OpenResults {
     });
   }
 
-  /** Records copies of everything else, after the last step. */
+  /** Records copies of all other results, after the last step. */
   record(encoder: GPUCommandEncoder): void {
     const { results, metrics, logprobs } = this.#sources.activations;
     const at = this.#layout;
@@ -101,7 +99,7 @@ export class OpenResults {
     }
   }
 
-  /** Reads everything back. Call it once, when the run is submitted. */
+  /** Reads all results back. Call it once, after the run is submitted. */
   read(): DecodeRun[] {
     const steps = this.#steps;
     const rows = this.#streams.length;
@@ -116,12 +114,12 @@ export class OpenResults {
           return states[step] ? { ...decoded, state: states[step] } : decoded;
         }),
       );
-      results.catch(() => {}); // a run whose results nobody awaits any more must not crash the process
+      results.catch(() => {}); // the process must not crash if nobody awaits the results
       return { position, steps, results };
     });
   }
 
-  async #readStates(trace: StateTrace): Promise<readonly Float32Array[]> {
+  async #readStates(trace: GPUBuffer | undefined): Promise<readonly Float32Array[]> {
     if (!trace) return [];
     const { pool, traces } = this.#sources;
     const { stateBytes } = pool;
@@ -133,7 +131,7 @@ export class OpenResults {
   }
 }
 
-/** Where a run's results lie when they are read back, in bytes: the tokens first, then what any stream asks for. */
+/** Byte offsets in the read-back buffer: tokens first, then the measures and log-probabilities if any stream wants them. */
 interface ResultLayout {
   readonly measures: number;
   readonly logprobs: number;
@@ -153,7 +151,7 @@ function resultLayout(
   return { measures, logprobs, size: logprobs + (withLogprobs ? LOGPROBS_BYTES * places : 0) };
 }
 
-/** The step at `place` of `[steps, rows]`. @throws ResonantError `model` if its logits were not finite */
+/** Decodes the step at index `place` of `[steps, rows]`. @throws ResonantError `model` if its logits were not finite */
 function decodeStep(
   bytes: ArrayBuffer,
   at: ResultLayout,

@@ -3,51 +3,51 @@ import type { Logprobs } from "../../kernels/logprobs/logprobs.ts";
 import type { StreamPlace } from "../../kernels/run.ts";
 import type { Sampling } from "../../kernels/sample/sample.ts";
 
-/** How a run chooses tokens, and what it reports of them. */
+/** How a run samples tokens, and what it reports. */
 export interface RunSettings {
   readonly sampling: Sampling;
-  /** Whether to report SPEC §4's measures. */
+  /** Whether to report the measures of SPEC §4. */
   readonly measure: boolean;
-  /** How many of the most likely tokens to report beside each token's log-probability, 0 to 5; undefined: neither. */
+  /** Report the log-probability of each token and this many most likely tokens, 0 to 5. Undefined: neither. */
   readonly logprobs?: number | undefined;
   /** λ of the readout's logit bias (SPEC §5). Default 0: none. */
   readonly readoutScale?: number | undefined;
   /** Whether to report the stream's recurrent state at each step. */
   readonly trace?: boolean | undefined;
   /**
-   * Called, where `measure` is set, with the measures `[n, layers, 4]` of prompt tokens from a position on: of all but the
-   * prompt's last token, whose measures are those of the first step.
+   * If `measure` is set, called with the measures `[n, layers, 4]` of the `n` prompt tokens from `position` on. The last
+   * token of the prompt is not included: its measures are those of the first step.
    */
   readonly onPrompt?: ((position: number, measures: Float32Array) => void) | undefined;
 }
 
-/** A stream's part of a batched run. */
+/** One stream in a batched run. */
 export interface BatchRow extends StreamPlace {
   readonly settings: RunSettings;
-  /** Row of the snapshots that the stream is copied to before the run; undefined: it is not copied. */
+  /** The snapshot row to which the stream is copied before the run; undefined: it is not copied. */
   readonly snapshot?: number | undefined;
 }
 
-/** A generated token, and what its settings asked for. */
+/** A generated token, with the measures, log-probabilities and state that `RunSettings` asks for. */
 export interface DecodedStep {
   readonly token: number;
-  /** `[layers, 4]` of R, lattice coherence, gate mean, mean |m|. */
+  /** `[layers, 4]`: R, lattice coherence, gate mean, mean |m| (SPEC §4). */
   readonly measures: Float32Array | undefined;
   readonly logprobs?: Logprobs | undefined;
-  /** The stream's recurrent state when its token was drawn, `[layers, rows, D]` as `stateShape` says. */
+  /** The recurrent state of the stream when the token was drawn, `[layers, rows, D]` (see `stateShape`). */
   readonly state?: Float32Array | undefined;
 }
 
-/** A stream's steps that have been submitted. */
+/** The submitted steps of one stream. */
 export interface DecodeRun {
   /** Position of the first token fed. */
   readonly position: number;
   readonly steps: number;
-  /** Resolves when the GPU is done; rejects with `model` where logits were not finite. */
+  /** Resolves when the GPU is done. Rejects with a `model` error if the logits are not finite. */
   readonly results: Promise<DecodedStep[]>;
 }
 
-/** The error of a model whose logits are not all finite. */
+/** Creates the error for logits that are not all finite. */
 export const notFinite = (): ResonantError =>
   new ResonantError("model", "the logits are not finite", {
     fix: "The weights, or a state that was imported, are damaged",

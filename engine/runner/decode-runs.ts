@@ -9,7 +9,7 @@ import type { PassOutputs } from "./pass-outputs.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { TokenFeed } from "./token-feed.ts";
 
-/** Submits runs of decode steps, one command buffer each, and reads back what they drew. */
+/** Submits runs of decode steps, one command buffer per run, and reads back their results. */
 export class DecodeRuns {
   readonly activations: Activations;
   readonly #on: PassContext;
@@ -28,12 +28,12 @@ export class DecodeRuns {
     this.#feed = new TokenFeed(gpu, network, passes.activations, bias);
   }
 
-  /** Takes now the GPU memory that a first run would take. */
+  /** Allocates the GPU memory of the first run now. */
   reserve(): void {
     this.#results.reserve();
   }
 
-  /** As `Runner.batch` says. */
+  /** See `Runner.batch`. */
   submit(streams: readonly BatchRow[], steps: number): DecodeRun[] {
     const { gpu, pool } = this.#on;
     const a = this.activations;
@@ -62,8 +62,8 @@ export class DecodeRuns {
   }
 
   /**
-   * Draws the next token of each of `streams`, whose prompt ended in row `row` of a pass.
-   * @param streams each at the position of its prompt's last token
+   * Draws the next token of each of `streams` from row `row` of the pass that fed the end of their prompt.
+   * @param streams each at the position of the last token of the prompt
    */
   drawAfter(prompt: PassOutputs, row: number, streams: readonly BatchRow[]): DecodeRun[] {
     const { gpu, bias, network } = this.#on;
@@ -89,7 +89,7 @@ export class DecodeRuns {
     return results.read();
   }
 
-  /** Feeds one given token and draws none: leaves its logits `[V]` and metrics. */
+  /** Feeds one given token and draws none. The outputs hold its logits `[V]`, and its metrics if `measure` is set. */
   feedToken(
     slot: number,
     position: number,
@@ -103,7 +103,7 @@ export class DecodeRuns {
   }
 
   #biased(settings: readonly RunSettings[]): boolean {
-    // Every scale is looked at: one that is refused must not depend on whose comes first.
+    // Checks every scale, so that an invalid one is refused whatever the order of the streams.
     return settings.filter(({ readoutScale }) => this.#on.bias.applies(readoutScale)).length > 0;
   }
 
@@ -116,7 +116,7 @@ export class DecodeRuns {
     return this.#passes.lists(variant, settings.length);
   }
 
-  /** Writes a run's schedule, its samplers and the scales of its readouts. */
+  /** Writes the schedule, the sampling settings and the readout scales of a run. */
   #prepare(streams: readonly BatchRow[], steps: number, firstStep: -1 | 0): RunShape {
     const { gpu, bias, network } = this.#on;
     const a = this.activations;
@@ -138,7 +138,7 @@ export class DecodeRuns {
     return run;
   }
 
-  /** Records copies of the tokens that were drawn last to where the next run finds them. */
+  /** Records copies of the last drawn tokens to the pending tokens, where the next run reads them. */
   #recordPending(encoder: GPUCommandEncoder, streams: readonly BatchRow[]): void {
     for (const { slot, row, count } of neighbours(streams)) {
       const { pending } = this.#on.pool;
@@ -147,7 +147,7 @@ export class DecodeRuns {
   }
 }
 
-/** Rows of a run whose streams lie in neighbouring slots, as one copy takes them. */
+/** Groups consecutive rows whose streams are in adjacent slots, so that one copy serves each group. */
 function neighbours(
   streams: readonly { readonly slot: number }[],
 ): { readonly slot: number; readonly row: number; count: number }[] {

@@ -7,13 +7,13 @@ import type { Model } from "../model.ts";
 const TOKENS = Array.from(randomIntegers(12, 700, 300));
 
 let opened: Promise<Model> | undefined;
-/** Two scan chunks of prompt rows: a longer stream takes several passes. */
+/** The prompt rows are two chunks of the scan, so a longer stream takes several passes. */
 const tiny = (): Promise<Model> => {
   opened ??= testGpu().then((gpu) => loadTiny(gpu, { promptRows: 128, slots: 4 }));
   return opened;
 };
 
-/** Mean −ln p in f64, from logits that steps leave behind, of windows that each start empty. */
+/** Mean −ln p in f64, from the logits of single steps. Each window starts from an empty state. */
 async function reference(model: Model, tokens: readonly number[], window: number): Promise<number> {
   const { runner, config } = model;
   const slot = runner.pool.take();
@@ -54,7 +54,7 @@ describe("a text's loss", () => {
     expect(model.runner.pool.free).toBe(4);
   });
 
-  it("in one stream is what steps give, though it takes several passes", async () => {
+  it("in one stream over several passes equals that of single steps", async () => {
     const model = await tiny();
     const tokens = TOKENS.slice(0, 300);
     const { loss, ...counted } = await model.evaluate(tokens, {});
@@ -62,7 +62,7 @@ describe("a text's loss", () => {
     expect(Math.abs(loss / (await reference(model, tokens, 299)) - 1)).toBeLessThan(1e-6);
   });
 
-  it("leaves other streams and the buffers it does not need any more alone", async () => {
+  it("does not change other streams, and leaves no buffers behind", async () => {
     const model = await tiny();
     const stream = model.open();
     for await (const _ of model.generate("a stream", { maxTokens: 3, seed: 1, stream })) {
@@ -91,7 +91,7 @@ describe("a text's loss", () => {
     expect(error).toMatchObject({ code: "invalid_argument", option: "window" });
   });
 
-  it("stops when it is told to", async () => {
+  it("stops when its signal is aborted", async () => {
     const model = await tiny();
     const signal = AbortSignal.abort("enough");
     await expect(model.evaluate(TOKENS, { window: 10, signal })).rejects.toBe("enough");

@@ -6,30 +6,30 @@ import type { Runner } from "./runner.ts";
 
 export interface EvaluateOptions {
   /**
-   * Tokens of a window, each from an empty state, its last target the next window's first token, the remainder dropped;
-   * undefined: one uninterrupted stream.
+   * Tokens per window. Each window starts from an empty state, its last target is the first token of the next window, and
+   * an incomplete last window is dropped. Undefined: the text is one stream.
    */
   readonly window?: number | undefined;
-  /** λ of the readout's logit bias, as for `generate`. Default 0. */
+  /** λ of the readout's logit bias (SPEC §5), as in `generate`. Default 0. */
   readonly readoutScale?: number | undefined;
-  /** Told of the tokens done and in all. */
+  /** Called with the number of tokens done and the total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** SPEC §7. */
+/** A measured loss (SPEC §7). */
 export interface Evaluation {
   /** Nats per token. */
   readonly loss: number;
-  /** Targets predicted. */
+  /** The number of predicted tokens. */
   readonly tokens: number;
   readonly window: number | null;
 }
 
 /**
- * Mean −ln p of each token given what came before it.
- * @throws ResonantError `invalid_argument` for a bad window, scale or token, or not one target, `model` if the loss is not
- * finite
+ * Returns the mean of −ln p over the tokens, where p is the probability of a token given those before it.
+ * @throws ResonantError `invalid_argument` for a bad window, scale or token, or if there is no token to predict; `model` if
+ * the loss is not finite; the signal's reason when it is aborted
  */
 export async function evaluate(
   runner: Runner,
@@ -55,7 +55,7 @@ export async function evaluate(
   checkTokens(vocabulary, ids, "tokens");
   const { gpu, prefill } = runner;
   const { logitRows } = prefill;
-  // Short windows share a pass, as streams in neighbouring slots; a long one is cut where the scan's chunks end.
+  // Short windows share a pass, as streams in adjacent slots. A long window is cut at chunk boundaries of the scan.
   const width = length <= logitRows ? length : prefill.passLength;
   const streams = Math.min(Math.max(1, Math.floor(logitRows / length)), total / length, runner.pool.free);
   const slot = runner.pool.take(streams);

@@ -7,17 +7,17 @@ import type { Network, Passes } from "../network.ts";
 import type { StatePool } from "../state/state-pool.ts";
 import { Activations } from "./activations.ts";
 
-/** What a pass does beside giving logits. */
+/** What a pass computes in addition to logits. */
 export interface PassVariant {
-  /** Whether it measures SPEC §4's metrics. */
+  /** Whether it measures the metrics of SPEC §4. */
   readonly measure: boolean;
-  /** Whether the readouts' bias is added to the logits. */
+  /** Whether it adds the readout's bias to the logits (SPEC §5). */
   readonly bias: boolean;
 }
 
 export const PLAIN: PassVariant = { measure: false, bias: false };
 
-/** What all passes of one runner are built on. */
+/** The parts that all passes of one runner share. */
 export class PassContext {
   readonly gpu: Gpu;
   readonly network: Network;
@@ -53,7 +53,7 @@ export class PassContext {
     return new Activations(this.gpu, shape, weights.blocks.length, sizes);
   }
 
-  /** What a pass of this variant works in, on the states of `pool`. */
+  /** Returns the workspace of a pass of this variant, with the states of `pool`. */
   workspace(
     a: Activations,
     { measure, bias }: PassVariant,
@@ -66,7 +66,7 @@ export class PassContext {
   }
 }
 
-/** The list kept under `key`, built when it is first asked for. */
+/** Returns the cached list of `key`. Builds it at the first call. */
 export function kept<T>(lists: Map<string, T>, key: string, build: () => T): T {
   const list = lists.get(key) ?? build();
   lists.set(key, list);

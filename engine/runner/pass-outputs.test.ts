@@ -17,8 +17,8 @@ const TOKENS = randomIntegers(1, 130, 256);
 const PART = TOKENS.subarray(0, 40);
 const TOO_LATE = "a pass was read too late";
 
-describe("a pass's outputs", () => {
-  it("are its own when they are read at once, whatever passes follow before they arrive", async () => {
+describe("the outputs of a pass", () => {
+  it("are correct when they are read at once, even if other passes follow before they arrive", async () => {
     const { runner, config } = await tiny();
     const count = PART.length * config.vocabulary;
     runner.pool.clear(0, 2);
@@ -29,7 +29,7 @@ describe("a pass's outputs", () => {
     expect(firstDifference(await read, alone)).toBe(-1);
   });
 
-  it("cannot be read after their holder has awaited anything", async () => {
+  it("cannot be read after an await", async () => {
     const { runner, config } = await tiny();
     runner.pool.clear(0);
     const passes = [() => runner.pass(0, 0, PART, PART.length), () => runner.step(0, PART.length, 1)];
@@ -43,7 +43,7 @@ describe("a pass's outputs", () => {
     }
   });
 
-  it("cannot be read after another pass, or run of steps, in the same activations", async () => {
+  it("cannot be read after another pass or run of steps in the same activations", async () => {
     const { runner } = await tiny();
     runner.pool.clear(0, 2);
     const pass = runner.pass(0, 0, PART, PART.length);
@@ -60,7 +60,7 @@ describe("a pass's outputs", () => {
   });
 });
 
-it("scores, losses, readouts and prompts at the same time give what each gives alone", async () => {
+it("scores, losses, readouts and prompts that run at the same time give the same results as alone", async () => {
   const model = await tiny();
   const { runner } = model;
   const z = async (): Promise<number[]> => {

@@ -1,6 +1,6 @@
 import type { Gpu } from "../device/gpu.ts";
 
-/** Buffers of one size that results are read back through. One is made when none is free, and used again. */
+/** A pool of read-back buffers of one size. It allocates a buffer when none is free, and reuses it. */
 export class ReadBackPool {
   readonly #gpu: Gpu;
   readonly #make: () => GPUBuffer;
@@ -11,17 +11,17 @@ export class ReadBackPool {
     this.#make = make;
   }
 
-  /** Makes the first buffer now, if there is none. */
+  /** Allocates a buffer now if none is free. */
   reserve(): void {
     if (this.#free.length === 0) this.#free.push(this.#make());
   }
 
-  /** A buffer to copy results to; {@link read} gives it back. */
+  /** Returns a buffer to copy results to. {@link read} gives it back. */
   take(): GPUBuffer {
     return this.#free.pop() ?? this.#make();
   }
 
-  /** The first `size` bytes of a buffer from {@link take}, after the commands submitted so far. */
+  /** Reads the first `size` bytes of a buffer from {@link take} when all commands submitted so far are done. */
   async read(buffer: GPUBuffer, size: number): Promise<ArrayBuffer> {
     await this.#gpu.map(buffer);
     const bytes = buffer.getMappedRange(0, size).slice(0);

@@ -14,28 +14,28 @@ import type { BatchRow, DecodedStep, DecodeRun, RunSettings } from "./decode-run
 import { DecodeRuns } from "./decode-runs.ts";
 import { PassContext, PLAIN } from "./pass-context.ts";
 import type { PassOutputs } from "./pass-outputs.ts";
-import { type PassOptions, Prefill } from "./prefill.ts";
+import { type PassOptions, PrefillPasses } from "./prefill-passes.ts";
 import { Snapshots } from "./snapshots.ts";
 
 export interface RunnerOptions {
-  /** Streams that may be open at once. */
+  /** The maximum number of open streams. Default 16. */
   readonly slots?: number;
-  /** Most rows of a prompt pass, a multiple of the scan's chunk. */
+  /** The maximum number of rows in a prompt pass, rounded up to whole chunks of the scan. Default 512. */
   readonly promptRows?: number;
-  /** Most steps of one run. */
+  /** The maximum number of steps in one run. Default 32. */
   readonly steps?: number;
-  /** Streams from which on a decode step multiplies in tiles of rows. Default: what the device's tuning says. */
+  /** The least number of streams for which a decode step multiplies in tiles of rows. Default: from the device's tuning. */
   readonly tiledDecodeFrom?: number;
-  /** Most bytes of GPU memory for states after beginnings of prompts, 0: none. Default 16 MiB. */
+  /** The maximum GPU memory for states after prompt prefixes, in bytes; 0: none are kept. Default 16 MiB. */
   readonly prefixBytes?: number;
 }
 
 const PREFIX_BYTES = 16 * 2 ** 20;
 
 /**
- * Runs a network on the streams of a state pool. It is made of parts: {@link Prefill} feeds prompts and given texts,
- * `DecodeRuns` draws tokens, {@link Snapshots} keeps streams as they were. All work is submitted in the order of the
- * calls; nothing waits for the GPU but reading.
+ * Runs a network on the streams of a state pool. {@link PrefillPasses} feeds prompts and given texts, {@link DecodeRuns}
+ * draws tokens, and {@link Snapshots} stores copies of streams. Work is submitted in the order of the calls. Only reading
+ * results waits for the GPU.
  */
 export class Runner {
   readonly gpu: Gpu;
@@ -43,7 +43,7 @@ export class Runner {
   readonly weights: Weights;
   readonly pool: StatePool;
   readonly snapshots: Snapshots;
-  /** Undefined where none are kept, or attention's cache would be part of them. */
+  /** States after prompt prefixes. Undefined if none are kept, or if a stream also has an attention cache. */
   readonly prefixes: PrefixStates | undefined;
   readonly promptRows: number;
   readonly maxSteps: number;
@@ -52,7 +52,7 @@ export class Runner {
   readonly #bias: ReadoutBias;
   readonly #context: PassContext;
   readonly #memory: MemoryCount;
-  #prefill: Prefill | undefined;
+  #prefill: PrefillPasses | undefined;
 
   constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
     const { weights } = network;
@@ -73,7 +73,7 @@ export class Runner {
     const shape = stateShape(weights.shape, weights.blocks.length);
     const pool = (rows: number): StatePool => new StatePool(gpu, shape, vocabulary, rows);
     this.pool = memory.of("states", () => pool(slots));
-    // Two runs of each stream may be in flight, and a fork needs one.
+    // Each stream may have two runs in flight, with a snapshot each, and a fork needs one more row.
     const rows = memory.of("snapshots", () => pool(2 * slots + 1));
     this.snapshots = new Snapshots(gpu, this.pool, rows);
     const bytes = options.prefixBytes ?? PREFIX_BYTES;
@@ -87,24 +87,24 @@ export class Runner {
     this.#decode = new DecodeRuns(this.#context, this.#passes, this.snapshots);
   }
 
-  /** Passes over many given tokens. It takes most of a runner's memory, so it is made when it is first used. */
-  get prefill(): Prefill {
-    this.#prefill ??= new Prefill(this.#context, this.promptRows);
+  /** Passes over many given tokens. Created at first use, since they take most of the memory of a runner. */
+  get prefill(): PrefillPasses {
+    this.#prefill ??= new PrefillPasses(this.#context, this.promptRows);
     return this.#prefill;
   }
 
-  /** The GPU memory taken so far, but for the weights. */
+  /** The GPU memory allocated so far, in bytes, without the weights. */
   get memory(): RunnerMemory {
     return { ...this.#memory.bytes };
   }
 
-  /** Bytes of {@link memory} for each stream that may be open at once. */
+  /** The part of {@link memory} that grows with the number of slots, in bytes per slot. */
   get memoryPerStream(): number {
     const { states, snapshots, attention, steps, staging } = this.#memory.bytes;
     return Math.ceil((states + snapshots + attention + steps + staging) / this.pool.slots);
   }
 
-  /** Takes now the GPU memory that a first prompt, a first run and a first kept beginning of a prompt would take. */
+  /** Allocates the GPU memory of the first prompt, the first run and the first kept prefix now. */
   reserve(): void {
     this.prefill.toH(PLAIN);
     this.#passes.lists({ ...PLAIN, logprobs: false }, this.pool.slots);
@@ -113,7 +113,7 @@ export class Runner {
   }
 
   /**
-   * Takes an alignment W `[D, D]` into use, in the place of an earlier one.
+   * Sets the alignment W `[D, D]`, replacing an earlier one.
    * @throws ResonantError as `ReadoutBias.align`
    */
   align(alignment: Float32Array): void {
@@ -121,19 +121,19 @@ export class Runner {
   }
 
   /**
-   * Whether the readout biases logits at this scale.
+   * Returns whether the readout biases logits at this scale.
    * @throws ResonantError `invalid_argument` for a scale above 0 without an alignment (option: `readoutScale`)
    */
   biases(readoutScale?: number): boolean {
     return this.#bias.applies(readoutScale);
   }
 
-  /** Whether a stream is its recurrent state alone, which can be saved and forked. */
+  /** Whether streams can be saved and forked: a stream then has only a recurrent state, and no attention cache. */
   get portable(): boolean {
     return this.network.cacheBytes === 0;
   }
 
-  /** @throws ResonantError `unsupported` where attention's cache is part of a stream: only recurrent state is portable */
+  /** @throws ResonantError `unsupported` if streams have an attention cache: only recurrent states are portable */
   assertPortable(what: string): void {
     if (this.portable) return;
     throw new ResonantError("unsupported", `${what} under attention`, {
@@ -141,36 +141,36 @@ export class Runner {
     });
   }
 
-  /** Bytes that a stream of so many tokens takes: its recurrent state, and its part of attention's cache. */
+  /** Returns the bytes of a stream of `position` tokens: its recurrent state and its part of the attention cache. */
   streamBytes(position: number): number {
     return this.pool.stateBytes + this.network.cacheBytes * position;
   }
 
-  /** Dispatches that one decoded token takes. */
+  /** The number of dispatches per decoded token. */
   get dispatchesPerToken(): number {
     return this.#passes.lists({ ...PLAIN, logprobs: false }).step.length;
   }
 
-  /** What decode steps work in, for tests and benchmarks that look at the last run's logits. */
+  /** The activations of decode steps, for tests and benchmarks that read the logits of the last run. */
   get stepActivations(): Activations {
     return this.#decode.activations;
   }
 
-  /** {@link batch} of one stream. */
+  /** {@link batch} with one stream. */
   steps(slot: number, position: number, steps: number, settings: RunSettings, snapshot?: number): DecodeRun {
     return this.batch([{ slot, position, settings, snapshot }], steps)[0]!;
   }
 
   /**
-   * Feeds each stream's pending token and draws its next, `steps` times, all streams in one pass a step; snapshots are
-   * taken first. What a stream is given depends on nothing but itself, bit for bit.
-   * @param streams at most one a slot
+   * Takes the snapshots of `streams`. Then feeds the pending token of each stream and draws its next, `steps` times, with
+   * one pass per step for all streams. The results of a stream do not depend on the other streams, bit for bit.
+   * @param streams each in a slot of its own
    */
   batch(streams: readonly BatchRow[], steps: number): DecodeRun[] {
     return this.#decode.submit(streams, steps);
   }
 
-  /** Feeds part of a prompt, at most {@link promptRows} tokens, and draws none: a multiple of {@link CHUNK}, if more follow. */
+  /** Feeds part of a prompt, at most {@link promptRows} tokens, and draws none. If more follow: a multiple of {@link CHUNK}. */
   feed(
     slot: number,
     position: number,
@@ -183,14 +183,15 @@ export class Runner {
     if (reported) this.#reportMeasures(outputs, tokens.length, position, onPrompt);
   }
 
-  /** {@link prompts} of one stream. */
+  /** {@link prompts} with one stream. */
   prompt(slot: number, position: number, tokens: readonly number[], settings: RunSettings): DecodeRun {
     return this.prompts([{ slot, settings }], position, tokens)[0]!;
   }
 
   /**
-   * Feeds `tokens`, at least one, to streams that stand alike at `position` and have one `readoutScale`, and draws the next
-   * of each. The first alone is fed, the others become copies of it; how many there are changes no bit of what any is given.
+   * Feeds `tokens`, at least one, to streams that have equal states at `position` and the same `readoutScale`. Then draws
+   * the next token of each. Only the first stream is fed; the others become copies of it. The results of a stream do not
+   * depend on the number of streams, bit for bit.
    */
   prompts(
     streams: readonly Pick<BatchRow, "slot" | "settings">[],
@@ -225,7 +226,7 @@ export class Runner {
     return this.#decode.drawAfter(outputs!, (tokens.length - 1) % this.promptRows, rows);
   }
 
-  /** Reports the measures of the first `rows` rows of a pass. */
+  /** Reads the measures of the first `rows` rows of a pass and passes them to `onPrompt`. */
   #reportMeasures(
     outputs: PassOutputs,
     rows: number,
@@ -235,11 +236,11 @@ export class Runner {
     if (rows === 0) return;
     outputs.readFloats("metrics", 0, rows * this.weights.blocks.length * 4).then(
       (measures) => onPrompt(position, measures),
-      () => undefined, // the run's own results say why
+      () => undefined, // the results of the run report the error
     );
   }
 
-  /** {@link Prefill.pass}. */
+  /** See {@link PrefillPasses.pass}. */
   pass(
     slot: number,
     position: number,
@@ -250,12 +251,12 @@ export class Runner {
     return this.prefill.pass(slot, position, tokens, length, options);
   }
 
-  /** Feeds one given token and draws none: leaves its logits `[V]`, and its metrics where `measure` asks for them. */
+  /** Feeds one given token and draws none. The outputs hold its logits `[V]`, and its metrics if `measure` is set. */
   step(slot: number, position: number, token: number, measure = false, readoutScale = 0): PassOutputs {
     return this.#decode.feedToken(slot, position, token, measure, readoutScale);
   }
 
-  /** The step that would feed the slot's pending token, leaving the slot as it was. */
+  /** Returns the step that would feed the pending token of the slot, and leaves the slot unchanged. */
   async peek(slot: number, position: number, settings: RunSettings): Promise<DecodedStep> {
     const snapshot = this.snapshots.take();
     try {

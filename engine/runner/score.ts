@@ -5,17 +5,17 @@ import { notFinite } from "./decode-run.ts";
 import type { Runner } from "./runner.ts";
 
 export interface ScoreOptions {
-  /** Looked at between passes. */
+  /** Checked between passes. */
   readonly signal?: AbortSignal | undefined;
-  /** λ of the readout's logit bias, as for `generate`. Default 0. */
+  /** λ of the readout's logit bias (SPEC §5), as in `generate`. Default 0. */
   readonly readoutScale?: number | undefined;
 }
 
 /**
- * The log-probability, in nats, of each of `tokens` but the first, given those before it from an empty state, and of the
- * `top` (0 to 5) most likely tokens there: `[tokens − 1]`. Takes one slot of the state pool, and gives it back.
+ * Returns the log-probability, in nats, of each token after the first, given the tokens before it, and of the `top` (0 to 5)
+ * most likely tokens at its position: `[tokens − 1]`. Starts from an empty state. Uses one slot of the state pool meanwhile.
  * @throws ResonantError `invalid_argument` for a bad token (option: `tokens`), count (option: `logprobs`) or scale,
- * `out_of_memory` with no slot free, `model` if the logits are not finite; the signal's reason when it is aborted
+ * `out_of_memory` if no slot is free, `model` if the logits are not finite; the signal's reason when it is aborted
  */
 export async function score(
   runner: Runner,

@@ -1,15 +1,15 @@
 import type { Gpu } from "../device/gpu.ts";
 import type { StatePool } from "../state/state-pool.ts";
 
-/** Copies of streams as they were, to go back to. Rows of a pool of their own; a stream's attention cache is not among them. */
+/** Copies of streams that can be restored, in the rows of a second pool. They do not include the attention cache. */
 export class Snapshots {
   readonly #gpu: Gpu;
   readonly #streams: StatePool;
   readonly #rows: StatePool;
 
   /**
-   * @param streams what is copied from and back to
-   * @param rows what is copied to
+   * @param streams the pool of the streams
+   * @param rows the pool of the copies
    */
   constructor(gpu: Gpu, streams: StatePool, rows: StatePool) {
     this.#gpu = gpu;
@@ -17,17 +17,17 @@ export class Snapshots {
     this.#rows = rows;
   }
 
-  /** Rows in all. */
+  /** The number of rows. */
   get slots(): number {
     return this.#rows.slots;
   }
 
-  /** Rows that nobody has taken. */
+  /** The number of free rows. */
   get free(): number {
     return this.#rows.free;
   }
 
-  /** A row that is free. @throws ResonantError `out_of_memory` if there is none */
+  /** Takes a free row and returns its index. @throws ResonantError `out_of_memory` if there is none */
   take(): number {
     return this.#rows.take();
   }
@@ -37,24 +37,24 @@ export class Snapshots {
     this.#rows.give(row);
   }
 
-  /** Records a copy of a slot's stream to a row. */
+  /** Records a copy of the stream in `slot` to `row`. */
   record(encoder: GPUCommandEncoder, slot: number, row: number): void {
     this.#streams.copy(encoder, slot, this.#rows, row);
   }
 
-  /** Copies a slot's stream to a row, of `rows` where they are given. */
+  /** Copies the stream in `slot` to a row of `rows`. Default: of the snapshots. */
   keep(slot: number, row: number, rows = this.#rows): void {
     this.#gpu.assertAlive();
     this.#gpu.submit((encoder) => this.#streams.copy(encoder, slot, rows, row));
   }
 
-  /** Brings a slot's stream back to what was kept in a row, of `rows` where they are given. */
+  /** Copies a row of `rows` back to `slot`. Default: of the snapshots. */
   restore(slot: number, row: number, rows = this.#rows): void {
     this.#gpu.assertAlive();
     this.#gpu.submit((encoder) => rows.copy(encoder, row, this.#streams, slot));
   }
 
-  /** Copies one slot's stream to another slot, through a row. @throws ResonantError `out_of_memory` if no row is free */
+  /** Copies the stream in one slot to another slot, through a row. @throws ResonantError `out_of_memory` if no row is free */
   fork(from: number, to: number): void {
     const row = this.take();
     this.#gpu.assertAlive();

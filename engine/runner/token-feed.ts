@@ -7,11 +7,11 @@ import type { Network } from "../network.ts";
 import type { Activations } from "./activations.ts";
 import { PassOutputs } from "./pass-outputs.ts";
 
-/** What a pass over given tokens needs beside them. */
+/** Further inputs of a pass over given tokens. */
 export interface FeedOptions {
-  /** λ of the logit bias of every row's readout. Default 0: none. */
+  /** λ of the readout's logit bias (SPEC §5), for every row. Default 0: none. */
   readonly readoutScale?: number | undefined;
-  /** `[rows]`, written to `results` for kernels that ask how likely given tokens are. */
+  /** `[rows]`: tokens written to `results`, for kernels that compute the probability of given tokens. */
   readonly targets?: Uint32Array<ArrayBuffer> | undefined;
 }
 
@@ -31,8 +31,9 @@ export class TokenFeed {
   }
 
   /**
-   * Submits `list` over `tokens`, as many of each of `streams`. Ends the outputs of the pass before.
-   * @throws ResonantError `invalid_argument` beyond the model's positions
+   * Submits `list` over `tokens`: consecutive parts of equal length, one for each of `streams`. Ends the outputs of the
+   * previous pass.
+   * @throws ResonantError `invalid_argument` if a stream would exceed the positions of the model
    */
   submit(
     list: readonly Dispatch[],
@@ -59,7 +60,8 @@ export class TokenFeed {
     this.#outputs = new PassOutputs(gpu, a);
     return this.#outputs;
   }
-  /** Ends the outputs of the last pass: something else works in the activations now. */
+
+  /** Ends the outputs of the last pass, since other work uses the activations now. */
   end(): void {
     this.#outputs?.end();
   }

@@ -1,14 +1,4 @@
-import type { DecodeRun, RunSettings } from "../runner/decode-run.ts";
-
-/** A sequence's place in a run of steps. */
-export interface StepRow {
-  readonly slot: number;
-  /** Of the first token fed. */
-  readonly position: number;
-  readonly settings: RunSettings;
-  /** Snapshot row that takes the state as it is before the run; undefined: none. */
-  readonly snapshot?: number;
-}
+import type { BatchRow, DecodeRun, RunSettings } from "../runner/decode-run.ts";
 
 /**
  * What the scheduler asks of a device. Each sequence has its state in a slot; snapshots and kept prefixes are copies of
@@ -45,7 +35,7 @@ export interface Executor {
    * @returns a run of one step for each slot
    */
   start(
-    rows: readonly Pick<StepRow, "slot" | "settings">[],
+    rows: readonly Pick<BatchRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
   ): DecodeRun[];
@@ -53,5 +43,5 @@ export interface Executor {
    * Feeds each slot's last token and draws the next, `steps` times.
    * @returns a run for each row
    */
-  step(rows: readonly StepRow[], steps: number): DecodeRun[];
+  step(rows: readonly BatchRow[], steps: number): DecodeRun[];
 }

@@ -1,6 +1,6 @@
-import type { DecodeRun, RunSettings } from "../runner/decode-run.ts";
+import type { BatchRow, DecodeRun, RunSettings } from "../runner/decode-run.ts";
 import type { Runner } from "../runner/runner.ts";
-import type { Executor, StepRow } from "./executor.ts";
+import type { Executor } from "./executor.ts";
 
 /** The scheduler's device, as a model's runner is one. */
 export class RunnerExecutor implements Executor {
@@ -64,14 +64,14 @@ export class RunnerExecutor implements Executor {
   }
 
   start(
-    rows: readonly Pick<StepRow, "slot" | "settings">[],
+    rows: readonly Pick<BatchRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
   ): DecodeRun[] {
     return this.#runner.prompts(rows, position, tokens);
   }
 
-  step(rows: readonly StepRow[], steps: number): DecodeRun[] {
+  step(rows: readonly BatchRow[], steps: number): DecodeRun[] {
     return this.#runner.batch(rows, steps);
   }
 }

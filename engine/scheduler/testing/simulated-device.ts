@@ -1,5 +1,5 @@
-import type { DecodedStep, DecodeRun, RunSettings } from "../../runner/decode-run.ts";
-import type { Executor, StepRow } from "../executor.ts";
+import type { BatchRow, DecodedStep, DecodeRun, RunSettings } from "../../runner/decode-run.ts";
+import type { Executor } from "../executor.ts";
 import type { Clock } from "../scheduler.ts";
 
 /** A sequence's state: a hash of all tokens fed, which decides the next. */
@@ -191,7 +191,7 @@ export class SimulatedDevice implements Executor, Clock {
   }
 
   start(
-    rows: readonly Pick<StepRow, "slot" | "settings">[],
+    rows: readonly Pick<BatchRow, "slot" | "settings">[],
     position: number,
     tokens: readonly number[],
   ): DecodeRun[] {
@@ -205,7 +205,7 @@ export class SimulatedDevice implements Executor, Clock {
     });
   }
 
-  step(rows: readonly StepRow[], steps: number): DecodeRun[] {
+  step(rows: readonly BatchRow[], steps: number): DecodeRun[] {
     if (steps < 1 || steps > this.maxSteps) throw new Error(`a run of ${steps} steps`);
     if (new Set(rows.map(({ slot }) => slot)).size < rows.length) throw new Error("a slot twice in a run");
     this.runSizes.push(rows.length);

@@ -9,22 +9,22 @@ import { kept, type PassContext, type PassVariant, PLAIN } from "./pass-context.
 import type { PassOutputs } from "./pass-outputs.ts";
 import { type FeedOptions, TokenFeed } from "./token-feed.ts";
 
-/** Most bytes of logits; a pass that would give more is cut into smaller ones. */
+/** The maximum size of the logits of a pass, in bytes. It limits `logitRows`. */
 const LOGIT_BYTES = 64 * 2 ** 20;
 
 export interface PassOptions extends FeedOptions {
-  /** Default false. */
+  /** Whether to measure the metrics of SPEC §4. Default false. */
   readonly measure?: boolean;
-  /** Dispatches to follow the logits. */
+  /** Dispatches to run after the logits are computed. */
   readonly after?: readonly Dispatch[];
 }
 
 /**
- * Passes over many given tokens of one or more streams: of prompts, and of texts to be scored. All work in the same
+ * Passes over many given tokens of one or more streams: prompts, and texts to be scored. All passes use the same
  * activations, one after another.
  */
-export class Prefill {
-  /** Rows whose logits one {@link pass} can give. */
+export class PrefillPasses {
+  /** The maximum number of rows of one {@link pass}, which computes logits for each. */
   readonly logitRows: number;
   readonly #on: PassContext;
   readonly #activations: Activations;
@@ -32,7 +32,7 @@ export class Prefill {
   readonly #passes = new Map<string, readonly Dispatch[]>();
   readonly #heads = new Map<string, readonly Dispatch[]>();
 
-  /** @param rows most tokens of a pass */
+  /** @param rows the maximum number of tokens in a pass */
   constructor(on: PassContext, rows: number) {
     const { gpu, network, bias, memory, vocabulary } = on;
     this.#on = on;
@@ -41,17 +41,17 @@ export class Prefill {
     this.#feed = new TokenFeed(gpu, network, this.#activations, bias);
   }
 
-  /** Most tokens of one {@link pass} of a longer text: it ends where the scan's chunks do, if it gives so many logits. */
+  /** The tokens per {@link pass} of a longer text: whole chunks of the scan, if {@link logitRows} allows one. */
   get passLength(): number {
     return Math.floor(this.logitRows / CHUNK) * CHUNK || this.logitRows;
   }
 
-  /** What passes work in, to build dispatches on, with the states of `pool` in the place of the runner's. */
+  /** Returns the workspace of passes, to build dispatches on. `pool` replaces the state pool of the runner. */
   workspace(variant: PassVariant = PLAIN, pool?: StatePool): Workspace {
     return this.#on.workspace(this.#activations, variant, "prefill", pool);
   }
 
-  /** Dispatches from tokens to h. */
+  /** Returns the dispatches from tokens to h. */
   toH(variant: PassVariant): readonly Dispatch[] {
     const { memory, passes } = this.#on;
     return kept(this.#passes, `${variant.measure} ${variant.bias}`, () =>
@@ -59,7 +59,7 @@ export class Prefill {
     );
   }
 
-  /** Dispatches from h to logits. */
+  /** Returns the dispatches from h to logits. */
   #head(bias: boolean): readonly Dispatch[] {
     const { memory, passes } = this.#on;
     return kept(this.#heads, `${bias}`, () =>
@@ -67,7 +67,7 @@ export class Prefill {
     );
   }
 
-  /** Submits a list built on {@link workspace}, as `TokenFeed.submit` does. */
+  /** Submits a list built on {@link workspace}. See `TokenFeed.submit`. */
   submit(
     list: readonly Dispatch[],
     streams: readonly StreamPlace[],
@@ -78,8 +78,8 @@ export class Prefill {
   }
 
   /**
-   * Feeds `tokens` as streams of `length` tokens from `slot` on, each at `position`, and leaves logits and metrics of
-   * every row, the readouts' bias included where there is one.
+   * Feeds `tokens` as streams of `length` tokens in the slots from `slot` on, each from `position` on. The outputs hold the
+   * logits of every row, with the readout's bias if `readoutScale` is above 0, and its metrics if `measure` is set.
    * @throws ResonantError `invalid_argument` for more than {@link logitRows} tokens
    */
   pass(
