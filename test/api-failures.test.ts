@@ -89,7 +89,7 @@ describe("an error of the engine", () => {
   });
 
   it.each<ErrorCode>(["shader", "out_of_memory", "device_lost", "no_adapter", "invalid_file", "unsupported"])(
-    "that is the operator's to read is in the log alone: %s",
+    "that concerns only the operator is only in the log: %s",
     async (code) => {
       failWith(new ResonantError(code, SECRET, { where: "/srv/model", fix: SECRET }));
       for (const [path, body] of Object.entries(bodies())) {

@@ -104,7 +104,7 @@ describe("a body's headers", () => {
   });
 
   it.each(["application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json"])(
-    "may say it as %s",
+    "may declare it as %s",
     async (type) => {
       const { status } = await post(`${server.url}/v1/generate`, SHORT, { "Content-Type": type });
       expect(status).toBe(200);
@@ -218,7 +218,7 @@ describe("a body that is too large", () => {
 
 describe("a path", () => {
   it.each(["/v1/nothing", "/v1", "/v1/generate/", "/generate", "/v1/%E0%A4%A", "/../etc/passwd"])(
-    "that is none gets 404: %s",
+    "that does not exist gets 404: %s",
     async (path) => {
       const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1\.1 404 /);
@@ -276,7 +276,7 @@ describe("invalid HTTP", () => {
     ["no version", "GET /\r\n\r\n", /^HTTP\/1\.1 400 /],
     ["no Host", "GET /livez HTTP/1.1\r\n\r\n", /^HTTP\/1\.1 400 /],
     [
-      "a Host that is none",
+      "an invalid Host",
       "GET /livez HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n",
       /^HTTP\/1\.1 400 /,
     ],
@@ -552,7 +552,7 @@ describe("a request's id", () => {
     (await fetch(server.url + path, { headers: { "X-Request-Id": given } })).headers.get("X-Request-Id");
 
   it.each(["abc-123_DEF=", "9f3b2c1e-7d4a-4b8e-9a51-0c2f6d3e8b17", "a".repeat(128)])(
-    "is echoed where it is sane: %s",
+    "is echoed if it is valid: %s",
     async (id) => {
       expect(await idOf(id)).toBe(id);
       expect(await idOf(id, "/nowhere")).toBe(id);

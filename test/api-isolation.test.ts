@@ -93,7 +93,7 @@ describe.each<
   });
 
   it.each(seeds)(
-    "end as they do alone when they come at any time and a third of their clients leave: %i",
+    "give the same bytes as alone at random times, while a third of the clients disconnect: %i",
     async (seed) => {
       const random = seeded(seed);
       const order = requests.map((_, i) => [random(), i] as const).sort(([a], [b]) => a - b);

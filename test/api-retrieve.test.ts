@@ -63,49 +63,46 @@ describe("/v1/retrieve", () => {
     }
   });
 
-  it.each(["pvm", "plm", "hybrid"] as const)(
-    "measures the memory that it searched with: %s",
-    async (mode) => {
-      const { status, body } = await retrieve({ ...WANTED, retrieval_mode: mode });
-      expect(status).toBe(200);
-      const { phase_metrics, memory_stats } = v.parse(retrieveResponse, body);
-      const { workingBytes } = await search(model, { ...BODY, mode, topK: 5 });
-      const { phase, memory } = await retrievalDiagnostics(model, {
-        tokens: model.encode(BODY.context),
-        cue: model.encode(BODY.needle),
-        position: BODY.context.indexOf(BODY.needle),
-        mode,
-        memoryBytes: workingBytes,
-      });
-      const { curvature } = phase;
-      expect(phase_metrics).toEqual({
-        phase_coherence: phase.phaseCoherence,
-        plm_coherence: phase.plmCoherence,
-        curvature: {
-          curv_peak_at_needle: curvature.peakAtNeedle,
-          curv_peak_before_needle: curvature.peakBeforeRetrieval,
-          curv_traj_len: curvature.tokens,
-          curv_peak_idx: curvature.peakIndex,
-          curv_peak_offset_from_retrieval: curvature.peakOffset,
-          curv_peak_at_needle_binary: curvature.peakIsAtNeedle ? 1 : 0,
-          curv_pre_peak_fraction: curvature.fractionBeforeRetrieval,
-          curv_entropy: curvature.entropy,
-        },
-      });
-      expect(memory_stats).toEqual({
-        pvm_mem_norm: memory.pvmMemoryNorm,
-        pvm_gate_strength: memory.pvmGateStrength,
-        plm_coherence: memory.plmCoherence,
-        total_memory_kb: memory.memoryBytes / 1024,
-      });
-      expect(memory_stats!.total_memory_kb).toBeGreaterThan(BODY.context.length / 1024);
-      expect(phase_metrics!.curvature.curv_traj_len).toBe(BODY.context.length + BODY.needle.length);
-      for (const share of [phase_metrics!.phase_coherence, phase_metrics!.plm_coherence]) {
-        expect(share).toBeGreaterThan(0);
-        expect(share).toBeLessThan(1);
-      }
-    },
-  );
+  it.each(["pvm", "plm", "hybrid"] as const)("measures the memory used by the search: %s", async (mode) => {
+    const { status, body } = await retrieve({ ...WANTED, retrieval_mode: mode });
+    expect(status).toBe(200);
+    const { phase_metrics, memory_stats } = v.parse(retrieveResponse, body);
+    const { workingBytes } = await search(model, { ...BODY, mode, topK: 5 });
+    const { phase, memory } = await retrievalDiagnostics(model, {
+      tokens: model.encode(BODY.context),
+      cue: model.encode(BODY.needle),
+      position: BODY.context.indexOf(BODY.needle),
+      mode,
+      memoryBytes: workingBytes,
+    });
+    const { curvature } = phase;
+    expect(phase_metrics).toEqual({
+      phase_coherence: phase.phaseCoherence,
+      plm_coherence: phase.plmCoherence,
+      curvature: {
+        curv_peak_at_needle: curvature.peakAtNeedle,
+        curv_peak_before_needle: curvature.peakBeforeRetrieval,
+        curv_traj_len: curvature.tokens,
+        curv_peak_idx: curvature.peakIndex,
+        curv_peak_offset_from_retrieval: curvature.peakOffset,
+        curv_peak_at_needle_binary: curvature.peakIsAtNeedle ? 1 : 0,
+        curv_pre_peak_fraction: curvature.fractionBeforeRetrieval,
+        curv_entropy: curvature.entropy,
+      },
+    });
+    expect(memory_stats).toEqual({
+      pvm_mem_norm: memory.pvmMemoryNorm,
+      pvm_gate_strength: memory.pvmGateStrength,
+      plm_coherence: memory.plmCoherence,
+      total_memory_kb: memory.memoryBytes / 1024,
+    });
+    expect(memory_stats!.total_memory_kb).toBeGreaterThan(BODY.context.length / 1024);
+    expect(phase_metrics!.curvature.curv_traj_len).toBe(BODY.context.length + BODY.needle.length);
+    for (const share of [phase_metrics!.phase_coherence, phase_metrics!.plm_coherence]) {
+      expect(share).toBeGreaterThan(0);
+      expect(share).toBeLessThan(1);
+    }
+  });
 
   it("uses the query as the cue if there is one", async () => {
     const other = await retrieve({ ...WANTED, needle: "nothing", query: BODY.needle });

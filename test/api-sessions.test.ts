@@ -714,7 +714,7 @@ function endpoints(): void {
     expect((await exported(name)).length).toBeGreaterThan(1000);
   });
 
-  it("are told of, exported and imported while all places are taken", async () => {
+  it("can be read, exported and imported while all slots are in use", async () => {
     const on = await start(["--max-batch-size", "1", "--max-queue-size", "0"]);
     await turn("a", { prompt: PROMPT }, on);
     const state = await exported("a", on);

@@ -142,11 +142,7 @@ describe("resonant retrieve", () => {
     ["two contexts", ["x", "--context", "x", "--file", "x"], "cannot be used with"],
     ["no matches", ["x", "--context", "x", "--top-k", "0"], "from 1 to 100"],
     ["too many", ["x", "--context", "x", "--top-k", "101"], "from 1 to 100"],
-    [
-      "a mode that is none",
-      ["x", "--context", "x", "--mode", "both"],
-      "Allowed choices are pvm, plm, hybrid",
-    ],
+    ["an unknown mode", ["x", "--context", "x", "--mode", "both"], "Allowed choices are pvm, plm, hybrid"],
   ])("refuses %s", async (_, args, message) => {
     const ended = await refusal(["retrieve", "-m", tiny, ...args]);
     expect(ended).toMatchObject({ code: 2, out: "" });

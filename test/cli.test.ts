@@ -139,11 +139,7 @@ describe("resonant generate", () => {
   it.each<[string, readonly string[], RegExp]>([
     ["no prompt and no state", ["generate"], /prompt: it is empty/],
     ["a state that is not there", ["generate", "--state", "/nowhere.state"], /--state \/nowhere\.state/],
-    [
-      "a model that is not there",
-      ["generate", "x", "-m", "/nowhere"],
-      /\/nowhere"?: there is no such folder/,
-    ],
+    ["a missing model", ["generate", "x", "-m", "/nowhere"], /\/nowhere"?: there is no such folder/],
     ["a text that is not there", ["eval", "--data", "/nowhere.txt"], /--data \/nowhere\.txt/],
     ["eval without a text", ["eval"], /--data/],
     ["a window of nothing", ["eval", "--data", "x", "--window", "0"], /--window/],

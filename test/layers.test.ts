@@ -134,7 +134,7 @@ describe("an import of another room", () => {
   });
 
   it.each(Object.entries(places))(
-    "in %s fails by rule unless the room is below, also of types and when it is loaded later",
+    "in %s breaks a rule unless the room is below; also type imports and dynamic imports",
     (from, below) => {
       const rule = "lint/style/noRestrictedImports";
       for (const to of Object.keys(rooms)) {

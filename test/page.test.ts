@@ -429,7 +429,7 @@ describe("the page's routes", () => {
 
 describe.each(SCREENS)("on a %s", (screen, viewport) => {
   it.each(["light", "dark"] as const)(
-    "has no serious fault of access in %s colours, and fits",
+    "has no serious accessibility fault in %s colours, and fits",
     (colorScheme) =>
       open(
         async (page) => {

@@ -114,7 +114,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
   });
 
   it(
-    "carry a conversation on, a turn here and a turn there, though one dies at work and then the other",
+    "continue a conversation with turns on both, although one dies at work and then the other",
     async () => {
       const speakers = ["ROMEO", "JULIET", "Nurse", "", "ROMEO", "JULIET", "Both", ""];
       // The interrupted requests are long, so that they still run then.

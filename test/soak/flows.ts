@@ -61,7 +61,7 @@ export const flows: Readonly<Record<string, Flow>> = {
       await client.ask(request.kind, request, isAnswer(request));
     },
   },
-  "a client that leaves": {
+  "a client that disconnects": {
     weight: 15,
     async run(client, { known }) {
       const request = oneOf(client.random, known);
@@ -87,7 +87,7 @@ export const flows: Readonly<Record<string, Flow>> = {
       await client.ask(path, { path }, (reply) => check(reply, recording));
     },
   },
-  "a needle of its own": {
+  "a search for its own needle": {
     weight: 8,
     async run(client) {
       const { random } = client;

@@ -41,8 +41,8 @@ export function told(report: SoakReport): string {
     ),
     "",
     `done: ${[...flows].map(([name, times]) => `${name} ${times}`).join(", ")}`,
-    `warm-up ${warmUpSeconds.toFixed(0)} s, then ${samples.length} samples a second apart`,
-    `taken at the end: ${JSON.stringify(taken)}; other answers than at the start: ${changed.length}; exit status ${exitCode}`,
+    `warm-up ${warmUpSeconds.toFixed(0)} s, then ${samples.length} samples, one per second`,
+    `in use at the end: ${JSON.stringify(taken)}; answers that differ from the start: ${changed.length}; exit status ${exitCode}`,
     ...complaints.slice(0, 20).map((line) => `the server's log: ${line}`),
     ...ledger.faults,
   ].join("\n");
