@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { runCommand } from "./program.ts";
 
-// A reader that has seen enough, such as `head`, is no error.
+// A reader that closes the pipe early, such as `head`, is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? 0 : 1);
 });
 
-// Not left to the event loop: a device, or a driver's threads, may hold the process longer than anyone wants.
+// Exit explicitly: an open device or a driver's threads could keep the process running.
 process.exit(await runCommand(process.argv.slice(2)));

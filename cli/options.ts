@@ -17,7 +17,7 @@ import { type WeightFormat, weightFormats } from "../kernels/matrix.ts";
 import { isFolder } from "../weights/node/file.ts";
 import { downloadProgress, Progress, remark } from "./terminal.ts";
 
-/** Reads a flag's text, for `argParser`: what `read` refuses is a wrong argument. */
+/** Converts `read` for use with `argParser`: a RangeError becomes commander's error for an invalid argument. */
 export function argument<T>(read: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
@@ -28,11 +28,11 @@ export function argument<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
-/** A number within bounds, for `argParser`. */
+/** Returns a parser of numbers from `least` to `most`, for `argParser`. */
 export const numberIn = (least: number, most: number, whole = false): ((text: string) => number) =>
   argument((text) => parseNumber(text, least, most, whole));
 
-/** A number of the library's options, for `argParser`. */
+/** Returns a parser of numbers in the range of a library's option, for `argParser`. */
 export const within = ({ least, most, whole }: NumberRange) => numberIn(least, most, whole);
 
 export const jsonOption = (): Option => new Option("--json", "print JSON, for machines");
@@ -55,24 +55,24 @@ export interface ModelFlags extends DeviceFlags {
   readonly format: WeightFormat;
 }
 
-/** Adds what says which model runs, and how. */
+/** Adds the flags that choose the model and its options. */
 export function withModel(command: Command): Command {
   return command
     .addOption(
-      new Option("-m, --model <name>", "a folder, or owner/name[@revision] of a hub").env(
+      new Option("-m, --model <name>", "a folder, or owner/name[@revision] on a model hub").env(
         modelVariables.model,
       ),
     )
     .addOption(
       new Option(
         "--checkpoint <path>",
-        "adapters for a base model (.pt, .safetensors), or a native model's folder, which --model then only names",
+        "adapters for a base model (.pt, .safetensors), or the folder of a native model; --model is then only its name",
       ).env(modelVariables.checkpoint),
     )
     .addOption(
       new Option(
         "--adapter-placement <place>",
-        "before the first layer, or after each of the last (default: as trained)",
+        "adapters before the first layer, or after each of the last layers (default: as trained)",
       )
         .choices(["embedding", "layers"])
         .env(modelVariables.adapterPlacement),
@@ -80,13 +80,13 @@ export function withModel(command: Command): Command {
     .addOption(
       new Option(
         "--attention <mode>",
-        "a base model's: on, or its normalised input in its place (default: on)",
+        "attention of a base model: on, or bypass to pass on its normalised input (default: on)",
       )
         .choices(["on", "bypass"])
         .env(modelVariables.attention),
     )
     .addOption(
-      new Option("--format <format>", "how weights are kept")
+      new Option("--format <format>", "number format of the weights")
         .choices(weightFormats)
         .default("f32")
         .env(modelVariables.format),
@@ -97,14 +97,14 @@ export function withModel(command: Command): Command {
 export const alignmentOption = (): Option =>
   new Option(
     "--alignment <file>",
-    "what calibrate made of this model, so that its memory can bias the next token's logits",
+    "output of `calibrate` for this model, with which its memory can bias the next token's logits",
   ).env(modelVariables.alignment);
 
 export interface ReadoutFlags extends ModelFlags {
   readonly readoutScale: number;
 }
 
-/** Adds an alignment, and the scale of its readout's logit bias. */
+/** Adds the flags of the alignment and of the scale of its readout's logit bias. */
 export function withReadout(command: Command): Command {
   return command
     .addOption(alignmentOption())
@@ -115,7 +115,7 @@ export function withReadout(command: Command): Command {
     );
 }
 
-/** @throws ResonantError `invalid_argument` for a readout without an alignment, before a model is loaded */
+/** Checks the flags before a model is loaded. @throws ResonantError `invalid_argument` for a readout without an alignment */
 export function checkReadout({ alignment, readoutScale }: ReadoutFlags): void {
   if (readoutScale === 0 || alignment !== undefined) return;
   throw new ResonantError("invalid_argument", `${readoutScale}, but there is no alignment`, {
@@ -168,11 +168,11 @@ export async function openModel(
   }
 }
 
-/** What the library calls the device that the flag names. */
+/** Returns the library's option for the device that the flag names. */
 export const deviceChoice = ({ device }: DeviceFlags): Pick<OpenOptions, "device"> =>
   device ? { device: deviceChoices[device] } : {};
 
-/** An adapter without a model, with a progress bar. */
+/** Finds an adapter without loading a model. Shows a progress bar for the driver's download. */
 export async function findAdapter(flags: DeviceFlags): Promise<GPUAdapter> {
   const download = downloadProgress();
   try {
@@ -185,7 +185,7 @@ export async function findAdapter(flags: DeviceFlags): Promise<GPUAdapter> {
   }
 }
 
-/** A device without a model, and its adapter's name. */
+/** Opens a device without loading a model. Returns it and its adapter's name. */
 export async function openGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
   const gpu = await openDevice(await findAdapter(flags), remark);
   return { gpu, name: gpu.name };

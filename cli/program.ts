@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { fail } from "./terminal.ts";
 
-/** In the order of the help. Each is loaded when it is needed, so that serving a model loads nothing of the benchmarks. */
+/** The commands in the order of the help. Each is loaded only when needed: `serve` does not load the benchmarks. */
 const commands = new Map<string, () => Promise<Command>>([
   ["generate", async () => (await import("./commands/generate.ts")).generateCommand()],
   ["retrieve", async () => (await import("./commands/retrieve.ts")).retrieveCommand()],
@@ -18,15 +18,15 @@ const commands = new Map<string, () => Promise<Command>>([
   ["random-model", async () => (await import("./commands/random-model.ts")).randomModelCommand()],
 ]);
 
-/** `resonant` with the command called `name`; with all of them where there is none, for help and errors. */
+/** Creates `resonant` with the command called `name`; with all commands if there is none, for help and errors. */
 async function createProgram(name: string | undefined): Promise<Command> {
   const program = new Command("resonant")
     .description("Resonant language models on WebGPU: oscillators and phase memories instead of attention.")
     .version(packageJson.version)
     .exitOverride()
-    .enablePositionalOptions() // as `eval` asks for
+    .enablePositionalOptions() // needed by `eval`, which has a command of its own
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError("(run it with --help for its arguments)");
+    .showHelpAfterError("(use --help to list the arguments)");
   const named = commands.get(name ?? "");
   for (const load of named ? [named] : commands.values()) {
     program.addCommand((await load()).exitOverride());
@@ -35,9 +35,9 @@ async function createProgram(name: string | undefined): Promise<Command> {
 }
 
 /**
- * Runs the command that `args` name.
- * @param args what follows `resonant` on the command line
- * @returns the exit status: 0, 2 for wrong arguments, 1 for every other failure, which has then been printed
+ * Runs the command that `args` name, and prints its error if it fails.
+ * @param args the words after `resonant` on the command line
+ * @returns the exit status: 0, or 2 for wrong arguments, or 1 for any other failure
  */
 export async function runCommand(args: readonly string[]): Promise<number> {
   let command: Command | undefined;
@@ -49,7 +49,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    // Commander has printed its own; its help and version end with 0, its errors are about usage.
+    // Commander has already printed its message. Its exit code is 0 for help and version, else the arguments are wrong.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     return fail(error, command);
   }

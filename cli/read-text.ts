@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { ResonantError } from "../common/errors.ts";
 
-/** The text of the file that `--data`, or another flag, names. @throws ResonantError `invalid_argument` if it cannot be read, or is no UTF-8 */
+/** Reads the text file that `flag` names. @throws ResonantError `invalid_argument` if it cannot be read or is not UTF-8 */
 export async function readText(path: string, flag = "--data"): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));

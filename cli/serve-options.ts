@@ -2,10 +2,10 @@ import { type Command, Option } from "commander";
 import { type Setting, type Settings, serverSettings } from "../api/settings.ts";
 import { alignmentOption, argument, type ModelFlags, withModel } from "./options.ts";
 
-/** What `resonant serve` takes: how the server behaves, and which model it serves. */
+/** The flags of `resonant serve`: the settings of the server, and the model. */
 export interface ServeFlags extends Settings, ModelFlags {}
 
-/** `--max-batch-size` for `maxBatchSize`. */
+/** Returns the flag of a setting: `--max-batch-size` for `maxBatchSize`. */
 const flagOf = (name: string): string =>
   `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -17,7 +17,7 @@ function optionOf({ name, variable, unit, about, read, value, choices }: Setting
   return option.default(value, Array.isArray(value) ? value.join(",") || "none needed" : undefined);
 }
 
-/** Adds a flag for each setting, which its environment variable also sets, and the flags of a model. */
+/** Adds a flag for each setting and the flags of a model. Each can also be set by its environment variable. */
 export function withServeOptions(command: Command): Command {
   for (const setting of serverSettings) command.addOption(optionOf(setting));
   return withModel(command).addOption(alignmentOption());

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { ResonantError } from "../common/errors.ts";
 import { flagNames } from "./flag-names.ts";
 
-/** Writes and waits until it is out: a process that exits right after would cut a pipe short. */
+/** Writes to standard output. Resolves when all is written: a process that exits earlier would lose output to a pipe. */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
@@ -12,14 +12,14 @@ export function print(text: string): Promise<void> {
 
 export const printJson = (value: unknown): Promise<void> => print(`${JSON.stringify(value)}\n`);
 
-/** A remark for people: to the error stream, so that it never mixes with output. */
+/** Writes a remark for the user to standard error, so that it never mixes with the output. */
 export const remark = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
 /**
- * Reports an error in a line, and tells the exit status: 2 for wrong arguments, 1 for all else.
- * @param command whose flags the error is about
+ * Prints an error on one line (with the stack for an unexpected one). Returns the exit status: 2 for wrong arguments, else 1.
+ * @param command the command that ran; the error then names its flags
  */
 export function fail(error: unknown, command?: Command): number {
   if (error instanceof ResonantError) {
@@ -31,7 +31,7 @@ export function fail(error: unknown, command?: Command): number {
   return 1;
 }
 
-/** A progress bar on a terminal; elsewhere silence, or one line where work is long enough to `announce`. */
+/** Shows a progress bar on a terminal. Elsewhere it prints one line if `announce` is true, else nothing. */
 export class Progress {
   readonly #bar: SingleBar | undefined;
   readonly #announcement: string | undefined;
@@ -62,11 +62,11 @@ export class Progress {
   }
 }
 
-/** The software driver's download: long enough to be told of anywhere. */
+/** Progress of the software driver's download. It is announced everywhere, since it takes long. */
 export const downloadProgress = (): Progress =>
   new Progress("fetching a software Vulkan driver", "bytes", true);
 
-/** Columns of text, aligned: the first to the left, the others to the right. */
+/** Aligns rows as columns: the first column to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]): string =>

@@ -112,7 +112,7 @@ describe("resonant retrieve", () => {
   it("searches for a query instead of the needle, and says if no match is likely", async () => {
     const args = ["-m", tiny, "no such words", "--context", TEXT, "--top-k", "1"];
     expect((await retrieve(args)).out).toMatch(
-      /^probably not there: the best match has a confidence of 0\.\d+$/m,
+      /^probably no match: the best one has a confidence of 0\.\d+$/m,
     );
     const found = await retrieve([...args, "--query", NEEDLE]);
     expect(found.out).toContain(`[${NEEDLE}]`);

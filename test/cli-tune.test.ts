@@ -52,9 +52,9 @@ describe("resonant tune", () => {
   it("prints the choices and their times in words", async () => {
     const { code, out, err } = await run("tune");
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    expect(out).toMatch(/^to choose +a product +µs, f32 +f16$/m);
+    expect(out).toMatch(/^choice +product +µs, f32 +f16$/m);
     expect(out).toMatch(/^lanes that share loads +1 row, 0 lanes +[\d.]+ +[\d.]+$/m);
-    expect(out).toMatch(/^streams from which on in tiles +\d+ +\d+$/m);
+    expect(out).toMatch(/^least number of streams for tiles +\d+ +\d+$/m);
     expect(out).toContain(`remembered in ${file()}`);
   });
 

@@ -481,7 +481,7 @@ describe("resonant serve, at SIGTERM", () => {
     child.kill("SIGTERM");
     expect(await ended).toEqual([0, null]);
     expect(await reading).toBe("cut");
-    expect(log()).toContain("cut off");
+    expect(log()).toContain("did not end in time; their connections are closed");
   });
 
   it("explains a wrong setting, a port in use and a missing model", async () => {

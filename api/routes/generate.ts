@@ -40,7 +40,7 @@ export const generateOperation = post({
     const { model } = service;
     refuseStates(model, request);
     const pieces = piecesOf(c, service, model, request);
-    const answer = (text: string, last: Last) => response(model, service, request, text, last);
+    const answer = (text: string, last: Last) => responseBody(model, service, request, text, last);
     if (!request.stream) {
       let text = "";
       for await (const piece of pieces) {
@@ -102,7 +102,7 @@ function toJob(request: GenerateRequest, service: Service): Job {
   };
 }
 
-function response(
+function responseBody(
   model: Model,
   service: Service,
   request: GenerateRequest,

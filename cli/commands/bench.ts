@@ -11,17 +11,20 @@ export function benchCommand(): Command {
   return withModel(
     new Subcommand("bench").description("Check and measure kernels and models on this machine."),
   )
-    .argument("[cases...]", "parts of the names of groups or cases (--list); all by default")
-    .option("--quick", "fewer and shorter rounds, and fewer models")
+    .argument(
+      "[cases...]",
+      "cases to run, by parts of the names of groups or cases (see --list); default: all",
+    )
+    .option("--quick", "run fewer and shorter rounds, with fewer models")
     .option("--list", "list the cases")
-    .option("--save [folder]", "write the figures as JSON, default into bench/results")
-    .option("--plot", "write plots of them there, too, as SVG")
-    .option("--compare <file>", "tell how much better they are than those of an earlier --save")
-    .option("--from <file>", "measure nothing, and take the figures of an earlier --save")
+    .option("--save [folder]", "write the results as JSON (default: into bench/results)")
+    .option("--plot", "also write plots of the results to the same folder, as SVG")
+    .option("--compare <file>", "compare the results with those of an earlier --save")
+    .option("--from <file>", "use the results of an earlier --save instead of measuring")
     .addOption(
       new Option(
         "--retrieval [mode]",
-        "measure a search for a needle in 8,192 and in 1,048,576 tokens instead",
+        "instead measure the search for a needle in 8,192 and 1,048,576 tokens",
       )
         .choices(["pvm", "plm", "hybrid"])
         .preset("hybrid"),
@@ -29,23 +32,29 @@ export function benchCommand(): Command {
     .addOption(
       new Option(
         "--streams [counts]",
-        "measure decoding of so many streams at once, 1,4 …, and what a server's clients wait for, instead",
+        "instead measure decoding with these numbers of streams (1,4 …), and the latency of a server's clients",
       )
         .argParser(readCounts(256))
         .preset("1,4,16,32"),
     )
-    .option("--load", "measure loading --model, its memory, and one short run instead")
+    .option("--load", "instead measure loading of --model, its memory, and one short run")
     .addOption(
-      new Option("--formats <formats>", "with --load: weight formats, f32,f16 …").argParser(readFormats),
+      new Option("--formats <formats>", "with --load: weight formats to measure (f32,f16 …)").argParser(
+        readFormats,
+      ),
     )
     .addOption(
-      new Option("--prompt <counts>", "with --load: tokens of the prompts, 32,512 …")
+      new Option("--prompt <counts>", "with --load: lengths of the prompts in tokens (32,512 …)")
         .argParser(readCounts(65536))
         .default([32], "32"),
     )
-    .option("--tokens <n>", "with --load: tokens decoded", numberIn(1, 65536, true), 8)
-    .option("--rounds <n>", "with --load: rounds of each figure", numberIn(1, 1000, true), 1)
-    .option("--replay", "with --load: check that a prompt goes on as decoding did", false)
+    .option("--tokens <n>", "with --load: number of tokens to decode", numberIn(1, 65536, true), 8)
+    .option("--rounds <n>", "with --load: number of rounds for each figure", numberIn(1, 1000, true), 1)
+    .option(
+      "--replay",
+      "with --load: check that reading the output again as a prompt gives the same result as decoding it",
+      false,
+    )
     .addOption(jsonOption())
     .action((cases: string[], flags: BenchFlags) => {
       if (flags.list) return listCases(benchCases(flags.quick ?? false));
@@ -58,7 +67,7 @@ function readFormats(text: string): WeightFormat[] {
   return text.split(",").map((name) => {
     const format = weightFormats.find((each) => each === name);
     if (format) return format;
-    throw new InvalidArgumentError(`They must be of ${weightFormats.join(", ")}.`);
+    throw new InvalidArgumentError(`Each must be one of ${weightFormats.join(", ")}.`);
   });
 }
 

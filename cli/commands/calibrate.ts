@@ -18,22 +18,22 @@ interface Flags extends ModelFlags {
 export function calibrateCommand(): Command {
   return withModel(
     new Subcommand("calibrate").description(
-      "Align a model's memory with its embedding, so that what it remembers can bias the next token's logits.",
+      "Fit a model's memory to its embedding, so that the memory can bias the next token's logits.",
     ),
   )
-    .argument("<output>", "a .safetensors file")
-    .requiredOption("--data <file>", "UTF-8 text; its last tenth is held out")
+    .argument("<output>", "file to write (.safetensors)")
+    .requiredOption("--data <file>", "UTF-8 text to fit; its last tenth is held out for the test")
     .addOption(
-      new Option("--lambda <λ>", "ridge penalty: the shorter the text, the more of it helps")
+      new Option("--lambda <λ>", "ridge penalty; short texts need a larger one")
         .argParser(numberIn(0, 1e12))
         .default(1e-2),
     )
     .addOption(
-      new Option("--tokens <n>", "no more of the text than its first so many tokens").argParser(
+      new Option("--tokens <n>", "use only the first n tokens of the text").argParser(
         numberIn(LEAST_TOKENS, 2 ** 31, true),
       ),
     )
-    .option("--force", "overwrite the output")
+    .option("--force", "overwrite an existing output file")
     .addOption(jsonOption())
     .action(async (output: string, flags: Flags) => {
       await checkOutput(output, flags.data, flags.force === true);
@@ -71,11 +71,11 @@ export function calibrateCommand(): Command {
         }
         await print(
           `λ ${lambda}, fitted to ${fitted} tokens: relative residual ${residual.toFixed(4)}\n` +
-            `held out, ${heldOut.tokens} tokens: ${heldOut.residual.toFixed(4)}, ` +
-            `of the mean embedding ${heldOut.meanResidual.toFixed(4)}\n` +
-            `next token by the readout alone: first ${percent(heldOut.top1)}, among five ${percent(heldOut.top5)}\n` +
-            `by frequency alone: first ${percent(heldOut.baselineTop1)}, ` +
-            `among five ${percent(heldOut.baselineTop5)}\n` +
+            `held out, ${heldOut.tokens} tokens: relative residual ${heldOut.residual.toFixed(4)}, ` +
+            `mean embedding ${heldOut.meanResidual.toFixed(4)}\n` +
+            `next token by the readout alone: top 1 ${percent(heldOut.top1)}, top 5 ${percent(heldOut.top5)}\n` +
+            `next token by frequency alone: top 1 ${percent(heldOut.baselineTop1)}, ` +
+            `top 5 ${percent(heldOut.baselineTop5)}\n` +
             `${bytes} bytes to ${output}\n`,
         );
       } finally {

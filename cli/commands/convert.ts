@@ -6,10 +6,10 @@ import { Progress, print, printJson } from "../terminal.ts";
 /** `resonant convert`. */
 export function convertCommand(): Command {
   return new Subcommand("convert")
-    .description("Turn a PyTorch checkpoint into safetensors, without executing anything in it.")
-    .argument("<checkpoint>", "a .pt file")
-    .argument("<output>", "a .safetensors file")
-    .option("--force", "overwrite the output")
+    .description("Convert a PyTorch checkpoint to safetensors. No code in it is executed.")
+    .argument("<checkpoint>", "file to read (.pt)")
+    .argument("<output>", "file to write (.safetensors)")
+    .option("--force", "overwrite an existing output file")
     .addOption(jsonOption())
     .action(async (input: string, output: string, flags: { force?: boolean; json?: boolean }) => {
       const progress = new Progress("converting", "tensors");

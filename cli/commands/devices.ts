@@ -6,8 +6,8 @@ import { downloadProgress, print, printJson, table } from "../terminal.ts";
 /** `resonant devices`. */
 export function devicesCommand(): Command {
   return new Subcommand("devices")
-    .alias("adapters") // its name until resonant adapters were what a checkpoint holds
-    .description("List the WebGPU devices (adapters) of this machine, the one that would be used first.")
+    .alias("adapters") // the command's older name; "adapters" now means the adapters in a checkpoint
+    .description("List the WebGPU devices (adapters) of this machine. The first one is the default.")
     .addOption(jsonOption())
     .action(async ({ json }: { json?: boolean }) => {
       const download = downloadProgress();

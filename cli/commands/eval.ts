@@ -22,22 +22,22 @@ interface Flags extends ReadoutFlags {
   readonly json?: boolean;
 }
 
-/** `resonant eval`. What follows its own command `needle` is that one's, some of it by the same names. */
+/** `resonant eval`. Flags after its own command `needle` belong to `needle`, even if both have a flag of that name. */
 export function evalCommand(): Command {
   return withReadout(withModel(new Subcommand("eval").description("Measure a model's loss on a text.")))
     .enablePositionalOptions()
     .addCommand(needleCommand().exitOverride())
-    .option("--data <file>", "UTF-8 text (required)")
+    .option("--data <file>", "UTF-8 text to evaluate (required)")
     .addOption(
-      new Option("--window <n>", "tokens of a window, each from an empty state")
+      new Option("--window <n>", "tokens per window; each window starts with an empty state")
         .argParser(numberIn(1, 2 ** 31, true))
         .default(256),
     )
-    .addOption(new Option("--stream", "one uninterrupted stream instead"))
+    .addOption(new Option("--stream", "evaluate the text as one stream instead of in windows"))
     .addOption(
       new Option(
         "--against <format>",
-        "also measure it with weights in this format, and tell the change",
+        "also measure with weights in this format, and print the difference",
       ).choices(weightFormats),
     )
     .addOption(jsonOption())
@@ -62,14 +62,14 @@ export function evalCommand(): Command {
     });
 }
 
-interface Measured extends Evaluation {
-  /** Tokens a second. */
+interface TimedEvaluation extends Evaluation {
+  /** Tokens per second. */
   readonly speed: number;
   readonly device: string;
 }
 
-/** Loads the model as the flags say, measures it, and lets it go. */
-async function measure(flags: Flags, text: string): Promise<Measured> {
+/** Loads the model that the flags name, measures it, and releases it. */
+async function measure(flags: Flags, text: string): Promise<TimedEvaluation> {
   const model = await openModel(flags);
   const progress = new Progress(`evaluating with ${flags.format} weights`, "tokens");
   const start = performance.now();

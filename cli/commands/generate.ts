@@ -40,19 +40,44 @@ export function generateCommand(): Command {
   const option = (flags: string, name: keyof typeof samplingDefaults, description: string): Option =>
     new Option(flags, description).argParser(within(defaulted[name])).default(defaulted[name].default);
   return withReadout(withModel(new Subcommand("generate").description("Continue a text.")))
-    .argument("[prompt]", "text to continue; - reads it from standard input; optional with --state", "")
-    .addOption(option("-n, --max-tokens <n>", "maxTokens", "most tokens"))
-    .addOption(option("-t, --temperature <t>", "temperature", "0 (the likeliest token) to 2"))
-    .addOption(option("--top-k <k>", "topK", "of the k likeliest tokens, 0: of all"))
-    .addOption(option("--top-p <p>", "topP", "of the likeliest tokens that reach p"))
-    .addOption(option("--repetition-penalty <r>", "repetitionPenalty", "1 (none) to 2"))
-    .addOption(option("--phase-temperature <l>", "phaseTemperature", "hotter where phases disagree, 0: off"))
-    .addOption(new Option("--seed <n>", "for the same text again").argParser(within(seed)))
-    .option("--stop <text...>", "end before any of these")
+    .argument("[prompt]", "text to continue, or - to read it from standard input; optional with --state", "")
+    .addOption(option("-n, --max-tokens <n>", "maxTokens", "maximum number of tokens to generate"))
+    .addOption(
+      option(
+        "-t, --temperature <t>",
+        "temperature",
+        "randomness of sampling, from 0 (always the most likely token) to 2",
+      ),
+    )
+    .addOption(option("--top-k <k>", "topK", "sample from the k most likely tokens, 0: from all"))
+    .addOption(
+      option("--top-p <p>", "topP", "sample from the most likely tokens whose probabilities add up to p"),
+    )
+    .addOption(
+      option(
+        "--repetition-penalty <r>",
+        "repetitionPenalty",
+        "penalty for tokens that occurred before, from 1 (none) to 2",
+      ),
+    )
+    .addOption(
+      option(
+        "--phase-temperature <l>",
+        "phaseTemperature",
+        "raise the temperature where phases are not coherent, 0: off",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--seed <n>",
+        "seed of sampling; the same seed gives the same text (default: random)",
+      ).argParser(within(seed)),
+    )
+    .option("--stop <text...>", "texts at which generation stops")
     .option("--state <file>", "continue from a saved state")
-    .option("--state-out <file>", "save the state at the end")
-    .option("--metrics", "measure phase coherence and memories")
-    .addOption(option("--run-ahead <n>", "runAhead", "steps computed ahead, 0: none"))
+    .option("--state-out <file>", "save the final state to this file")
+    .option("--metrics", "print phase metrics and memory statistics")
+    .addOption(option("--run-ahead <n>", "runAhead", "steps to compute ahead, 0: none"))
     .addOption(jsonOption())
     .action(async (prompt: string, flags: Flags) =>
       run(prompt === "-" ? await readAll(process.stdin) : prompt, flags),

@@ -20,8 +20,8 @@ type Outcome = { readonly file: string } & (
 /** `resonant goldens`. */
 export function goldensCommand(): Command {
   return new Subcommand("goldens")
-    .description(`Check the kernels against golden files: ‖out − ref‖ / ‖ref‖, at most ${TOLERANCE}.`)
-    .argument("<folder>", "holds afrb_*.safetensors and native_*.safetensors")
+    .description(`Check the kernels against golden files: ‖out − ref‖ / ‖ref‖ must be at most ${TOLERANCE}.`)
+    .argument("<folder>", "folder with afrb_*.safetensors and native_*.safetensors")
     .addOption(deviceOption())
     .addOption(jsonOption())
     .action(async (folder: string, flags: DeviceFlags & { json?: boolean }) => {
@@ -37,7 +37,7 @@ export function goldensCommand(): Command {
       }
       const failed = outcomes.filter((outcome) => !passes(outcome)).length;
       if (flags.json) await printJson({ adapter: name, tolerance: TOLERANCE, failed, files: outcomes });
-      else await print(`${files.length - failed} of ${files.length} as they should be\n`);
+      else await print(`${files.length - failed} of ${files.length} passed\n`);
       if (failed > 0) process.exitCode = 1;
     });
 }
@@ -80,5 +80,5 @@ function describe(outcome: Outcome): string {
   if ("refused" in outcome) return `refused: ${outcome.refused}`;
   if ("error" in outcome) return `error: ${outcome.error}`;
   const figures = `${outcome.pass.toExponential(2).padEnd(9)}  ${outcome.step.toExponential(2).padEnd(9)}`;
-  return passes(outcome) ? figures : `${figures}  beyond ${TOLERANCE}`;
+  return passes(outcome) ? figures : `${figures}  above ${TOLERANCE}`;
 }

@@ -6,16 +6,16 @@ import { MOST_STREAMS } from "../../kernels/run.ts";
 import { alignmentOption, jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
 import { print, printJson, table } from "../terminal.ts";
 
-/** What a model's memory is for. */
+/** Labels for the uses of a model's GPU memory. */
 const purposes: Readonly<Record<keyof ModelMemory, string>> = {
   weights: "weights",
   states: "states of streams",
   snapshots: "snapshots of states",
-  prefixes: "states after beginnings of prompts",
+  prefixes: "prefix cache",
   attention: "attention's cache",
-  steps: "a step's work",
-  prompts: "a prompt's work",
-  staging: "a run's results",
+  steps: "work buffers of a step",
+  prompts: "work buffers of a prompt",
+  staging: "results for reading back",
   alignment: "alignment",
 };
 
@@ -31,7 +31,10 @@ export function infoCommand(): Command {
   return withModel(new Subcommand("info").description("Describe a model."))
     .addOption(alignmentOption())
     .addOption(
-      new Option("--slots <n>", "streams that may be open at once: most of what the memory grows with")
+      new Option(
+        "--slots <n>",
+        "number of streams that can be open at once, which determines most of the memory",
+      )
         .argParser(numberIn(1, MOST_STREAMS, true))
         .default(1),
     )
@@ -42,7 +45,7 @@ export function infoCommand(): Command {
         errors.push({ tensor, error });
       };
       const model = await openModel(flags, { slots: flags.slots, onPacked });
-      // What is otherwise taken when it is first needed belongs to what a model needs.
+      // Allocate now what is otherwise allocated on first use, so that the report includes it.
       model.reserve();
       const info = modelInfo(model);
       const blocks = model.facts.blocks.map((c) => ({
@@ -82,8 +85,8 @@ export function infoCommand(): Command {
               ]),
           ["vocabulary", String(info.vocab_size)],
           ["context", info.max_context_length === null ? "unlimited" : `${info.max_context_length} tokens`],
-          ["state", `${(info.state_bytes / 1024).toFixed(1)} kB a stream`],
-          ...(cacheBytes > 0 ? [["cache", `${(cacheBytes / 1024).toFixed(1)} kB a token`]] : []),
+          ["state", `${(info.state_bytes / 1024).toFixed(1)} kB per stream`],
+          ...(cacheBytes > 0 ? [["cache", `${(cacheBytes / 1024).toFixed(1)} kB per token`]] : []),
           ["weights", info.weight_format],
           ...(info.alignment
             ? [
@@ -93,7 +96,7 @@ export function infoCommand(): Command {
                 ],
               ]
             : []),
-          ["a token takes", `${info.dispatches_per_token} dispatches`],
+          ["dispatches per token", String(info.dispatches_per_token)],
           ["device", `${info.device}, ${info.adapter}`],
           ["fingerprint", info.fingerprint.slice(0, 16)],
         ]),
@@ -106,11 +109,8 @@ export function infoCommand(): Command {
         table([
           ["memory on the GPU", "MB"],
           ...rows,
-          ["in all", megabytes(info.gpu_bytes)],
-          [
-            `of it for each of ${flags.slots} ${flags.slots === 1 ? "stream" : "streams"}`,
-            megabytes(perStream),
-          ],
+          ["total", megabytes(info.gpu_bytes)],
+          [flags.slots === 1 ? "each stream" : `each of ${flags.slots} streams`, megabytes(perStream)],
         ]),
       );
       await print("\n");

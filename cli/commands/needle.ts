@@ -40,26 +40,34 @@ const MODES: readonly RetrievalMode[] = ["pvm", "plm", "hybrid"];
 export function needleCommand(): Command {
   return withModel(
     new Subcommand("needle").description(
-      "Measure retrieval: needles in haystacks of random tokens and of text, whole, damaged and absent, " +
-        "beside exact search, BM25 and an edit distance.",
+      "Measure retrieval of intact, damaged and absent needles in random tokens and in text, " +
+        "compared with exact search, BM25 and an edit distance.",
     ),
   )
-    .option("--text <file>", "UTF-8 text, for haystacks of text too; repeated where it is short")
-    .addOption(list("--lengths", "tokens of the contexts", "512,4096,32768,262144,1048576", readLength))
+    .option("--text <file>", "UTF-8 text for additional haystacks of text; it is repeated if too short")
+    .addOption(
+      list("--lengths", "lengths of the contexts in tokens", "512,4096,32768,262144,1048576", readLength),
+    )
     .option(
       "--trials <n>",
-      `needles of each kind (default: ${defaultTrials(0)}, from a million tokens on ${defaultTrials(1e6)})`,
+      `number of needles of each kind (default: ${defaultTrials(0)}; ${defaultTrials(1e6)} from a million tokens)`,
       numberIn(1, 1e6, true),
     )
-    .addOption(list("--modes", "the model's memories", MODES.join(","), among(MODES)))
-    .addOption(list("--needle", "how long needles are: 16 for tokens, 48b for bytes", "16,48b", readSize))
+    .addOption(list("--modes", "memories of the model to test", MODES.join(","), among(MODES)))
+    .addOption(list("--needle", "lengths of needles: 16 means tokens, 48b means bytes", "16,48b", readSize))
     .addOption(
-      list("--damage", "what is done to needles, or none", damageNames.join(","), among(damageNames), true),
+      list(
+        "--damage",
+        "kinds of damage to needles, or none",
+        damageNames.join(","),
+        among(damageNames),
+        true,
+      ),
     )
-    .option("--reference", "the reference's protocol alone: 16 random tokens among 512")
-    .option("--no-rivals", "compare with nothing else")
-    .option("--seed <n>", "for the same haystacks again", numberIn(0, 2 ** 32 - 1, true), 1)
-    .option("--plot <file>", "also draw the results, as SVG")
+    .option("--reference", "only run the reference's protocol: 16 random tokens among 512")
+    .option("--no-rivals", "do not compare with other methods")
+    .option("--seed <n>", "seed of the haystacks", numberIn(0, 2 ** 32 - 1, true), 1)
+    .option("--plot <file>", "also write a plot of the results, as SVG")
     .addOption(jsonOption())
     .action(run);
 }
@@ -110,7 +118,7 @@ const codecOf = (model: Model): Codec => ({
   bytes: (token) => model.tokenBytes(token),
 });
 
-/** Before hours of work rather than after. */
+/** Fails before hours of work rather than after. @throws ResonantError `invalid_argument` if the file cannot be written */
 async function checkWritable(path: string): Promise<void> {
   try {
     await (await open(path, "a")).close();
@@ -122,7 +130,7 @@ async function checkWritable(path: string): Promise<void> {
   }
 }
 
-/** An option that is a list with commas; where it may be empty, that is `none`. */
+/** Creates an option whose value is a list separated by commas. With `orNone`, `none` means an empty list. */
 function list<T>(
   flag: string,
   description: string,
@@ -140,7 +148,7 @@ const readLength = numberIn(32, 2 ** 28, true);
 function readSize(name: string): NeedleSize {
   const size = needleSize(name);
   if (size) return size;
-  throw new InvalidArgumentError("They must be tokens, as 16, or bytes, as 48b.");
+  throw new InvalidArgumentError("Each must be a number of tokens, such as 16, or of bytes, such as 48b.");
 }
 
 const among =
@@ -148,5 +156,5 @@ const among =
   (name: string): T => {
     const known = names.find((each) => each === name);
     if (known) return known;
-    throw new InvalidArgumentError(`They must be of ${names.join(", ")}.`);
+    throw new InvalidArgumentError(`Each must be one of ${names.join(", ")}.`);
   };

@@ -12,11 +12,18 @@ interface Flags {
 /** `resonant random-model`. */
 export function randomModelCommand(): Command {
   return new Subcommand("random-model")
-    .description("Write a model of random weights, to measure and try things with.")
-    .addArgument(new Argument("<geometry>", "whose sizes it has").choices(Object.keys(geometries)))
-    .argument("<folder>", "where it is written")
-    .option("--adapters <n>", "adapters beside it, in adapters.safetensors", numberIn(0, 1000, true), 0)
-    .option("--seed <n>", "for the same weights again", numberIn(0, 2 ** 32 - 1, true), 1)
+    .description("Write a model with random weights, for measurements and experiments.")
+    .addArgument(
+      new Argument("<geometry>", "known model whose sizes are used").choices(Object.keys(geometries)),
+    )
+    .argument("<folder>", "folder to write to")
+    .option(
+      "--adapters <n>",
+      "number of adapters to write to adapters.safetensors in the same folder",
+      numberIn(0, 1000, true),
+      0,
+    )
+    .option("--seed <n>", "seed of the weights", numberIn(0, 2 ** 32 - 1, true), 1)
     .addOption(jsonOption())
     .action(async (geometry: GeometryName, folder: string, { adapters, seed, json }: Flags) => {
       const { parameters, bytes } = await writeRandomModel(folder, geometries[geometry], { seed, adapters });

@@ -31,35 +31,42 @@ interface Flags extends ModelFlags {
   readonly json?: boolean;
 }
 
-/** UTF-16 units shown before and after a match, and at most of it. */
+/** UTF-16 units that are shown before and after a match, and the most that are shown of the match itself. */
 const AROUND = 40;
 const LONGEST = 200;
-/** Below this confidence a match is rather the context's own background. */
+/** A match with a lower confidence is more likely background than a real match. */
 const LIKELY = 0.5;
 
 /** `resonant retrieve`. */
 export function retrieveCommand(): Command {
   return withModel(new Subcommand("retrieve").description("Find a needle in a text of any length."))
-    .argument("<needle>", "what to find")
-    .addOption(new Option("-f, --file <file>", "UTF-8 text to search; standard input by default"))
+    .argument("<needle>", "text to find")
+    .addOption(new Option("-f, --file <file>", "UTF-8 text to search (default: standard input)"))
     .addOption(new Option("--context <text>", "text to search").conflicts("file"))
-    .addOption(new Option("--query <text>", "look for this in the needle's place"))
+    .addOption(new Option("--query <text>", "text to search for instead of the needle"))
     .addOption(
       new Option(
         "--mode <mode>",
-        "which memory compares: the vector, the lattice, or both (default: the vector, if the model has it)",
+        "memory to compare: vector (pvm), lattice (plm) or both (default: pvm if the model has it)",
       ).choices(["pvm", "plm", "hybrid"]),
     )
     .addOption(
-      new Option("--top-k <k>", "most matches, 1 to 100").argParser(numberIn(1, 100, true)).default(5),
+      new Option("--top-k <k>", "maximum number of matches, 1 to 100")
+        .argParser(numberIn(1, 100, true))
+        .default(5),
     )
     .addOption(
       new Option(
         "--phase-metrics",
-        "measure the phases of the memory that reads it all; keeps 4 bytes a token",
+        "print phase metrics of the memory that reads the text; needs 4 bytes per token",
       ),
     )
-    .addOption(new Option("--memory-stats", "measure the memories that read it all; keeps 4 bytes a token"))
+    .addOption(
+      new Option(
+        "--memory-stats",
+        "print statistics of the memories that read the text; needs 4 bytes per token",
+      ),
+    )
     .addOption(jsonOption())
     .action(run);
 }
@@ -128,10 +135,10 @@ async function openContext({ file, context }: Flags): Promise<string | (TextSour
   });
 }
 
-/** A model without a memory refuses the one it is asked for. */
+/** Returns the default mode. For a model without a memory it is `pvm`, which the model then refuses. */
 const defaultMode = (model: Model): RetrievalMode => model.facts.retrievalModes[0] ?? "pvm";
 
-/** A bar where it is known how long the text is, else a count. */
+/** Shows a progress bar if the length of the text is known, else a count of characters. */
 function searching(
   chunks: TextChunks | undefined,
 ): Pick<Progress, "stop"> & { update(characters: number): void } {
@@ -172,7 +179,7 @@ async function report(
   await print(`${lines[0]}\n${shown.join("")}`);
   const best = matches[0]!.confidence;
   if (best < LIKELY) {
-    await print(`probably not there: the best match has a confidence of ${best.toFixed(3)}\n`);
+    await print(`probably no match: the best one has a confidence of ${best.toFixed(3)}\n`);
   }
   const speed = (1000 * tokens) / milliseconds;
   await print(`${tokens} tokens searched, ${speed.toFixed(0)} a second, ${model.gpu.name}\n`);
@@ -185,7 +192,7 @@ async function report(
   }
 }
 
-/** By the names they have in JSON. */
+/** Figures by their names in the JSON answer. */
 type Figures = Readonly<Record<string, number | null>>;
 
 function figure(value: number | null): string {
@@ -194,7 +201,7 @@ function figure(value: number | null): string {
   return Math.abs(value) < 1000 ? value.toPrecision(4) : value.toFixed(0);
 }
 
-/** The match and what stands around it, in a line. */
+/** Returns the match and the text around it as one line. */
 function excerpt({ text, start, surroundings }: Match): string {
   const { before, after } = surroundings!;
   const half = LONGEST / 2;
@@ -211,7 +218,7 @@ function excerpt({ text, start, surroundings }: Match): string {
   ].join("");
 }
 
-/** Nothing in it moves a terminal's cursor or changes what it shows. */
+/** Replaces line breaks and all characters that could control a terminal. */
 const oneLine = (text: string): string =>
   text
     .replace(/\r?\n/g, "⏎")

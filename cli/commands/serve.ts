@@ -15,7 +15,7 @@ import { type ServeFlags, withServeOptions } from "../serve-options.ts";
 /** `resonant serve`. */
 export function serveCommand(): Command {
   return withServeOptions(new Command("serve").description("Serve a model over HTTP."))
-    .option("--reload", "for development: start again whenever the program changes")
+    .option("--reload", "for development: restart when the program's files change")
     .action(async ({ reload, ...settings }: ServeFlags & { readonly reload?: boolean }) =>
       reload ? superviseReloads() : run(settings),
     );
@@ -39,7 +39,7 @@ async function run(settings: ServeFlags): Promise<void> {
   log.info("stopped");
 }
 
-/** Loads the model and makes its pipelines, so that the first request does not wait for them. */
+/** Loads the model and compiles its pipelines, so that the first request does not wait for them. */
 async function load(settings: ServeFlags, service: Service, log: Logger): Promise<void> {
   const start = performance.now();
   const model = await openModel(settings, {
@@ -52,7 +52,7 @@ async function load(settings: ServeFlags, service: Service, log: Logger): Promis
   log.info(`serving ${model.name} on ${model.gpu.name}, ready after ${seconds.toFixed(1)} s`);
 }
 
-/** Alone, some, and as many at once as there may be: few streams and many have kernels of their own. */
+/** Generates with one stream, with 16 and with the maximum, since other kernels run for other numbers of streams. */
 async function warmUp(model: Model): Promise<void> {
   const scales = model.alignment ? [0, 1] : [0];
   const { most } = model.streams;
@@ -66,7 +66,7 @@ async function warmUp(model: Model): Promise<void> {
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; at a second one the process ends at once. */
+/** Resolves at the first SIGTERM or SIGINT. At the second one the process exits at once. */
 function untilStopped(log: Logger): Promise<void> {
   return new Promise((resolve) => {
     let signals = 0;
@@ -80,7 +80,7 @@ function untilStopped(log: Logger): Promise<void> {
   });
 }
 
-/** Runs this same command under Node's watcher, which starts it again when a file it has loaded changes. */
+/** Runs this command again under Node's watcher, which restarts it when a loaded file changes. */
 async function superviseReloads(): Promise<void> {
   const [program, ...flags] = process.argv.slice(1).filter((argument) => argument !== "--reload");
   const child = spawn(process.execPath, ["--watch", "--watch-preserve-output", program!, ...flags], {

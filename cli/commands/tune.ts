@@ -11,10 +11,10 @@ import { print, printJson, remark, table } from "../terminal.ts";
 export function tuneCommand(): Command {
   return new Subcommand("tune")
     .description(
-      "Measure on this machine which of the kernels' ways to the same bits is the fastest, and remember it.",
+      "Measure which variants of the kernels are fastest on this machine, and remember them. Results stay the same bits.",
     )
     .addOption(deviceOption())
-    .option("--forget", "measure nothing, and forget what was remembered of this adapter")
+    .option("--forget", "delete what was remembered for this adapter, without measuring")
     .addOption(jsonOption())
     .action(async ({ json, forget, ...flags }: DeviceFlags & { json?: boolean; forget?: boolean }) => {
       const adapter = await findAdapter(flags);
@@ -39,7 +39,7 @@ export function tuneCommand(): Command {
       await print(`${name}\n\n`);
       await print(
         table([
-          ["to choose", "a product", "µs, f32", "f16", ""],
+          ["choice", "product", "µs, f32", "f16", ""],
           ...measured.map((of) => [
             questions[of.choice],
             wayOf(of),
@@ -64,11 +64,11 @@ export function tuneCommand(): Command {
 
 const questions: Readonly<Record<keyof Tuning, string>> = {
   sharedLoadLanes: "lanes that share loads",
-  rowsPerWorkgroup: "columns a workgroup takes",
-  tiledDecodeFrom: "streams from which on in tiles",
+  rowsPerWorkgroup: "columns per workgroup",
+  tiledDecodeFrom: "least number of streams for tiles",
 };
 
-/** How `--json` spells the choices. */
+/** The names of the choices in `--json`. */
 const fields = {
   sharedLoadLanes: "share",
   rowsPerWorkgroup: "products",

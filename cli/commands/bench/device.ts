@@ -3,10 +3,10 @@ import { describeAdapter, openDevice, requestAdapter } from "../../../engine/pla
 import { type DeviceFlags, deviceChoice } from "../../options.ts";
 import { downloadProgress } from "../../terminal.ts";
 
-/** Dawn rounds timestamps to 100 µs unless it is told not to. */
+/** By default Dawn rounds timestamps to 100 µs. */
 const EXACT = "disable-dawn-features=timestamp_quantization";
 
-/** A device whose timestamps are exact, tuned as `resonant tune` left it, and its adapter's name. */
+/** Opens a device with exact timestamps and the tuning of `resonant tune`. Returns it and its adapter's name. */
 export async function openTimedGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
   const download = downloadProgress();
   try {

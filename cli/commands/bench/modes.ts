@@ -19,7 +19,7 @@ import { Progress, print, printJson, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";
 import type { BenchFlags } from "./flags.ts";
 
-/** `--streams` and `--retrieval`: one thing, measured longer, of any model. */
+/** `--streams` and `--retrieval`: measures decoding or retrieval of any model. */
 export async function benchOne(flags: BenchFlags): Promise<void> {
   const model = await openModel(flags, flags.streams ? { slots: Math.max(3, ...flags.streams) } : {});
   const progress = new Progress("measuring", "timings");
@@ -51,7 +51,7 @@ export async function benchOne(flags: BenchFlags): Promise<void> {
   }
 }
 
-/** Serves the model in this process, and asks it over HTTP. */
+/** Serves the model in this process, and measures requests over HTTP. */
 async function benchServing(
   model: Model,
   { quick, streams }: BenchFlags,
@@ -91,7 +91,7 @@ interface LoadReport {
   readonly rows: readonly ModelFigures[];
 }
 
-/** `--load`: what a model takes to load and to run in each weight format. */
+/** `--load`: measures the time and memory that a model takes to load and to run, in each weight format. */
 export async function benchLoad(flags: BenchFlags): Promise<void> {
   const formats = flags.formats ?? [flags.format];
   const report = formats.length === 1 ? await loadHere(flags, formats[0] ?? "f32") : loadApart(formats);
@@ -104,8 +104,8 @@ export async function benchLoad(flags: BenchFlags): Promise<void> {
       ["", ...report.rows.map(({ format }) => format)],
       ["load, s", ...report.rows.map(({ seconds }) => seconds.toFixed(2))],
       ["GPU, MB", ...report.rows.map(({ gpuBytes }) => megabytes(gpuBytes))],
-      ["peak of the process, MB", ...report.rows.map(({ residentPeak }) => megabytes(residentPeak))],
-      ["of which loading's own, MB", ...report.rows.map(({ hostPeak }) => megabytes(hostPeak))],
+      ["peak memory of the process, MB", ...report.rows.map(({ residentPeak }) => megabytes(residentPeak))],
+      ["peak memory added by loading, MB", ...report.rows.map(({ hostPeak }) => megabytes(hostPeak))],
       ["prompt, tokens/s", ...report.rows.map(({ prompts }) => rate(prompts[0]?.median))],
       ["decode, tokens/s", ...report.rows.map(({ decode }) => rate(decode.median))],
     ]),
@@ -138,12 +138,12 @@ async function loadHere(flags: BenchFlags, format: WeightFormat): Promise<LoadRe
   }
 }
 
-/** Each format in a process of its own: memory that was given back is not always seen to be. */
+/** Measures each format in a separate process, since the system does not always report memory as freed. */
 function loadApart(formats: readonly WeightFormat[]): LoadReport {
   const reports = formats.map((format): LoadReport => {
     const args = [...process.argv.slice(1), "--formats", format, "--json"];
     const { status, stdout } = spawnSync(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-    if (status !== 0) process.exit(status ?? 1); // it has said why
+    if (status !== 0) process.exit(status ?? 1); // the process has printed its error
     return JSON.parse(stdout.toString());
   });
   return { ...reports[0]!, rows: reports.flatMap(({ rows }) => rows) };

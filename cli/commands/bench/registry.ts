@@ -24,9 +24,9 @@ import { Progress, print, printJson, remark, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";
 import type { BenchFlags } from "./flags.ts";
 
-/** Runs the registry's cases, or takes what an earlier run found, and tells what came of it. */
+/** Runs the registry's cases, or reads the report of an earlier run, and prints the results. */
 export async function benchRegistry(patterns: readonly string[], flags: BenchFlags): Promise<void> {
-  // What is compared with is read first: a wrong name shall not cost a run.
+  // Read the report to compare with first, so that a wrong file name fails before a long run.
   const base = flags.compare === undefined ? undefined : await readReport(flags.compare);
   const report = flags.from === undefined ? await measure(patterns, flags) : await readReport(flags.from);
   if (flags.save || flags.plot) await save(report, flags);
@@ -116,7 +116,7 @@ async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<B
   };
 }
 
-/** Models of random weights in temporary folders, which go with the process however it ends. */
+/** Writes models with random weights to temporary folders, which are deleted when the process exits. */
 function randomFolders(): Bench["folder"] {
   const written = new Map<GeometryName, Promise<string>>();
   let root: string | undefined;
@@ -134,7 +134,7 @@ function randomFolders(): Bench["folder"] {
   };
 }
 
-/** Runs a model in a process of its own. */
+/** Measures a model in a separate process. */
 async function loadApart(request: ModelRequest, { device }: BenchFlags): Promise<ModelFigures> {
   const { model, format, prompts, tokens, rounds, replay } = request;
   const args = [
@@ -144,7 +144,7 @@ async function loadApart(request: ModelRequest, { device }: BenchFlags): Promise
     ...(model === undefined ? [] : ["--model", model]),
     ...(device === undefined ? [] : ["--device", device]),
   ];
-  // What else names a model is not meant for this one.
+  // Do not pass on the variables that choose another model.
   const { MODEL_NAME: _name, MODEL_CHECKPOINT: _checkpoint, ...env } = process.env;
   const { stdout } = await promisify(execFile)(process.execPath, args, { env, maxBuffer: 2 ** 26 }).catch(
     (error: Error & { stderr?: string }) => {
@@ -187,6 +187,6 @@ async function printTables(tables: readonly Table[]): Promise<void> {
   for (const { heading, lines } of tables) await print(`\n${heading}\n${table(lines)}`);
 }
 
-/** `--list`: what there is to be measured. */
+/** `--list`: prints the names of all cases. */
 export const listCases = (cases: readonly BenchCase[]): Promise<void> =>
   print(cases.map(({ group, name }) => `${group}: ${name}\n`).join(""));
