@@ -134,7 +134,7 @@ export function asApiError(error: unknown): ApiError {
       case "model":
         return new ApiError("model_error", message, { cause: error });
       case "shader":
-        return new ApiError("model_error", "a kernel failed; the log says more", { cause: error });
+        return new ApiError("model_error", "a kernel failed; see the server's log", { cause: error });
       case "out_of_memory":
       case "device_lost":
       case "no_adapter":
@@ -145,7 +145,7 @@ export function asApiError(error: unknown): ApiError {
       default:
     }
   }
-  return new ApiError("internal_error", "an unexpected error; the log holds it under this request's id", {
+  return new ApiError("internal_error", "an unexpected error; see the server's log for this request's id", {
     cause: error,
   });
 }

@@ -19,7 +19,7 @@ export async function* merge<T>(
       yield { index, item: result.value };
     }
   } finally {
-    ended.abort(new Error("its neighbours have ended"));
+    ended.abort(new Error("the other generations of this request have ended"));
     for (const pending of steps.values()) pending.catch(() => {});
     await Promise.allSettled(sources.map((source) => source.return()));
   }

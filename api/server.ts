@@ -51,7 +51,7 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) return;
   const status =
     error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
-  const message = status === 408 ? "the request did not come in time" : "the request is not sound HTTP";
+  const message = status === 408 ? "the request did not come in time" : "the request is not valid HTTP";
   const body = JSON.stringify(new ApiError("validation_error", message).body());
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

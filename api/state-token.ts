@@ -24,7 +24,7 @@ export class StateTokens {
     // Decoding is lenient, so accept only the exact text that `sign` produces.
     const genuine = bytes.length > MAC_BYTES && bytes.toString("base64url") === token;
     if (!genuine || !timingSafeEqual(mac, this.#mac(state))) {
-      throw new ApiError("conflict", "state was not given out by this server, or is damaged", {
+      throw new ApiError("conflict", "state was not created by this server, or is damaged", {
         details: { field: "state" },
       });
     }

@@ -75,7 +75,7 @@ class Utf8Chunks implements TextChunks {
     try {
       return decode(bytes);
     } catch (cause) {
-      const message = `it is no UTF-8 text: see byte ${offset + firstWrong(bytes)}`;
+      const message = `it is not UTF-8 text: see byte ${offset + firstWrong(bytes)}`;
       throw new ResonantError("invalid_argument", message, { where: this.#where, cause });
     }
   }

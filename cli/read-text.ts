@@ -7,7 +7,7 @@ export async function readText(path: string, flag = "--data"): Promise<string> {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (cause) {
     const why =
-      cause instanceof TypeError ? "it is no UTF-8 text" : `it cannot be read (${(cause as Error).message})`;
+      cause instanceof TypeError ? "it is not UTF-8 text" : `it cannot be read (${(cause as Error).message})`;
     throw new ResonantError("invalid_argument", why, { where: `${flag} ${path}`, cause });
   }
 }

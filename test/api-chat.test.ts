@@ -336,7 +336,7 @@ describe("/v1/chat/completions refuses and names", () => {
     ["messages", user([{ type: "image_url", image_url: {} }]), CONTENT, "messages[0].content"],
     ["messages", user([{ type: "text" }]), CONTENT, "messages[0].content"],
     ["messages", user(long), SIZE, "messages[0].content"],
-    ["messages", user("a\ud83d"), "must be without half a surrogate pair", "messages[0].content"],
+    ["messages", user("a\ud83d"), "must be without lone surrogates", "messages[0].content"],
     ["messages", user("a", { tool_calls: [] }), TOOLS, "messages[0].tool_calls"],
     ["messages", user("a", { function_call: {} }), TOOLS, "messages[0].function_call"],
     ["max_tokens", 0, "must be between 1 and 2048"],
@@ -361,7 +361,7 @@ describe("/v1/chat/completions refuses and names", () => {
     ["logprobs", 1, FLAG],
     ["top_logprobs", 6, "must be between 0 and 5"],
     ["top_logprobs", true, "must be an integer between 0 and 5"],
-    ["top_logprobs", 2, "must be 0 where logprobs is not true"],
+    ["top_logprobs", 2, "must be 0 unless logprobs is true"],
     ["presence_penalty", 0.5, "must be 0: use repetition_penalty"],
     ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
     ["logit_bias", { 50: 1 }, "must be null: biases of single tokens are not supported"],
@@ -409,7 +409,7 @@ describe("/v1/chat/completions refuses and names", () => {
     try {
       const { usage } = await chat({ messages: user(most), max_tokens: 1 }, narrow);
       expect(usage?.prompt_tokens).toBeGreaterThan(60); // its tokens are bytes
-      const message = "messages must be at most 60 characters as the model's chat template writes them";
+      const message = "messages must be at most 60 characters in the format of the model's chat template";
       await expectRefusal({ messages: user(`${most}a`) }, "messages", message, narrow);
     } finally {
       await narrow.stop();

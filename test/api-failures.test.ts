@@ -114,7 +114,7 @@ describe("an error that nobody expected", () => {
     for (const [path, body] of Object.entries(bodies())) {
       const answer = await post(server.url + path, body, { "X-Request-Id": "mine" });
       const message = expectShape(path, answer, 500, "internal_error");
-      expect(message).toBe("an unexpected error; the log holds it under this request's id");
+      expect(message).toBe("an unexpected error; see the server's log for this request's id");
       expect(JSON.stringify([answer.body, ...answer.headers])).not.toMatch(/hunter2|srv|\.ts|node_modules/);
       expect(answer.headers.get("X-Request-Id")).toBe("mine");
     }

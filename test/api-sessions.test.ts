@@ -650,9 +650,9 @@ function endpoints(): void {
   });
 
   it.each<[field: string, body: object, allowed: string]>([
-    ["state", { session: "a", state: "AAAA" }, "left out where session is given"],
-    ["turn", { turn: 0 }, "left out where no session is given"],
-    ["turn", { turn: 0, session: null }, "left out where no session is given"],
+    ["state", { session: "a", state: "AAAA" }, "left out if session is given"],
+    ["turn", { turn: 0 }, "left out if no session is given"],
+    ["turn", { turn: 0, session: null }, "left out if no session is given"],
     ["turn", { session: "a", turn: -1 }, "between 0 and 9007199254740991"],
     ["turn", { session: "a", turn: 0.5 }, "an integer between 0 and 9007199254740991"],
     ...["", ".a", "-", "a/b", "a b", "ä", "a\n", "a".repeat(129), 5, ["a"]].map(
@@ -796,7 +796,7 @@ function endpoints(): void {
     const failed = await startServer(undefined, ["--session-store", url]).catch((error: Error) => error);
     expect(failed).toBeInstanceOf(Error);
     const { message } = failed as Error;
-    expect(message).toMatch(/^SESSION_STORE: it is neither memory nor the URL of a Redis\. Write redis:/);
+    expect(message).toMatch(/^SESSION_STORE: it is neither memory nor a Redis URL\. Write redis:/);
     expect(message).not.toContain("hocus");
   });
 

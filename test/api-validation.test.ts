@@ -37,7 +37,7 @@ const texts = (field: string, least: number, most: number): Row[] => [
   [field, ["a"], `must be a string of ${least} to ${most} characters`],
   [field, { text: "a" }, `must be a string of ${least} to ${most} characters`],
   [field, long(most + 1), `must be a string of ${least} to ${most} characters`],
-  [field, HALF_PAIR, "must be without half a surrogate pair"],
+  [field, HALF_PAIR, "must be without lone surrogates"],
 ];
 
 const GENERATE: readonly Row[] = [
@@ -121,7 +121,7 @@ const COMPLETIONS: readonly Row[] = [
   ["prompt", { text: "a" }, PROMPTS],
   ["prompt", "", "must be a string of 1 to 8192 characters"],
   ["prompt", long(8193), "must be a string of 1 to 8192 characters"],
-  ["prompt", HALF_PAIR, "must be without half a surrogate pair"],
+  ["prompt", HALF_PAIR, "must be without lone surrogates"],
   ["prompt", [], PROMPTS],
   ["prompt", [""], PROMPTS],
   ["prompt", Array(17).fill("a"), "must be a list of 1 to 16 strings"],
@@ -165,7 +165,7 @@ const COMPLETIONS: readonly Row[] = [
   ["stop", long(257), "must be a string of 1 to 256 characters"],
   ["stop", ["a", ""], STOP],
   ["stop", ["a", 1], STOP],
-  ["stop", HALF_PAIR, "must be without half a surrogate pair"],
+  ["stop", HALF_PAIR, "must be without lone surrogates"],
   ["stop", Array(65).fill("a"), "must be a list of 0 to 64 strings"],
   ["seed", "42", SEED],
   ["seed", 0.5, SEED],
@@ -224,7 +224,7 @@ describe("/v1/generate refuses and names", () => {
       ["stop_sequences[0]", ["a"], "must be a string of 1 to 256 characters"],
       ["stop_sequences[0]", "", "must be a string of 1 to 256 characters"],
       ["stop_sequences[0]", long(257), "must be a string of 1 to 256 characters"],
-      ["stop_sequences[0]", HALF_PAIR, "must be without half a surrogate pair"],
+      ["stop_sequences[0]", HALF_PAIR, "must be without lone surrogates"],
     ]),
   )("an item of a list: $name", ({ field, value, message }) =>
     expectRefusal("/v1/generate", { prompt: "a", stop_sequences: [value] }, [field, value, message]),

@@ -171,9 +171,9 @@ describe("resonant retrieve", () => {
     expect(await retrieve(["-m", tiny, "x", "--file", at("wrong")])).toEqual({
       code: 2,
       out: "",
-      err: expect.stringContaining(`error: ${where}: it is no UTF-8 text: see byte ${before}`),
+      err: expect.stringContaining(`error: ${where}: it is not UTF-8 text: see byte ${before}`),
     });
     const piped = await retrieve(["-m", tiny, "x"], [bytes.subarray(0, 2), bytes.subarray(2)]);
-    expect(piped.err).toContain(`error: standard input: it is no UTF-8 text: see byte ${before}`);
+    expect(piped.err).toContain(`error: standard input: it is not UTF-8 text: see byte ${before}`);
   });
 });

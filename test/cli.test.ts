@@ -289,7 +289,7 @@ describe("resonant eval", () => {
     });
     await writeFile(at("bytes.txt"), Uint8Array.of(0x54, 0xff, 0xfe));
     const bytes = await resonant(["eval", "-m", tiny, "--data", at("bytes.txt")]);
-    expect(bytes).toMatchObject({ code: 2, out: "", err: expect.stringContaining("no UTF-8 text") });
+    expect(bytes).toMatchObject({ code: 2, out: "", err: expect.stringContaining("not UTF-8 text") });
   });
 });
 

@@ -72,7 +72,7 @@ function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limit
   );
   const most = limits.promptChars;
   if (text.length > most && characters(text) > most) {
-    throw refusal(`messages must be at most ${most} characters as the model's chat template writes them`);
+    throw refusal(`messages must be at most ${most} characters in the format of the model's chat template`);
   }
   const prompt = model.encode(text, { special: false });
   const { positions } = model.facts;

@@ -80,7 +80,7 @@ function refuseStates(model: Model, request: GenerateRequest): void {
     if (!request[field]) continue;
     throw new ApiError(
       "validation_error",
-      `${field} must be left out: under attention a state is not portable`,
+      `${field} must be left out: states of a model with attention are not portable`,
       {
         details: { field, allowed: "left out" },
       },

@@ -123,9 +123,13 @@ export const importSessionOperation = checked({
     const { model } = service;
     const state = await readFile(c, service);
     if (!model.facts.portable) {
-      throw new ApiError("validation_error", "the body must be a state, and under attention there are none", {
-        details: { field: "body" },
-      });
+      throw new ApiError(
+        "validation_error",
+        "the body must be a state, but a model with attention has no portable states",
+        {
+          details: { field: "body" },
+        },
+      );
     }
     const { position } = await model.check(state, "body").catch((error: unknown) => {
       throw asConflict(error, "body");

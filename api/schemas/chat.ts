@@ -82,7 +82,7 @@ export const chatRequest = (limits: Limits) =>
       v.partialCheck(
         [["logprobs"], ["top_logprobs"]],
         ({ logprobs, top_logprobs }) => logprobs || top_logprobs === 0,
-        "0 where logprobs is not true",
+        "0 unless logprobs is true",
       ),
       ["top_logprobs"],
     ),

@@ -63,7 +63,7 @@ export const completionRequest = (limits: Limits) => {
       v.partialCheck(
         [["best_of"], ["stream"]],
         ({ best_of, stream }) => !stream || (best_of ?? 1) === 1,
-        "1 where stream is true: the best continuation is only known at the end",
+        "1 if stream is true: the best continuation is only known at the end",
       ),
       ["best_of"],
     ),

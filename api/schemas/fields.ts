@@ -54,7 +54,7 @@ export function text(
 ) {
   return v.pipe(
     v.string(`a string ${size}`),
-    v.check((value) => value.isWellFormed(), "without half a surrogate pair"),
+    v.check((value) => value.isWellFormed(), "without lone surrogates"),
     v.check((value) => value.length >= least && characters(value) <= most, `a string ${size}`),
     v.metadata({ ...(least > 0 ? { minLength: least } : {}), maxLength: most }),
     v.description(description),

@@ -96,7 +96,7 @@ export const generateRequest = (limits: Limits) =>
       v.partialCheck(
         [["state"], ["session"]],
         ({ state, session }) => typeof state !== "string" || typeof session !== "string",
-        "left out where session is given",
+        "left out if session is given",
       ),
       ["state"],
     ),
@@ -104,7 +104,7 @@ export const generateRequest = (limits: Limits) =>
       v.partialCheck(
         [["turn"], ["session"]],
         ({ turn, session }) => typeof turn !== "number" || typeof session === "string",
-        "left out where no session is given",
+        "left out if no session is given",
       ),
       ["turn"],
     ),

@@ -18,7 +18,7 @@ export async function openSessionStore(settings: Settings, log: Logger): Promise
   if (url === "memory") return memoryStore(settings);
   const refuse = (cause?: unknown) =>
     // The message omits the URL, since it may contain a password.
-    new ResonantError("invalid_argument", "it is neither memory nor the URL of a Redis", {
+    new ResonantError("invalid_argument", "it is neither memory nor a Redis URL", {
       where: variableOf("sessionStore"),
       fix: "Write redis://host:6379, or rediss://user:password@host:6379/0",
       cause,

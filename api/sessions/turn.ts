@@ -89,7 +89,7 @@ export const inUse = (name: string, field: string): ApiError =>
 export function written(result: SessionInfo | "changed" | "full", most: number, field: string): SessionInfo {
   if (result === "full") throw tooMany(most, field);
   if (result !== "changed") return result;
-  throw new ApiError("conflict", "the session has changed or ended meanwhile: ask for it again", {
+  throw new ApiError("conflict", "the session was changed or deleted in the meantime: read it again", {
     details: { field },
   });
 }
