@@ -36,16 +36,16 @@ const adapterConfig = v.object({
   phase_delta: number(0),
 });
 
-/** Keys that only training needs; their effect is in the tensors. */
+/** Keys that only training uses; their effect is already in the tensors. */
 const TRAINING = new Set(["alpha_base", "gamma_base", "use_glu", "learnable_omega", "use_pvm", "use_plm"]);
 
-/** The drive's ω is trained within these bounds, and clamped to them. */
+/** The ω of the drive is trained within these bounds and clamped to them. */
 const LEARNABLE_OMEGA = [5.6, 6.4] as const;
 
 /**
  * Reads one reference adapter (a PyTorch `AFRB` module) as a model of one block.
  * @param index number of the adapter in its chain, from 1; warm-up depends on it
- * @param tensors the module's state dict, with names local to it
+ * @param tensors the module's state dict, with names within the module
  * @param layer index of its state among the states of the chain
  * @throws ResonantError `unsupported` for a Conv1d mixer or lattice tensors, `invalid_file` naming the tensor or field
  */
@@ -110,7 +110,7 @@ export async function loadAdapter(
       decayTable(Array.from({ length: pairs }, () => decay)) as Float32Array<ArrayBuffer>,
     ),
     memory: {
-      // A placeholder that no product reads: the gates have no matrix, and there is no lattice.
+      // A placeholder that no product reads, since the gates have no matrix and there is no lattice.
       weight: { buffer: gpu.storage("no memory weight", 16), rows: size, columns: size, format },
       bias: from.upload("pvm.gate", new Float32Array(size).fill(own.gate)),
     },
@@ -129,7 +129,7 @@ export async function loadAdapter(
   return { shape, blocks: [block], lattice: latticeBuffer(gpu, shape) };
 }
 
-/** What a checkpoint's `model_config` says about the whole chain, and which of its keys are not used. */
+/** The `model_config` settings of a checkpoint for the whole chain, and its unused keys. */
 export interface AdapterSettings {
   readonly placement: "embedding" | "layers";
   readonly attention: "on" | "bypass";
@@ -156,7 +156,7 @@ export interface Adapters {
 }
 
 /**
- * Reads all adapters of a checkpoint, for a base model of width `size` with so many layers; no blocks without a file.
+ * Reads all adapters of a checkpoint, for a base model of width `size` with so many layers. Without a file there are no blocks.
  * @throws ResonantError `invalid_file` naming the adapter that does not fit; errors of {@link loadAdapter}
  */
 export async function loadAdapters(
@@ -209,7 +209,7 @@ export async function loadAdapters(
   };
 }
 
-/** Buffers of training (T2, PCM). They are not used, because a request starts from an empty memory. */
+/** Training buffers (T2, PCM). They are ignored, because a request starts with an empty memory. */
 const UNUSED = /^(pvm\.(mem_state|phase_buffer\.|t2)|t2|pcm)/;
 
 function refuseUnsupported(tensors: Tensors): void {

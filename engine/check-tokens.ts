@@ -1,8 +1,9 @@
 import { ResonantError } from "../common/errors.ts";
 
 /**
- * @param option how the caller's function calls its tokens
- * @throws ResonantError `invalid_argument` naming a token that is none of the `vocabulary`
+ * Checks that all tokens are below `vocabulary`.
+ * @param option the name of the tokens in the caller's interface
+ * @throws ResonantError `invalid_argument` naming the bad token
  */
 export function checkTokens(
   vocabulary: number,

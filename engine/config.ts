@@ -1,20 +1,20 @@
 import * as v from "valibot";
 import { ResonantError } from "../common/errors.ts";
 
-/** What all blocks of a model share. `D` = `size`. */
+/** The shape of all blocks of a model. `D` = `size`. */
 export interface BlockShape {
   readonly size: number;
   /** Taps k of the short convolution; 0: none. */
   readonly taps: number;
   readonly pvm: boolean;
   readonly lattice: { readonly grid: readonly [number, number]; readonly components: number } | undefined;
-  /** Whether the gates have a matrix (native models); otherwise they are the logistic of a bias (reference adapters). */
+  /** Whether the gates have a matrix (native models). Otherwise a gate is the logistic of a bias (reference adapters). */
   readonly gated: boolean;
   /** Inner size M of the block's MLP; 0: none. */
   readonly inner: number;
 }
 
-/** A block's scalars (SPEC §1). */
+/** The scalars of a block (SPEC §1). */
 export interface BlockConstants {
   readonly alpha: number;
   readonly gamma: number;
@@ -27,10 +27,10 @@ export interface BlockConstants {
   readonly pvmOmega: number;
   readonly pvmPhi: number;
   /**
-   * α and β of the vector memory, averaged over its pairs, and its gate if that is constant; null without a vector memory.
+   * α and β of the vector memory, averaged over its pairs, and its gate if it is constant; null: no vector memory.
    */
   readonly pvm: { readonly alpha: number; readonly beta: number; readonly gate: number | null } | null;
-  /** `global_step`; it shifts the PVM's log-time. */
+  /** `global_step`; it shifts the log-time of the PVM. */
   readonly step: number;
 }
 

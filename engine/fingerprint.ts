@@ -7,19 +7,20 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What {@link PieceHash} hashes at once. */
+/** The piece size of {@link PieceHash}. */
 export const PIECE_BYTES = 8 * 2 ** 20;
 
 /**
- * A hash of bytes that come little by little, which the platform's SHA-256 does not take: of up to {@link PIECE_BYTES}
- * their SHA-256, of more the SHA-256 of their pieces' SHA-256s, as lines. How they come makes no difference.
+ * Hashes bytes that arrive in parts, since the SHA-256 of the platform takes only whole arrays. The hash of up to
+ * {@link PIECE_BYTES} bytes is their SHA-256. Otherwise it is the SHA-256 of the lines with the SHA-256 of each piece. It
+ * does not depend on how the bytes are divided into calls.
  */
 export class PieceHash {
   readonly #digests: string[] = [];
   #pending: Uint8Array[] = [];
   #size = 0;
 
-  /** The bytes are kept, not copied, until they make a piece. */
+  /** Adds bytes. They are referenced, not copied, until they complete a piece. */
   async add(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (this.#size + rest.length > PIECE_BYTES) {
@@ -38,7 +39,7 @@ export class PieceHash {
     this.#digests.push(await sha256(concatBytes(pieces)));
   }
 
-  /** Of all bytes; nothing can be added after. */
+  /** Returns the hash of all bytes. No bytes can be added afterwards. */
   async digest(): Promise<string> {
     await this.#endPiece(new Uint8Array());
     const [first = "", ...more] = this.#digests;
@@ -46,16 +47,16 @@ export class PieceHash {
   }
 }
 
-/** A model's identity: a hash of its configuration and of its source weights, whatever format they run in. */
+/** Computes the identity of a model: a hash of its configuration and source weights, independent of the weight format. */
 export class Fingerprint {
   readonly #tensors = new Map<string, string>();
 
-  /** Takes in a tensor, its bytes as {@link PieceHash} hashes them. */
+  /** Adds a tensor. @param digest the {@link PieceHash} of its bytes */
   add(name: string, dtype: Dtype, shape: readonly number[], digest: string): void {
     this.#tensors.set(name, `${name} ${dtype} [${shape.join(",")}] ${digest}`);
   }
 
-  /** Of every tensor added so far, in the order of their names, and `config`. */
+  /** Returns the hash of `config` and all tensors added so far, sorted by name. */
   digest(config: unknown): Promise<string> {
     const lines = [
       JSON.stringify(config),

@@ -13,25 +13,25 @@ import type { ReadoutBiasBuffers } from "./alignment/readout-bias.ts";
 import type { Activations } from "./runner/activations.ts";
 import type { Blocks, BlockWeights, Weights } from "./weights.ts";
 
-/** What a forward pass reads and writes besides the weights. */
+/** The buffers and settings of a forward pass, apart from the weights. */
 export interface Workspace {
   readonly host: KernelHost;
   readonly a: Activations;
-  /** The shape of the pool's slots. */
+  /** The shape of the slots of the state pool. */
   readonly shape: StateShape;
   readonly state: GPUBuffer;
   readonly counts: GPUBuffer;
-  /** What the tiles of products are made for; by default prefill. */
+  /** The batch size that product tiles are tuned for. Default: prefill. */
   readonly tileBatch?: TileBatch | undefined;
-  /** Whether to measure SPEC §4's metrics for every row. */
+  /** Whether to measure the metrics of SPEC §4.4 for every row. */
   readonly measure: boolean;
-  /** Buffers for the logit bias of the first block's readout; undefined: there is none. */
+  /** Buffers for the logit bias of the first block's readout; undefined: no bias. */
   readonly bias?: ReadoutBiasBuffers | undefined;
 }
 
 /**
- * Decode: one token of each stream, from tokens to logits. In few dispatches, since recording them is what limits small
- * models.
+ * Decode: one token of each stream, from tokens to logits. Uses few dispatches, because recording them limits the speed of
+ * small models.
  */
 export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
@@ -42,7 +42,7 @@ export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   ];
 }
 
-/** The norm and head of a decode step, a row of h at a time. */
+/** The norm and head of a decode step, row by row of h. */
 export function decodeHead(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   const input = { buffer: a.h, stride: w.shape.size };
@@ -121,7 +121,7 @@ export function decodeBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch
   ];
 }
 
-/** One resonant block in prefill: many tokens of each stream. The memories are a parallel scan, the products are in tiles. */
+/** One resonant block in prefill: many tokens of each stream. The memories use a parallel scan, the products tiles. */
 export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
   const { host, a } = on;
   const { size, inner } = w.shape;
@@ -150,8 +150,8 @@ export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatc
 }
 
 /**
- * The first part of a block, for many tokens of each stream: its memories, their share of h, and the state after the last
- * token. Until another block follows, `a.memory` holds m and z after each token.
+ * The first part of a block, for many tokens of each stream: its memories, their contribution to h, and the state after
+ * the last token. `a.memory` then holds m and z after each token, until the next block.
  */
 export function prefillMemory(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {
   const { host, a, shape: state } = on;
@@ -196,7 +196,7 @@ function measured(w: Blocks, b: BlockWeights, { host, a, measure }: Workspace): 
   return [metrics(host, size, a.layers, pvm, lattice, { ...a, block: b.block, lattice: w.lattice })];
 }
 
-/** λ m of the first block, before the next block's memory overwrites m. */
+/** λ m of the first block. It must run before the memory of the next block overwrites m. */
 function readOut(w: Blocks, b: BlockWeights, { host, a, bias }: Workspace): Dispatch[] {
   if (!bias || b !== w.blocks[0]) return [];
   const { size } = w.shape;
@@ -204,7 +204,7 @@ function readOut(w: Blocks, b: BlockWeights, { host, a, bias }: Workspace): Disp
   return [scaleRows(host, size, buffers, 2 * size)];
 }
 
-/** logits += λ m W Eᵀ, through the buffer of a norm that is no longer needed. */
+/** logits += λ m W Eᵀ. Uses the buffer of the norm, which is no longer needed. */
 function biased(w: Weights, { a, bias }: Workspace, product: (p: Product) => Dispatch[]): Dispatch[] {
   if (!bias) return [];
   const { size } = w.shape;

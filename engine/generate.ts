@@ -26,35 +26,35 @@ export interface GenerateOptions {
   /** λ ≥ 0 of phase-aware sampling. Default 0. */
   readonly phaseTemperature?: number;
   /**
-   * λ, 0 to 100, of the calibrated readout's logit bias: logits += λ m W Eᵀ (SPEC §5), before all else. Above 0 the model needs
-   * an alignment. Default 0.
+   * λ, 0 to 100, of the calibrated readout's logit bias: logits += λ m W Eᵀ (SPEC §5.6), before penalty and temperature. Above 0
+   * the model needs an alignment. Default 0.
    */
   readonly readoutScale?: number | undefined;
-  /** Default: the stream's own if it has generated before, else a random one. */
+  /** Default: the seed of the stream if it has generated before, else a random one. */
   readonly seed?: number;
   readonly choice?: number;
   readonly stopSequences?: readonly string[];
-  /** Tokens that end the text as the model's own do. */
+  /** Tokens that end the text, in addition to those of the model. */
   readonly eosIds?: readonly number[];
-  /** Measure SPEC §4's metrics. Default false. */
+  /** Measure the metrics of SPEC §4.4. Default false. */
   readonly metrics?: boolean;
   /**
-   * Tell each token's log-probability, in nats and by the model's own logits (the readout's bias included; no penalty, no
-   * temperature), and as many of the most likely tokens: 0 to 5. Default: none.
+   * Report the log-probability of each token, and this many of the most likely tokens: 0 to 5. In nats, from the model's
+   * logits with the readout's bias, before penalty and temperature. Default: neither.
    */
   readonly logprobs?: number | undefined;
   /**
-   * Tell with each piece what was measured when its token was drawn: the measures, and the stream's whole state. It costs a
-   * copy of the state for each token. Default false.
+   * Report a {@link Trace} with each piece: the measures, and the state of the stream. Copies the state for each token.
+   * Default false.
    */
   readonly trace?: boolean;
-  /** Told, with {@link trace}, the measures `[n, layers, 4]` of prompt tokens from a position on, but for the prompt's last. */
+  /** With {@link trace}, called with the measures `[n, layers, 4]` of prompt tokens from `position` on, without the last. */
   readonly onPrompt?: RunSettings["onPrompt"];
-  /** Keep held-back text and undecoded bytes in the stream, to be continued, instead of releasing them at the end. */
+  /** Keep held-back text and undecoded bytes in the stream for its continuation, instead of releasing them at the end. */
   readonly keepPending?: boolean;
-  /** Steps computed ahead of the reader; 0 waits for every token. Default 8. */
+  /** The number of steps computed ahead of the reader; 0 waits for every token. Default 8. */
   readonly runAhead?: number;
-  /** Whose request it is: prompts of different clients are fed in turns, and share nothing. Default: everyone is one client. */
+  /** Identifies the client. Prompts of different clients are fed in turns and share nothing. Default: one client for all. */
   readonly client?: unknown;
   readonly signal?: AbortSignal | undefined;
 }
@@ -66,38 +66,38 @@ export interface Finish {
   readonly reason: FinishReason;
   readonly stop: string | undefined;
   readonly promptTokens: number;
-  /** Of them, those that were not fed, since others' with the same beginning were. */
+  /** The prompt tokens that were not fed, because another prompt with the same prefix was. */
   readonly reusedTokens: number;
   readonly tokens: readonly number[];
-  /** One a token, one that ended the text included; undefined where nobody asked. */
+  /** One per token, including a token that ended the text. Undefined if not requested. */
   readonly logprobs: readonly Logprobs[] | undefined;
   readonly seed: number;
   readonly phase: PhaseMetrics | undefined;
   readonly memory: MemoryStats | undefined;
 }
 
-/** What was measured when a token was drawn. */
+/** The measures and the state of a stream when a token was drawn. */
 export interface Trace {
-  /** Tokens fed until then. */
+  /** The number of tokens fed so far. */
   readonly position: number;
-  /** Of the last of them: `[layers, 4]` of R, lattice coherence, the gate's mean and the mean |m| (SPEC §4). */
+  /** `[layers, 4]`, of the last token fed: R, lattice coherence, gate mean, mean |m| (SPEC §4.4). */
   readonly measures: Float32Array;
-  /** The stream's recurrent state, `[layers, rows, D]` as `stateShape` says. */
+  /** The recurrent state of the stream, `[layers, rows, D]` (see `stateShape`). */
   readonly state: Float32Array;
 }
 
-/** Text as it becomes certain; the last piece carries how it ended. */
+/** A piece of text that can no longer change. Only the last piece has `finish`. */
 export interface Piece {
   readonly text: string;
   readonly token?: number;
-  /** Of `token`, where {@link GenerateOptions.logprobs} asks for them. */
+  /** Those of `token`, if {@link GenerateOptions.logprobs} is set. */
   readonly logprobs?: Logprobs | undefined;
-  /** Where {@link GenerateOptions.trace} asks for it. */
+  /** Present if {@link GenerateOptions.trace} is set. */
   readonly trace?: Trace;
   readonly finish?: Finish;
 }
 
-/** What generating needs of a model. */
+/** The parts of a model that generation uses. */
 export interface GenerationModel {
   readonly config: ModelConfig;
   readonly weights: Weights;
@@ -108,8 +108,8 @@ export interface GenerationModel {
 }
 
 /**
- * Continues `stream` with `prompt` and generates. The stream is left right after the last token that was read.
- * @throws ResonantError `invalid_argument` naming the option; what `Scheduler.decode` throws
+ * Feeds `prompt` to `stream` and generates text. Afterwards the stream is at the last token that was read.
+ * @throws ResonantError `invalid_argument` naming the option; errors of `Scheduler.decode`
  */
 export async function* generate(
   model: GenerationModel,
@@ -162,8 +162,8 @@ export async function* generate(
     onPrompt: o.trace ? o.onPrompt : undefined,
   };
   for await (const step of model.scheduler.decode(stream, tokens, settings)) {
-    Object.assign(stream, { seed, choice }); // no sooner: one stopped before its first token leaves no trace
-    if (generated.length > 0) meter.add(step); // of the generated token that was fed; the first step fed the prompt
+    Object.assign(stream, { seed, choice }); // not earlier: a generation stopped before its first token must not change the stream
+    if (generated.length > 0) meter.add(step); // of the generated token that this step fed; the first step fed the prompt
     generated.push(step.token);
     if (step.logprobs) told.push(step.logprobs);
     if (eosIds.has(step.token)) {
@@ -207,7 +207,7 @@ export async function* generate(
   };
 }
 
-/** A generation read to its end: its whole text, and how it ended. */
+/** Reads a generation to its end. Returns its whole text and how it ended. */
 export async function collect(pieces: AsyncIterable<Piece>): Promise<Finish & { readonly text: string }> {
   let text = "";
   let finish: Finish | undefined;
@@ -236,7 +236,7 @@ function promptTokens(
   return tokens;
 }
 
-/** Tokens that may be generated after the prompt; the last of them is not fed, and needs no position. */
+/** Returns how many tokens fit after the prompt. The last one is not fed, so it needs no position. */
 function roomFor(model: GenerationModel, stream: Stream, prompt: readonly number[]): number {
   const { positions } = model.config;
   if (positions === null) return Number.POSITIVE_INFINITY;
@@ -250,5 +250,5 @@ function roomFor(model: GenerationModel, stream: Stream, prompt: readonly number
   );
 }
 
-/** A seed for those who give none; 32 bits, so that it is easily written down. */
+/** Returns a random seed. It has only 32 bits, so that it is easy to write down. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;

@@ -12,7 +12,7 @@ import { StatePool, stateShape } from "./state/state-pool.ts";
 import { type Tensors, tensorsUnder } from "./tensors.ts";
 import { type Blocks, loadWeights } from "./weights.ts";
 
-/** How far the kernels are from a golden file's outputs, as ‖out − ref‖ / ‖ref‖. */
+/** The relative errors of the kernels against a golden file, ‖out − ref‖ / ‖ref‖. */
 export interface GoldenResult {
   /** All tokens in one parallel pass. */
   readonly pass: number;
@@ -20,7 +20,7 @@ export interface GoldenResult {
   readonly step: number;
 }
 
-/** ‖actual − expected‖ / ‖expected‖; NaN if either holds one, ‖actual‖ where nothing is expected but zeros. */
+/** ‖actual − expected‖ / ‖expected‖; NaN if either has a NaN, ‖actual‖ if all expected values are 0. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) {
     throw new Error(`${actual.length} numbers where ${expected.length} are expected`);
@@ -35,8 +35,8 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
 }
 
 /**
- * Runs a golden file through the kernels both ways.
- * @param change applied to the weights as they are read, to show that a check can fail
+ * Runs a golden file through the kernels, as one pass and token by token.
+ * @param change applied to the weights when they are read, to prove that the check can fail
  * @throws ResonantError `unsupported` for a file that must be refused
  */
 export async function checkGolden(
@@ -48,7 +48,7 @@ export async function checkGolden(
   return kind === "afrb" ? checkBlock(gpu, file, change) : checkNative(gpu, file, change);
 }
 
-/** A golden file's `config`, JSON in its metadata. */
+/** Returns the `config` of a golden file, which is JSON in its metadata. */
 export function goldenConfig(file: TensorFile): Record<string, unknown> {
   const text = file.metadata.config;
   try {
@@ -105,7 +105,7 @@ export async function runBlock(
   return gpu.readFloats(out, 0, input.length);
 }
 
-/** A golden native model, ready to run. */
+/** Loads a golden native model. */
 export async function loadGolden(
   gpu: Gpu,
   file: TensorFile,

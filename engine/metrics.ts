@@ -1,7 +1,7 @@
 import type { DecodedStep } from "./runner/decode-run.ts";
 import type { Weights } from "./weights.ts";
 
-/** SPEC §4's phase metrics, measured on a generation; null where the model lacks the feature or nothing was generated. */
+/** The phase metrics of a generation (SPEC §4.4); null if the model lacks the feature or nothing was generated. */
 export interface PhaseMetrics {
   readonly phaseCoherence: number | null;
   readonly gammaMean: number | null;
@@ -9,19 +9,19 @@ export interface PhaseMetrics {
   readonly phaseOffsets: readonly number[];
 }
 
-/** SPEC §4's measures of the memories on a generation; null where the model lacks the memory. */
+/** The memory measures of a generation (SPEC §4.4); null if the model lacks the memory. */
 export interface MemoryStats {
   readonly pvmMemoryNorm: number | null;
   readonly pvmGateStrength: number | null;
   readonly plmCoherence: number | null;
-  /** What the stream takes. */
+  /** The bytes of the stream. */
   readonly memoryBytes: number;
 }
 
 const mean = (values: readonly number[]): number | null =>
   values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
 
-/** Averages what the steps that fed the tokens of one generation measured. */
+/** Averages the measures of the steps that fed the tokens of one generation. */
 export class MetricsMeter {
   readonly #weights: Weights;
   readonly #columns: [number[], number[], number[], number[]] = [[], [], [], []];
@@ -30,7 +30,7 @@ export class MetricsMeter {
     this.#weights = weights;
   }
 
-  /** Each step's average over blocks of R, lattice coherence, gate and |m|. */
+  /** Adds the averages over blocks of R, lattice coherence, gate and |m| of a step. */
   add({ measures }: DecodedStep): void {
     if (!measures) return;
     this.#columns.forEach((column, which) => {
@@ -48,7 +48,7 @@ export class MetricsMeter {
     };
   }
 
-  /** @param bytes that the stream takes */
+  /** @param bytes the bytes of the stream */
   memory(bytes: number): MemoryStats {
     const { pvm, lattice } = this.#weights.shape;
     return {

@@ -5,11 +5,11 @@ import { type RetrievalMode, retrievalModes } from "./retrieval/retrieval-model.
 import type { Runner } from "./runner/runner.ts";
 import { stateShape } from "./state/state-pool.ts";
 
-/** What there is to say of a loaded model; nothing in it changes. */
+/** Constant facts about a loaded model. */
 export interface ModelFacts {
   /** `resonant`, or the base model's family. */
   readonly family: string;
-  /** What the adapters stand on; null: a native model. */
+  /** The base model under the adapters; null: a native model. */
   readonly base: BaseModel | null;
   readonly format: WeightFormat;
   readonly parameters: number;
@@ -20,9 +20,9 @@ export interface ModelFacts {
   /** Taps of a block's convolution. */
   readonly taps: number;
   readonly vocabulary: number;
-  /** Most tokens of a stream; null: no limit. */
+  /** The maximum number of tokens in a stream; null: no limit. */
   readonly positions: number | null;
-  /** The constants of each resonant block, or adapter, in their order. */
+  /** The constants of each resonant block or adapter, in order. */
   readonly blocks: readonly BlockConstants[];
   /** Whether the drives' ω were trained. */
   readonly adaptiveOmega: boolean;
@@ -30,21 +30,21 @@ export interface ModelFacts {
   readonly pvm: boolean;
   /** The blocks' phase lattice; undefined: they have none. */
   readonly lattice: { readonly components: number; readonly grid: readonly [number, number] } | undefined;
-  /** The memories that can compare, the default one first. */
+  /** The memories that retrieval can use, the default first. */
   readonly retrievalModes: readonly RetrievalMode[];
-  /** Whether a stream is its recurrent state alone, which can be saved, restored and forked. */
+  /** Whether streams can be saved, restored and forked: they have only a recurrent state. */
   readonly portable: boolean;
   /** Bytes of a stream's recurrent state. */
   readonly stateBytes: number;
-  /** Where the parts of a layer's recurrent state lie, in rows of D numbers; null: the model lacks the memory. */
+  /** The row offsets of the memories in a layer's recurrent state, in rows of D numbers; null: no such memory. */
   readonly stateRows: { readonly count: number; readonly pvm: number | null; readonly plm: number | null };
-  /** Bytes of attention's cache that each token of a stream takes. */
+  /** Bytes of attention cache per token. */
   readonly cacheBytes: number;
-  /** Dispatches that one decoded token takes. */
+  /** The number of dispatches per decoded token. */
   readonly dispatchesPerToken: number;
 }
 
-/** What the runner's network says of its model. */
+/** Collects the facts about the model of a runner. */
 export function factsOf(runner: Runner, format: WeightFormat): ModelFacts {
   const { config, weights, cacheBytes } = runner.network;
   const { shape, blocks, parameters } = weights;

@@ -21,55 +21,55 @@ import { decodeState, encodeState, type StateOwner, type StreamState } from "./s
 import { Stream } from "./state/stream.ts";
 import type { LoadCallbacks, Weights } from "./weights.ts";
 
-/** What a model is read from; a platform finds these in a folder, or at a URL. */
+/** The files of a model. A platform reads them from a folder or a URL. */
 export interface ModelFiles {
-  /** For people: a folder, a name. */
+  /** For messages: a folder or a name. */
   readonly name: string;
   /** `config.json`, parsed. */
   readonly config: unknown;
   readonly tensors: TensorFile;
-  /** A checkpoint of adapters, on a base model. */
+  /** A checkpoint of adapters for a base model. */
   readonly adapters?: TensorFile | undefined;
-  /** What `resonant calibrate` made of this model, so that its memory can bias the next token's logits. */
+  /** The output of `resonant calibrate` for this model: with it, the memory can bias the logits (SPEC §5.6). */
   readonly alignment?: TensorFile | undefined;
-  /** `tokenizer.json` and `tokenizer_config.json`, parsed; null where there is none. */
+  /** `tokenizer.json` and `tokenizer_config.json`, parsed; null if missing. */
   readonly tokenizer: unknown;
   readonly tokenizerConfig: unknown;
-  /** `chat_template.jinja`, as text, where there is one. */
+  /** The text of `chat_template.jinja`, if it exists. */
   readonly chatTemplate?: string | null | undefined;
 }
 
 export interface LoadOptions extends RunnerOptions, BaseOptions, LoadCallbacks {
   /** Default `f32`. */
   readonly format?: WeightFormat;
-  /** Told what of the files is not used. */
+  /** Called with a message about each part of the files that is not used. */
   readonly onRemark?: (remark: string) => void;
 }
 
 /** An alignment without its weights. */
 export type AlignmentFit = Omit<Alignment, "weights">;
 
-/** Bytes of a model's GPU memory, by what they are for. */
+/** The GPU memory of a model in bytes, by purpose. */
 export interface ModelMemory extends RunnerMemory {
   readonly weights: number;
 }
 
-/** A native resonant model on a GPU: text in, text out, and the streams that remember. */
+/** A model on a GPU: it generates text in streams, which keep their state. */
 export class Model {
   readonly name: string;
   readonly gpu: Gpu;
   readonly config: ModelConfig;
   readonly weights: Weights;
   readonly runner: Runner;
-  /** What decodes its streams, many in a step. */
+  /** Decodes the streams of the model, many of them in one step. */
   readonly scheduler: Scheduler;
   readonly tokenizer: TextTokenizer | undefined;
-  /** Undefined where the model has none, or none that can be used. */
+  /** Undefined if the model has none, or one that cannot be used. */
   readonly chatTemplate: ChatTemplate | undefined;
   /** SHA-256 of its configuration and source weights. */
   readonly fingerprint: string;
   readonly format: WeightFormat;
-  /** What there is to say of it. */
+  /** Constant facts about the model. */
   readonly facts: ModelFacts;
   readonly #weightBytes: number;
   #alignment: AlignmentFit | undefined;
@@ -120,33 +120,33 @@ export class Model {
     this.#weightBytes = weightBytes;
   }
 
-  /** The GPU memory that it has taken so far: its part of the device's `bytes`, if it was loaded while nothing else was. */
+  /** The GPU memory allocated so far. It is exact if nothing else allocated memory on the device while the model loaded. */
   get memory(): ModelMemory {
     return { weights: this.#weightBytes, ...this.runner.memory };
   }
 
-  /** Bytes of {@link memory} for each stream that may be open at once. */
+  /** The part of {@link memory} that grows with the number of slots, in bytes per slot. */
   get memoryPerStream(): number {
     return this.runner.memoryPerStream;
   }
 
-  /** Takes now the GPU memory that it would take when it is first needed. */
+  /** Allocates now the GPU memory that is otherwise allocated at first use. */
   reserve(): void {
     this.runner.reserve();
   }
 
-  /** How many streams are open, and may be at once. */
+  /** The number of open streams, and its maximum. */
   get streams(): { readonly open: number; readonly most: number } {
     const { slots, free } = this.runner.pool;
     return { open: slots - free, most: slots };
   }
 
-  /** @throws ResonantError `invalid_file` where the model has no tokenizer */
+  /** @throws ResonantError `invalid_file` if the model has no tokenizer */
   encode(text: string, options?: EncodeOptions): number[] {
     return this.#text().encode(text, options);
   }
 
-  /** The bytes a token stands for. */
+  /** Returns the bytes of a token. */
   tokenBytes(token: number): Uint8Array {
     return this.#text().bytes(token);
   }
@@ -156,26 +156,27 @@ export class Model {
     throw new ResonantError("invalid_file", "the model has no tokenizer.json", { where: this.name });
   }
 
-  /** How the alignment of the readout was fitted; undefined: there is none. */
+  /** How the alignment was fitted; undefined: there is none. */
   get alignment(): AlignmentFit | undefined {
     return this.#alignment;
   }
 
   /**
-   * Takes an alignment of this model into use, in the place of one before it: its readout biases the logits where `readoutScale` asks for it.
-   * @throws ResonantError `unsupported` where the model has no phase-vector memory, `invalid_argument` for another size
+   * Sets the alignment of this model, replacing an earlier one. The readout then biases the logits if `readoutScale` is
+   * above 0.
+   * @throws ResonantError `unsupported` if the model has no phase-vector memory, `invalid_argument` for another size
    */
   align({ weights, lambda, tokens, residual }: Alignment): void {
     this.runner.align(weights);
     this.#alignment = { lambda, tokens, residual };
   }
 
-  /** An empty stream, at position 0. Close it to give its slot back. */
+  /** Opens an empty stream at position 0. Close it to free its slot. */
   open(): Stream {
     return new Stream(this.runner);
   }
 
-  /** Continues `prompt` — after `stream`, or on its own — as an async iterable of text. */
+  /** Generates text after `prompt`, in `stream` if it is given. */
   async *generate(
     prompt: string | readonly number[],
     options: GenerateOptions & { readonly stream?: Stream } = {},
@@ -188,22 +189,22 @@ export class Model {
     }
   }
 
-  /** Mean negative log-likelihood of a text, in nats per token. */
+  /** Returns the mean negative log-likelihood of a text, in nats per token (SPEC §7.2). */
   evaluate(tokens: ArrayLike<number>, options: EvaluateOptions): Promise<Evaluation> {
     return evaluate(this.runner, tokens, options);
   }
 
   /**
-   * The log-probability of each token but the first given those before it, from an empty state, in nats and with the
-   * `logprobs` (0 to 5) most likely tokens: `[tokens − 1]`. For as long as it runs it takes a slot, as a stream does.
-   * @throws ResonantError `invalid_argument` for a bad token or count, `out_of_memory` with no slot free, `model` if the
+   * Returns the log-probability, in nats, of each token after the first, given the tokens before it, and of the `logprobs`
+   * (0 to 5) most likely tokens at its position: `[tokens − 1]`. Starts from an empty state. Uses one slot meanwhile.
+   * @throws ResonantError `invalid_argument` for a bad token or count, `out_of_memory` if no slot is free, `model` if the
    * logits are not finite; the signal's reason when it is aborted
    */
   score(tokens: ArrayLike<number>, logprobs = 0, options: ScoreOptions = {}): Promise<Logprobs[]> {
     return score(this.runner, tokens, logprobs, options);
   }
 
-  /** A stream's whole state as a small file. @throws ResonantError `unsupported` under attention */
+  /** Returns the state of a stream as a file (SPEC §3.2). @throws ResonantError `unsupported` under attention */
   async save(stream: Stream): Promise<Uint8Array<ArrayBuffer>> {
     this.runner.assertPortable("a state cannot be saved");
     const { position, pending, seed, choice, text } = stream;
@@ -211,7 +212,7 @@ export class Model {
     return encodeState(this.#owner(), { position, pending, seed, choice, text, state, counts });
   }
 
-  /** A stream that continues a saved one. @throws ResonantError `state` if it is damaged or of another model */
+  /** Opens a stream that continues a saved state. @throws ResonantError `state` if it is damaged or of another model */
   async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
     const { position, pending, seed, choice, text, state, counts } = await this.check(file, name);
     const stream = new Stream(this.runner);
@@ -225,7 +226,7 @@ export class Model {
   }
 
   /**
-   * Reads a saved state to see whether it can be restored, and takes no slot.
+   * Reads a saved state and checks whether it can be restored. Takes no slot.
    * @throws ResonantError `state` if it is damaged or of another model, `unsupported` under attention
    */
   async check(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<StreamState> {
@@ -240,7 +241,7 @@ export class Model {
   }
 }
 
-/** A template that cannot be used leaves a model that continues texts. What reads one is loaded where there may be one. */
+/** Loads the chat template. Without a usable one, the model can still continue texts. Imports the parser only if needed. */
 async function chatTemplateOf(
   files: ModelFiles,
   { onRemark }: LoadOptions,

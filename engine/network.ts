@@ -18,7 +18,7 @@ export interface ModelConfig {
   readonly family: string;
   /** Rows of the embedding. */
   readonly vocabulary: number;
-  /** The most tokens of a stream; null: no limit. */
+  /** The maximum number of tokens in a stream; null: no limit. */
   readonly positions: number | null;
   readonly bosId: number | null;
   /** Tokens that end a text. */
@@ -41,27 +41,27 @@ export interface BaseModel {
 
 /** A model's passes as lists of dispatches over a workspace. */
 export interface Passes {
-  /** Decode: one token of each stream, from tokens to logits. The bits do not depend on the way. */
+  /** Decode: one token of each stream, from tokens to logits. The result does not depend on `way`, bit for bit. */
   decodeStep(on: Workspace, way: ProductWay): Dispatch[];
   /** Prefill: many tokens of each stream, from tokens to h. */
   prefillPass(on: Workspace): Dispatch[];
-  /** Prefill as far as the first resonant block's memory, which is left in `a.memory`. */
+  /** Prefill up to the memory of the first resonant block, which is then in `a.memory`. */
   prefillReadout(on: Workspace): Dispatch[];
-  /** From h to logits, a row at a time. */
+  /** From h to logits, row by row. */
   decodeHead(on: Workspace): Dispatch[];
   /** From h to logits, in tiles of rows. */
   prefillHead(on: Workspace): Dispatch[];
 }
 
-/** A model of any family, as a runner runs it. */
+/** A model of any family, in the form that a runner uses. */
 export interface Network {
   readonly config: ModelConfig;
   readonly weights: Weights;
   /** Inner size of the widest MLP. */
   readonly inner: number;
-  /** Bytes of attention cache per token of a stream. */
+  /** Bytes of attention cache per token. */
   readonly cacheBytes: number;
-  /** @param slots streams that may be open at once */
+  /** @param slots the maximum number of open streams */
   passes(gpu: Gpu, slots: number): Passes;
 }
 

@@ -17,8 +17,8 @@ export function latticeDecay(
 }
 
 /**
- * cos ψ, sin ψ of a block's drive and cos θ, sin θ of its PVM read-out at position `t`, angles taken in f64: θ grows as
- * the logarithm of time, and WGSL promises its sines only within [−π, π].
+ * Writes cos ψ, sin ψ of the drive of a block and cos θ, sin θ of its PVM readout at position `t`. The angles are computed
+ * in f64, since θ grows with the logarithm of time and WGSL guarantees the accuracy of sines only within [−π, π].
  */
 export function writeAngles(target: Float32Array, offset: number, block: BlockConstants, t: number): void {
   const psi = block.driveOmega * Math.log1p(t) + block.drivePhi;

@@ -1,7 +1,7 @@
 import { ResonantError } from "../common/errors.ts";
 import { TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
 
-/** What a number may be: from `least` to `most`, both included. */
+/** The range of a number: from `least` to `most`, both included. */
 export interface NumberRange {
   readonly least: number;
   readonly most: number;
@@ -24,8 +24,8 @@ const integer = <const Default extends number | undefined>(least: number, most: 
 });
 
 /**
- * Ranges and defaults of a generation's numbers, for every interface that takes them. Without a default: the stream's own
- * (`seed`, `choice`), or none (`logprobs`).
+ * Ranges and defaults of the numeric options of a generation, for all interfaces. Without a default here: `seed` and
+ * `choice` (from the stream) and `logprobs` (off).
  */
 export const samplingOptions = {
   maxTokens: integer(1, Number.MAX_SAFE_INTEGER, 100),
@@ -43,7 +43,7 @@ export const samplingOptions = {
   runAhead: integer(0, 1024, 8),
 } as const satisfies Readonly<Record<string, NumberRange & { readonly default: number | undefined }>>;
 
-/** The defaults alone. */
+/** Only the defaults. */
 export const samplingDefaults = {
   maxTokens: samplingOptions.maxTokens.default,
   temperature: samplingOptions.temperature.default,
@@ -56,7 +56,7 @@ export const samplingDefaults = {
 
 export type SamplingOption = keyof typeof samplingOptions;
 
-/** @throws ResonantError `invalid_argument` naming an option that is out of its range */
+/** @throws ResonantError `invalid_argument` naming an option that is out of range */
 export function checkSamplingOptions(
   options: { readonly [Name in SamplingOption]?: number | undefined },
 ): void {

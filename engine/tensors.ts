@@ -3,34 +3,34 @@ import { dtypeSize, elementCount, toFloat32 } from "../weights/dtype.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type Fingerprint, PieceHash } from "./fingerprint.ts";
 
-/** What is read of a tensor at once, as float32. */
+/** The bytes of a tensor that are read at once, as float32. */
 export const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Part of a tensor: its elements from the `first` on. */
+/** A part of a tensor: its elements from index `first` on. */
 export interface Chunk {
   readonly first: number;
   readonly values: Float32Array<ArrayBuffer>;
 }
 
-/** Tensors by their names within a module: a file's, under a prefix or renamed. */
+/** Tensors of a file by their names within a module: under a prefix or renamed. */
 export interface Tensors {
-  /** For messages: the file, and what part of it. */
+  /** For messages: the file and the part of it. */
   readonly name: string;
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
-  /** All of it in order, in whole rows of `width`: at most {@link CHUNK_BYTES} of them at once, but a row. */
+  /** Reads a tensor in order, in chunks of whole rows of `width`: at most {@link CHUNK_BYTES}, but at least one row. */
   chunks(name: string, width: number): AsyncIterable<Chunk>;
 }
 
-/** All of a file's tensors whose names start with `prefix`, named without it. */
+/** Returns the tensors of a file whose names start with `prefix`, named without it. */
 export function tensorsUnder(file: TensorFile, prefix = "", fingerprint?: Fingerprint): Tensors {
   const names = [...file.tensors.keys()].filter((name) => name.startsWith(prefix));
   return renamedTensors(file, new Map(names.map((name) => [name.slice(prefix.length), name])), fingerprint);
 }
 
 /**
- * The named tensors of a file: `names` from module-local name to name in the file.
- * @param fingerprint takes in each tensor as it is read
+ * Returns the tensors of a file under other names: `names` maps the name within a module to the name in the file.
+ * @param fingerprint each tensor is added to it when it is read
  */
 export function renamedTensors(
   file: TensorFile,
@@ -75,7 +75,7 @@ export function renamedTensors(
   };
 }
 
-/** Where the first number that is not finite lies, or −1. A loop, since models have billions of them. */
+/** Returns the index of the first number that is not finite, or −1. A plain loop, for speed: models have billions. */
 function firstInfinite(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) {
     const value = values[i] ?? 0;
@@ -85,8 +85,8 @@ function firstInfinite(values: Float32Array): number {
 }
 
 /**
- * Checks that `tensors` holds exactly `expected`, before anything is allocated.
- * @param ignored names that may be there and are not read
+ * Checks that `tensors` has exactly the `expected` names and shapes.
+ * @param ignored names that may exist and are not read
  * @throws ResonantError `invalid_file` naming the tensor and both shapes
  */
 export function expectShapes(
@@ -117,6 +117,6 @@ export function expectShapes(
   }
 }
 
-/** Elements of all `expected` tensors together. */
+/** Returns the number of elements of all `expected` tensors. */
 export const countParameters = (expected: ReadonlyMap<string, readonly number[]>): number =>
   [...expected.values()].reduce((sum, shape) => sum + (elementCount(shape) ?? 0), 0);

@@ -19,7 +19,7 @@ export interface Affine {
   readonly bias: GPUBuffer;
 }
 
-/** One resonant block on the GPU, in the shapes that kernels read; `D` = `BlockShape.size`, `k` = `taps`, `M` = `inner`. */
+/** One resonant block on the GPU, in the shapes that the kernels read; `D` = `BlockShape.size`, `k` = `taps`, `M` = `inner`. */
 export interface BlockWeights {
   readonly constants: BlockConstants;
   /** `Block` of `kernels/lib/block.wgsl`. */
@@ -28,7 +28,7 @@ export interface BlockWeights {
   readonly norm: GPUBuffer;
   /** `[k + 1, D]`. */
   readonly conv: GPUBuffer;
-  /** `[2D, D]`, a unit's halves side by side. */
+  /** `[2D, D]`, the two halves of each gated unit in adjacent rows. */
   readonly mixer: Affine;
   /** `[⌈D/2⌉, 8]`. */
   readonly decay: GPUBuffer;
@@ -43,11 +43,11 @@ export interface BlockWeights {
 export interface Blocks {
   readonly shape: BlockShape;
   readonly blocks: readonly BlockWeights[];
-  /** The lattice's inverse DFT, for its coherence. */
+  /** The inverse DFT of the lattice, for its coherence. */
   readonly lattice: GPUBuffer;
 }
 
-/** A model on the GPU: its resonant blocks (of a base model: its adapters), and what comes before and after them. */
+/** A model on the GPU: its resonant blocks (of a base model: its adapters), embedding, last norm and head. */
 export interface Weights extends Blocks {
   /** `[V, D]`. */
   readonly embed: Matrix;
@@ -58,16 +58,16 @@ export interface Weights extends Blocks {
   readonly parameters: number;
 }
 
-/** Called for each tensor that has been read, with the number read and the number of all. */
+/** Called after each tensor, with the number of tensors read and the total. */
 export type LoadProgress = (done: number, total: number, name: string) => void;
 
 /** A tensor whose rows become rows of a larger matrix, or whose elements become elements of a larger vector. */
 export interface TensorRows {
   readonly name: string;
   readonly rows: number;
-  /** Whether the rows of its two halves alternate. */
+  /** Whether to interleave the rows of its two halves. */
   readonly gated?: boolean;
-  /** The place of row r in the whole; by default after the tensors before it. */
+  /** Returns the index of row r in the larger matrix. Default: after the previous tensors. */
   readonly place?: (row: number) => number;
 }
 
@@ -75,8 +75,8 @@ export interface TensorRows {
 export interface LoadCallbacks {
   readonly onProgress?: LoadProgress;
   /**
-   * Called for each matrix that is not kept as f32, with ‖W − Q(W)‖ / ‖W‖ (Frobenius norms). Measuring needs a wait per
-   * chunk.
+   * Called for each matrix that is not kept as f32, with ‖W − Q(W)‖ / ‖W‖ (Frobenius norms). Measuring waits for the
+   * GPU after each chunk.
    */
   readonly onPacked?: ((name: string, error: number) => void) | undefined;
 }
@@ -85,10 +85,10 @@ interface UploadCallbacks extends Pick<LoadCallbacks, "onPacked"> {
   readonly onRead?: (name: string) => void;
 }
 
-/** Bytes that may be on their way to the GPU before it is waited for: queued bytes are held in memory more than once. */
+/** The bytes to queue before waiting for the GPU: queued bytes are in host memory more than once. */
 const QUEUED_BYTES = 16 * 2 ** 20;
 
-/** Reads tensors to the GPU one after another, large ones in chunks, so that little of them is in host memory. */
+/** Reads tensors to the GPU one after another, large ones in chunks, to need little host memory. */
 export class Uploader {
   readonly gpu: Gpu;
   readonly format: WeightFormat;
@@ -139,7 +139,7 @@ export class Uploader {
     return this.gpu.upload(this.#prefix + label, values);
   }
 
-  /** The elements of several tensors as one vector. */
+  /** Concatenates the elements of several tensors into one vector. */
   async vector(parts: readonly TensorRows[]): Promise<GPUBuffer> {
     const values = new Float32Array(rowsOf(parts));
     for (const { name, place } of placed(parts)) {
@@ -149,8 +149,8 @@ export class Uploader {
   }
 
   /**
-   * The rows of several tensors as one matrix, in the weight format.
-   * @param bound how kernels bind it: products and embeddings can take it in parts
+   * Joins the rows of several tensors into one matrix, in the weight format.
+   * @param bound how kernels bind it: products and embeddings can bind it in parts
    */
   async matrix(
     columns: number,
@@ -173,8 +173,8 @@ export class Uploader {
   }
 
   /**
-   * Packs `values`, which are whole rows, and copies each row to its place: the matrix may be larger than a kernel can
-   * bind. Resolves to the sums of `packError` if `onPacked` is set.
+   * Packs `values`, which are whole rows, and copies each row to its place, since the matrix may be too large for one
+   * binding. Resolves to the sums of `packError` if `onPacked` is set.
    */
   async #pack(
     weight: Matrix,
@@ -217,7 +217,7 @@ const rowsOf = (parts: readonly TensorRows[]): number => parts.reduce((sum, { ro
 
 const labelOf = (parts: readonly TensorRows[]): string => parts.map(({ name }) => name).join(", ");
 
-/** The tensors, each with the place of its rows in the whole. */
+/** Adds the default `place` to the tensors that have none. */
 function placed(parts: readonly TensorRows[]): Required<Pick<TensorRows, "name" | "place">>[] {
   let first = 0;
   return parts.map(({ name, rows, gated, place }) => {
@@ -230,7 +230,7 @@ function placed(parts: readonly TensorRows[]): Required<Pick<TensorRows, "name" 
   });
 }
 
-/** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: the two halves of gated units alternate, as in the packed rows of their matrix. */
+/** `[a₀…, b₀…]` → `[a₀, b₀, a₁, b₁, …]`: interleaves the two halves of gated units, like the rows of their matrix. */
 export function interleaveHalves(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   const half = values.length / 2;
   return values.map((_, i) => values[(i >> 1) + (i % 2) * half] ?? 0);
@@ -255,7 +255,7 @@ export function transpose(values: Float32Array, rows: number, columns: number): 
   return out;
 }
 
-/** The block's `Block` uniform. */
+/** Creates the `Block` uniform of a block. */
 export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: BlockConstants): GPUBuffer {
   const view = new DataView(new ArrayBuffer(16));
   view.setUint32(0, layer, true);
@@ -264,11 +264,11 @@ export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: Bl
   return gpu.uniform(`block ${layer}`, view.buffer);
 }
 
-/** The inverse DFT of a block shape's lattice; one cell if it has no lattice. */
+/** Creates the buffer with the inverse DFT of the lattice; of one cell if there is no lattice. */
 export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
   gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
 
-/** Names and shapes of a native model's tensors (SPEC §A). */
+/** Returns the names and shapes of the tensors of a native model (SPEC §A). */
 export function nativeTensors({ shape, layers, vocabulary }: NativeConfig): Map<string, readonly number[]> {
   const { size: d, taps, inner, lattice } = shape;
   const components = lattice?.components ?? 0;
