@@ -1,38 +1,40 @@
-/** A cosine this near to 1 is the cue itself, and no background. */
+/** A cosine this close to 1 is the cue itself, not background. */
 const EXACT = 1 - 1e-5;
 
-/** Fisher's transform of a cosine: it has room above 0.9, and a spread that depends little on the mean. */
+/** Fisher's transform of a cosine. It spreads values above 0.9, and its variance depends little on the mean. */
 const fisher = (similarity: number): number => Math.atanh(Math.min(EXACT, Math.max(-EXACT, similarity)));
 
 /** Bins of equal width for similarities from −1 to 1. */
 const BINS = 4096;
 
-/** What a context too short to show its middle is taken to have, as if this many windows had shown it. */
+/** The prior for short contexts: it counts like this many windows with this median. */
 const PRIOR = { windows: 32, median: 0.5 } as const;
 
 /**
- * The least scale of the tail, for a cue of n segments: few windows do not show how long a tail is, and a mean of many
- * cosines has a shorter one. Chosen on English text and random bytes, contexts of 256 to 131,072 bytes and cues of 16 and
- * 48, so that an absent cue's best match has below 0.06 in all but the longest, and one with a byte inserted above 0.9.
+ * The minimum scale of the tail, for a cue of n segments: few windows do not show the length of a tail, and a mean of many
+ * cosines has a shorter one. Chosen on English text and random bytes, with contexts of 256 to 131,072 bytes and cues of 16
+ * and 48. The best match of an absent cue has a confidence below 0.06 in all but the longest contexts, and that of a cue with
+ * one inserted byte above 0.9.
  */
 const leastScale = (segments: number): number => Math.max(0.05, 0.2 / Math.sqrt(segments));
 
-/** Quantiles that may tell the tail, each where enough windows lie above it. */
+/** The quantiles to estimate the tail from. Each is used only if enough windows are above it. */
 const LEVELS = [0.75, 0.9, 0.99, 0.999, 0.9999];
 const ENOUGH = 10;
 
-/** A score that a background reaches once in so many contexts is worth a confidence of one half. */
+/** A score that a background reaches once in this many contexts has a confidence of 0.5. */
 const ODDS = 20;
 
 /**
- * How the similarities of a context's positions lie, as a histogram of fixed size, and how far a score stands out of them.
+ * The distribution of the similarities of a context, as a histogram of fixed size, and the confidence of a score against it.
  *
- * After Fisher's transform x = artanh s the upper tail is taken as exponential, as that of phrases which share more and
- * more with the cue is in a language; noise has a shorter one. P(x) = ½ e^{−(x − median)/scale}: its scale is that of the
- * widest line from the median through a high quantile, which few hits cannot move, and halfway from there to the least,
- * for a cue of frequent phrases must not hide its own damaged copy. Of n positions E = n·P(x) are then expected to reach x (an e-value, as of Karlin and Altschul 1990), and
- * the confidence is 1 / (1 + 20·E): one half for a score that a background alone reaches once in 20 such contexts, about
- * 0.05 for the best window of a purely exponential tail where the cue is absent. A window equal to the cue is certain: 1.
+ * After Fisher's transform x = artanh s, the upper tail is modelled as exponential, P(x) = ½ e^{−(x − median)/scale}. This
+ * fits language, where phrases share more and more with the cue; noise has a shorter tail. The scale is that of the widest
+ * line from the median through a high quantile, which few hits cannot move. The mean of it and the minimum scale is used, so
+ * that a cue of frequent phrases does not hide its own damaged copy. Of n positions, E = n·P(x) are expected to reach x (an
+ * e-value, Karlin and Altschul 1990). The confidence is 1 / (1 + 20·E): 0.5 for a score that a background alone reaches once
+ * in 20 contexts, and about 0.05 for the best window of a purely exponential tail if the cue is absent. A window equal to
+ * the cue has a confidence of 1.
  */
 export class Background {
   readonly #bins = new Uint32Array(BINS);
@@ -40,12 +42,12 @@ export class Background {
   #windows = 0;
   #shown = 0;
 
-  /** @param segments whose cosines a similarity is the mean of */
+  /** @param segments the number of segments: a similarity is the mean of their cosines */
   constructor(segments: number) {
     this.#leastScale = leastScale(segments);
   }
 
-  /** Numbers it keeps, whatever it was told. */
+  /** The fixed count of numbers that it keeps. */
   get numbers(): number {
     return this.#bins.length;
   }
@@ -57,7 +59,7 @@ export class Background {
     this.#bins[Math.floor(((similarity + 1) / 2) * BINS)]!++;
   }
 
-  /** How sure it is that a window of this similarity is not background, in [0, 1]. */
+  /** Returns the confidence in [0, 1] that a window of this similarity is not background. */
   confidence(similarity: number): number {
     if (similarity >= EXACT) return 1;
     const { median, scale } = this.#fit();

@@ -7,11 +7,11 @@ const COLUMNS = 8;
 
 const known = new WeakMap<Weights, Promise<readonly PairFade[]>>();
 
-/** Reads, once, how the first block's memories fade from token to token, `[⌈D/2⌉]`: the very f32 numbers its kernels use. */
+/** Reads the decay factors of the first block's memories, `[⌈D/2⌉]`, in f32 as in the kernels. Cached per weights. */
 export function readFades(gpu: Gpu, weights: Weights): Promise<readonly PairFade[]> {
   const fades = known.get(weights) ?? readTable(gpu, weights);
   known.set(weights, fades);
-  fades.catch(() => known.delete(weights)); // a read that failed is not all there will ever be
+  fades.catch(() => known.delete(weights)); // do not cache a failed read
   return fades;
 }
 

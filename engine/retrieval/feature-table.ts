@@ -4,40 +4,40 @@ import type { Weights } from "../weights.ts";
 import { tokenFeatures } from "./features.ts";
 import type { FeatureModel } from "./retrieval-model.ts";
 
-/** Room for features on the GPU, in bytes: 32,768 tokens of D 256. */
+/** The size of the table on the GPU, in bytes: 32,768 tokens for D = 256. */
 const ROOM = 32 * 2 ** 20;
 
-/** Most tokens whose mean feature stands for the vocabulary's, evenly spaced in it. */
+/** The maximum sample of evenly spaced tokens whose mean feature replaces that of the vocabulary. */
 const SAMPLE = 512;
 
-/** What is left of the difference between a token and the same in lower case: enough to tell equal from alike. */
+/** The fraction that remains of the difference between a token and its lower case: enough to tell them apart. */
 export const CASE_SHARE = 0.25;
 
-/** The slot of silence, before and after a text: a feature of zeros. */
+/** The slot of the zero feature, for the silence before and after a text. */
 export const SILENCE = 0;
 
 /**
- * What drives the windowed memories: for each token e = unit((1 − ρ) · unit(u(lower) − ū) + ρ · unit(u − ū)), where u is its
- * feature (see `tokenFeatures`), `lower` the same text in lower case where that is a token too, ū the vocabulary's mean
- * and ρ {@link CASE_SHARE}. Features are centred, for what all tokens share tells none from another; of length 1, for
- * frequent tokens' are up to four times as long as others'; and folded over letter case.
+ * The features that drive the windowed memories. For each token, e = unit((1 − ρ) · unit(u(lower) − ū) + ρ · unit(u − ū)), where u is its
+ * feature (see `tokenFeatures`), `lower` the token of the same text in lower case if there is one, ū the mean over the
+ * vocabulary and ρ {@link CASE_SHARE}. Features are centred, because a common part does not distinguish tokens; scaled to
+ * length 1, because those of frequent tokens are up to four times as long; and folded over letter case.
  *
- * A table on the GPU, `[slots, W]` (see `planarWidth`), of the tokens that have occurred, filled as they do. Where it has no room for the
- * whole vocabulary it is emptied when it is full, so that its size does not depend on what goes by.
+ * The table on the GPU, `[slots, W]` (see `planarWidth`), is filled as tokens occur. If the vocabulary does not fit, the
+ * table is cleared when it is full, so its size does not depend on the text.
  */
 export class FeatureTable {
   /** `[slots, W]`. */
   readonly buffer: GPUBuffer;
-  /** Most different tokens at once. */
+  /** The maximum number of different tokens in the table. */
   readonly capacity: number;
-  /** Most tokens at once. */
+  /** The maximum number of tokens per call. */
   readonly most: number;
   readonly #gpu: Gpu;
   readonly #weights: Weights;
   readonly #fold: (token: number) => number;
   readonly #slots = new Map<number, number>();
   #mean: Float64Array | undefined;
-  /** What uses the table does so in turn. */
+  /** Ends when the last queued user of the table is done. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(model: FeatureModel) {
@@ -53,10 +53,10 @@ export class FeatureTable {
   }
 
   /**
-   * Calls `use` with the slots of `tokens`, when nothing else uses the table; their features are there for whatever it
+   * Calls `use` with the slots of `tokens` when nothing else uses the table. The features are valid for all work that `use`
    * submits before it returns.
    * @param tokens at most {@link capacity} different ones
-   * @throws ResonantError `invalid_argument` for a token the model lacks, `model` where a feature is not finite; the
+   * @throws ResonantError `invalid_argument` for a token that the model lacks, `model` if a feature is not finite; the
    * signal's reason
    */
   with<T>(
@@ -121,7 +121,7 @@ export class FeatureTable {
 
 const known = new WeakMap<Weights, WeakMap<object, FeatureTable>>();
 
-/** The features of a model's tokens: made once, and kept with its weights and tokenizer. */
+/** Returns the feature table of a model. Created once, and kept as long as its weights and tokenizer. */
 export function featuresOf(model: FeatureModel): FeatureTable {
   const tables = known.get(model.weights) ?? new WeakMap<object, FeatureTable>();
   known.set(model.weights, tables);
@@ -133,13 +133,13 @@ export function featuresOf(model: FeatureModel): FeatureTable {
 
 const minus = (u: Float32Array, mean: Float64Array): Float64Array => mean.map((value, d) => u[d]! - value);
 
-/** Scaled to length 1; zeros stay. */
+/** Scales to length 1. Zeros remain zeros. */
 function unit(values: Float64Array): Float64Array {
   const length = Math.hypot(...values);
   return length > 0 ? values.map((value) => value / length) : values;
 }
 
-/** The token of a token's text in lower case; itself where there is none, or no tokenizer. */
+/** Returns a map from a token to that of its text in lower case, or to itself if there is none or no tokenizer. */
 function caseFolding(
   { tokenizer }: Pick<FeatureModel, "tokenizer">,
   vocabulary: number,

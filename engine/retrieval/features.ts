@@ -8,16 +8,16 @@ import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
-/** What drives the retrieval memory: a vector u `[D]` for each token, whatever surrounds it. */
+/** The vector u `[D]` of each token, independent of its context. It drives the retrieval memory. */
 export type Features = ReadonlyMap<number, Float32Array>;
 
-/** Tokens that go through the GPU at once. */
+/** The tokens per GPU pass. */
 const ROWS = 64;
 
 /**
- * The first block's u (SPEC §1) of each token on its own, its conv tail zero. What it works in on the GPU is its own, and
- * gone when it returns.
- * @throws ResonantError `invalid_argument` for a token the model lacks, `model` where u is not finite
+ * Computes u of the first block (SPEC §1.1) for each token alone, with an empty convolution tail. Uses its own GPU buffers,
+ * and frees them before it returns.
+ * @throws ResonantError `invalid_argument` for a token that the model lacks, `model` where u is not finite
  */
 export async function tokenFeatures(
   gpu: Gpu,
@@ -53,7 +53,7 @@ export async function tokenFeatures(
   return features;
 }
 
-/** The first block up to u, in buffers of its own. */
+/** The first block up to u, in its own buffers. */
 class FeaturePass {
   readonly #gpu: Gpu;
   readonly #scratch: TemporaryBuffers;
@@ -77,14 +77,14 @@ class FeaturePass {
     this.#size = size;
     this.#tokens = scratch.words("tokens", ROWS);
     this.#mixed = scratch.words("mixed", ROWS * 2 * size);
-    // To the embedding the rows are one stream, which needs counts for one; to the block each is a stream of length 1.
+    // The embedding treats the rows as one stream, with one set of counts; the block treats each as a stream of length 1.
     this.#together = runUniform(host, "retrieval run");
     this.#apart = runUniform(host, "retrieval run");
     const schedule = scratch.words("schedule", 8);
     const counts = scratch.words("counts", table.rows);
     const h = scratch.words("h", ROWS * size);
     const normed = scratch.words("normed", ROWS * size);
-    // One zero tail serves every stream: slots have no stride.
+    // All streams share one zero tail, since the slot stride is 0.
     const state = scratch.words("state", Math.max(1, taps - 1) * size);
     const layout = { slotStride: 0, layerStride: 0, tail: Math.max(0, taps - 1), pvm: false, plm: false };
     const run = this.#apart;

@@ -1,46 +1,46 @@
-/** A window that scores higher than all it overlaps. */
+/** A window that scores higher than all windows that it overlaps. */
 export interface Peak {
-  /** Its first token. */
+  /** The index of its first token. */
   readonly position: number;
-  /** Its tokens. */
+  /** The number of its tokens. */
   readonly length: number;
   readonly similarity: number;
 }
 
-/** Best first; the earlier of equals. */
+/** Compares peaks: best first, and of equal ones the earlier first. */
 export const byRank = (a: Peak, b: Peak): number => b.similarity - a.similarity || a.position - b.position;
 
-/** How many of their lengths ever better windows are followed back. */
+/** The maximum length of a chain of ever better windows, in windows. */
 export const CHAIN_LENGTHS = 3;
 
 /**
- * The best of a sequence of windows, told in order: of those that overlap the best stays, the first of equals, and then the
- * best of those that do not overlap it, and so on (greedy non-maximum suppression). Windows better than all before them,
- * each overlapping the last, are kept until one comes that does not overlap: only then is it known which of them stay.
- * Of a chain longer than {@link CHAIN_LENGTHS} windows the start is forgotten.
+ * Finds the best of a sequence of windows by greedy non-maximum suppression: the best window (of equal ones the first), then
+ * the best that does not overlap it, and so on. The windows are pushed in order. A chain of windows, each better than the
+ * previous and overlapping it, is kept until a window does not overlap: only then is it known which of them remain. The
+ * start of a chain longer than {@link CHAIN_LENGTHS} windows is dropped.
  */
 export class Peaks {
   readonly #capacity: number;
   readonly #best: Peak[] = [];
-  /** Each better than the one before, and overlapping it. */
+  /** Windows that are each better than the previous one and overlap it. */
   #chain: Peak[] = [];
 
-  /** @param capacity the most peaks kept */
+  /** @param capacity the maximum number of peaks kept */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  /** Most numbers that it keeps, of windows no longer than `length`. */
+  /** Returns the maximum count of numbers kept, for windows of at most `length` tokens. */
   numbers(length: number): number {
     return 3 * (this.#capacity + 1 + CHAIN_LENGTHS * length + 1);
   }
 
-  /** Windows it keeps now. */
+  /** The number of windows kept now. */
   get size(): number {
     return this.#best.length + this.#chain.length;
   }
 
-  /** Those that no later window can better, best first. */
+  /** The peaks that no later window can displace, best first. */
   get best(): readonly Peak[] {
     return this.#best;
   }
@@ -57,7 +57,7 @@ export class Peaks {
     this.#chain.push({ position, length, similarity });
   }
 
-  /** No window follows. */
+  /** Ends the sequence of windows. */
   finish(): void {
     this.#keep();
   }

@@ -1,31 +1,31 @@
 import type { Peak } from "./peaks.ts";
 import type { TokenBlock } from "./token-stream.ts";
 
-/** A match's place in the context. */
+/** The place of a match in the context. */
 export interface Place {
   /** The context from `start` to `end`. */
   readonly text: string;
-  /** Index of its first token. */
+  /** The index of its first token. */
   readonly position: number;
   /** UTF-16 offsets in the context; never within a character. */
   readonly start: number;
   readonly end: number;
-  /** What stands around it, where that was asked for. */
+  /** The text around it, if requested. */
   readonly surroundings?: Surroundings;
 }
 
 export interface Surroundings {
   readonly before: string;
   readonly after: string;
-  /** Its line, from 1: one more than the line feeds before it. */
+  /** Its line number, from 1: one more than the number of line feeds before it. */
   readonly line: number;
 }
 
-/** A block still at hand, and what was before it. */
+/** A block that is still kept, and counts of what was before it. */
 interface Held extends TokenBlock {
-  /** Tokens before its first. */
+  /** The number of tokens before it. */
   readonly first: number;
-  /** Line feeds before its text. */
+  /** The number of line feeds before it. */
   readonly lines: number;
 }
 
@@ -33,8 +33,8 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 type Noted = Omit<Place, "surroundings"> & { readonly surroundings: Writable<Surroundings> };
 
 /**
- * Where peaks lie in a text that goes by: it keeps the last blocks, and of a peak noted while they were at hand the
- * place and the text.
+ * Finds the places of peaks in a streamed text. It keeps the last blocks, and the place and text of each peak that was
+ * noted while its blocks were kept.
  */
 export class Places {
   readonly #reach: number;
@@ -43,15 +43,15 @@ export class Places {
   #noted = new Map<string, Noted>();
 
   /**
-   * @param reach tokens before the last block in which a peak may yet appear
-   * @param around UTF-16 units kept of what stands before and after a place
+   * @param reach a new peak begins at most this many tokens before the last block
+   * @param around UTF-16 units of text to keep before and after a place
    */
   constructor(reach: number, around: number) {
     this.#reach = reach;
     this.#around = around;
   }
 
-  /** Bytes of what it holds. */
+  /** The bytes that it holds. */
   get bytes(): number {
     let bytes = 0;
     for (const { tokens, text } of this.#held) bytes += 20 * tokens.length + 2 * text.length;
@@ -61,7 +61,7 @@ export class Places {
     return bytes;
   }
 
-  /** Takes the context's next tokens. */
+  /** Adds the next tokens of the context. */
   push(block: TokenBlock): void {
     const last = this.#held.at(-1);
     const first = last ? last.first + last.tokens.length : 0;
@@ -78,7 +78,7 @@ export class Places {
     this.#held = this.#held.filter((held, i) => i >= needed || held.offset + held.text.length > start);
   }
 
-  /** Notes the places of these peaks, each with whether a space stands before its cue, and forgets all others. */
+  /** Notes the places of these peaks and drops all others. `spaced`: the cue has an added leading space. */
   note(peaks: readonly { readonly peak: Peak; readonly spaced: boolean }[]): void {
     const noted = new Map<string, Noted>();
     for (const { peak, spaced } of peaks) {
@@ -89,7 +89,7 @@ export class Places {
     this.#noted = noted;
   }
 
-  /** The place of a peak that the last {@link note} told of; none if it was out of reach. */
+  /** Returns the place of a peak from the last {@link note}; undefined if it was out of reach. */
   at(peak: Peak, spaced: boolean): Place | undefined {
     const noted = this.#noted.get(keyOf(peak, spaced));
     if (!noted || this.#around > 0) return noted;
@@ -103,7 +103,7 @@ export class Places {
     if (!from || !to) return undefined;
     let [first, start] = [position, from.starts[position - from.first]!];
     const end = Math.max(start, to.ends[position + length - 1 - to.first]!);
-    // The cue's own space is no part of the match.
+    // The space that was added to the cue is not part of the match.
     if (spaced && start + 1 < end && this.#slice(start, start + 1) === " ") {
       if (from.ends[position - from.first] === start + 1) first++;
       start++;
@@ -125,7 +125,7 @@ export class Places {
     return this.#held.find(({ first, tokens }) => token >= first && token < first + tokens.length);
   }
 
-  /** What is at hand of the context from `start` to `end`. */
+  /** Returns the kept part of the context from `start` to `end`. */
   #slice(start: number, end: number): string {
     return this.#held
       .map(({ text, offset }) => text.slice(Math.max(0, start - offset), Math.max(0, end - offset)))
@@ -141,5 +141,5 @@ function lineFeeds(text: string): number {
   return count;
 }
 
-/** The same text in memory of its own: a slice would keep alive all that it was taken from. */
+/** Copies a text to its own memory, since a slice would keep the whole original alive. */
 const copy = (text: string): string => JSON.parse(JSON.stringify(text)) as string;

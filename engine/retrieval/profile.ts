@@ -1,30 +1,30 @@
 import { ResonantError } from "../../common/errors.ts";
 
-/** Similarity along a text, cut into parts of equally many tokens (the last may have fewer). */
+/** Similarity along a text, cut into parts of equal numbers of tokens (the last may have fewer). */
 export interface Profile {
   /** UTF-16 offset at which each part begins, `[parts]`. */
   readonly offsets: Float64Array;
-  /** That of the best match that begins in each part, `[parts]`; NaN where none may, too near to the text's end. */
+  /** The similarity of the best match that begins in each part, `[parts]`; NaN if the text ends too soon for a match. */
   readonly similarity: Float32Array;
 }
 
-/** Most parts that may be asked for. */
+/** The maximum number of parts. */
 const MOST_PARTS = 65_536;
 
 /**
- * Makes a {@link Profile} of a text that goes by, in memory that depends on the parts alone: a part has a power of two of
- * tokens, and when there are more parts than were asked for, neighbours become one.
+ * Builds a {@link Profile} of a streamed text, in memory that depends only on the number of parts. The tokens per part are
+ * a power of two. When there are too many parts, each pair of neighbours is merged.
  */
 export class ProfileBuilder {
   readonly #offsets: Float64Array;
   readonly #similarity: Float32Array;
-  /** Tokens of a part. */
+  /** Tokens per part. */
   #width = 1;
   #tokens = 0;
 
   /**
-   * @param parts the most; of a long text there are more than half as many
-   * @throws ResonantError `invalid_argument` naming `profile` if that is no whole number from 1 to 65,536
+   * @param parts the maximum number of parts; a long text has more than half as many
+   * @throws ResonantError `invalid_argument` naming `profile` if it is not a whole number from 1 to 65,536
    */
   constructor(parts: number) {
     if (!(Number.isInteger(parts) && parts >= 1 && parts <= MOST_PARTS)) {
@@ -35,12 +35,12 @@ export class ProfileBuilder {
     this.#similarity = new Float32Array(parts).fill(Number.NaN);
   }
 
-  /** Bytes of the numbers that it keeps. */
+  /** The bytes of its numbers. */
   get bytes(): number {
     return this.#offsets.byteLength + this.#similarity.byteLength;
   }
 
-  /** Takes the UTF-16 offsets of the next tokens, which come before their similarities. */
+  /** Adds the UTF-16 offsets of the next tokens. Call it before {@link add} for them. */
   push(starts: Float64Array): void {
     const first = this.#tokens;
     this.#tokens += starts.length;
@@ -51,14 +51,14 @@ export class ProfileBuilder {
     }
   }
 
-  /** Takes the similarity of a match that begins at a token, in any order, of any cue. */
+  /** Adds the similarity of a match that begins at token `position`. Any order, any cue. */
   add(position: number, similarity: number): void {
     const part = Math.floor(position / this.#width);
     const best = this.#similarity[part]!;
     if (!(best >= similarity)) this.#similarity[part] = similarity;
   }
 
-  /** Of the text so far. */
+  /** The profile of the text so far. */
   get profile(): Profile {
     const parts = Math.ceil(this.#tokens / this.#width);
     return { offsets: this.#offsets.slice(0, parts), similarity: this.#similarity.slice(0, parts) };

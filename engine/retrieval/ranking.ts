@@ -3,16 +3,16 @@ import { Background } from "./background.ts";
 import { type Peak, Peaks } from "./peaks.ts";
 import type { ProfileBuilder } from "./profile.ts";
 
-/** What a context's scores for one cue come to: the best places, and how they stand out. Its size is fixed. */
+/** The ranking of a context for one cue: the best places and the background. Its size is fixed. */
 export class Ranking {
   readonly #length: number;
   readonly #background: Background;
   readonly #peaks: Peaks;
 
   /**
-   * @param length tokens of the cue
-   * @param segments into which it is cut
-   * @param capacity the most peaks kept
+   * @param length the number of tokens in the cue
+   * @param segments the number of segments of the cue
+   * @param capacity the maximum number of peaks kept
    */
   constructor(length: number, segments: number, capacity: number) {
     this.#background = new Background(segments);
@@ -20,7 +20,7 @@ export class Ranking {
     this.#peaks = new Peaks(capacity);
   }
 
-  /** Most bytes of the numbers that it keeps. */
+  /** The maximum bytes of its numbers. */
   get bytes(): number {
     return 4 * this.#background.numbers + 8 * this.#peaks.numbers(this.#length + LAGS);
   }
@@ -31,9 +31,9 @@ export class Ranking {
   }
 
   /**
-   * Takes the scores of the positions from `first` on.
-   * @param end tokens of the context, where that is known: a cue may not start so late that more than lags of it hang over
-   * @param profile told of each of them too
+   * Adds the scores of the positions from `first` on.
+   * @param end the number of tokens in the context, if known. A match may exceed the end only by lags
+   * @param profile also receives each score
    */
   add(
     first: number,
@@ -52,12 +52,12 @@ export class Ranking {
     }
   }
 
-  /** The context has ended. */
+  /** Ends the context. */
   finish(): void {
     this.#peaks.finish();
   }
 
-  /** How far a similarity stands out of this context's background: see {@link Background}. */
+  /** How clearly a similarity exceeds the background of this context: see {@link Background}. */
   confidence(similarity: number): number {
     return this.#background.confidence(similarity);
   }

@@ -8,7 +8,7 @@ import type { RetrievalMode } from "./retrieval-model.ts";
 import { cutSegments } from "./segments.ts";
 
 /**
- * What drives the memories, in f64 (see `FeatureTable`): `unit((1 − ρ) unit(u_lower − ū) + ρ unit(u − ū))`.
+ * The feature that drives the memories, in f64 (see `FeatureTable`): `unit((1 − ρ) unit(u_lower − ū) + ρ unit(u − ū))`.
  * @param u a token's feature `[D]`, `lower` that of its text in lower case, `mean` the vocabulary's
  */
 export function featureReference(
@@ -27,11 +27,11 @@ export function featureReference(
 }
 
 /**
- * The similarity of every position of a context with a cue, in f64: the law that `Resonance` follows. Position p's is told
- * for every token of the context, those whose cue would hang over its end compared with silence there.
+ * Returns the similarity of every position of a context with a cue, in f64: the definition that `Resonance` implements.
+ * Positions where the cue would exceed the end of the context are compared with silence there.
  * @param context features `[T][D]`
  * @param cue features `[k][D]`
- * @param span tokens of a segment, for a cue compared together with others
+ * @param span tokens per segment, for a cue that is compared together with others
  */
 export function similaritiesReference(
   context: readonly (readonly number[])[],

@@ -12,19 +12,19 @@ import { type FeatureTable, featuresOf, SILENCE } from "./feature-table.ts";
 import type { FeatureModel, RetrievalMode } from "./retrieval-model.ts";
 import { cutSegments, type Segments } from "./segments.ts";
 
-/** What PVM and PLM weigh. */
+/** The weights of PVM and PLM in each mode. */
 const weightsOf: Readonly<Record<RetrievalMode, readonly [number, number]>> = {
   pvm: [1, 0],
   plm: [0, 1],
   hybrid: [0.5, 0.5],
 };
 
-/** Tokens that go through the GPU at once: so many, or as many as have this room, in bytes. */
+/** The maximum tokens per GPU block, limited also by this size in bytes. */
 const MOST_ROWS = 8192;
 const LEAST_ROWS = 256;
 const ROOM = 32 * 2 ** 20;
 
-/** How successive positions of a context agree with the cues. */
+/** The scores of consecutive positions of a context for the cues. */
 export interface Scores {
   /** The first position, in tokens. */
   readonly first: number;
@@ -34,22 +34,22 @@ export interface Scores {
 }
 
 export interface ResonanceOptions {
-  /** Tokens of each cue, at least one each. */
+  /** The tokens of each cue, at least one. */
   readonly cues: readonly (readonly number[])[];
   readonly modes: readonly RetrievalMode[];
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Compares a context, told token by token, with cues, on the GPU: windowed states of both memories after every token,
- * their cosines with each segment of each cue, and the best alignment of the segments within a few tokens' lag at every
- * position. Blocks of the context are computed in parallel; between them only the cosines that a cue still needs go
- * over, on a ring. Its buffers depend on the cues and the model alone.
+ * Compares a streamed context with cues on the GPU. It computes the windowed states of both memories after every token, their
+ * cosines with each segment of each cue, and at every position the best alignment of the segments within a lag of a few
+ * tokens. The tokens of a block are computed in parallel. A ring buffer carries the cosines that a cue still needs to the
+ * next block. The size of its buffers depends only on the cues and the model.
  */
 export class Resonance {
-  /** Tokens of the longest cue. */
+  /** The number of tokens in the longest cue. */
   readonly longest: number;
-  /** Into how many segments each cue is cut. */
+  /** The number of segments of each cue. */
   readonly segments: readonly number[];
   readonly #gpu: Gpu;
   readonly #features: FeatureTable;
@@ -65,7 +65,7 @@ export class Resonance {
   readonly #scores: GPUBuffer;
   readonly #compare: readonly Dispatch[];
   readonly #align: Dispatch;
-  /** Slots of the last `span − 1` tokens. */
+  /** The feature slots of the last `span − 1` tokens. */
   #tail: Uint32Array;
   #tokens = 0;
   #compared = 0;
@@ -183,12 +183,12 @@ export class Resonance {
     }
   }
 
-  /** Bytes that it holds on the GPU at most, the table of features and scores on their way included. */
+  /** The maximum GPU memory in bytes, including the feature table and scores being read. */
   get bytes(): number {
     return this.#scratch.bytes + this.#features.buffer.size + 2 * this.#scores.size;
   }
 
-  /** Takes the next tokens of the context; tells the scores of positions as their cues' lengths have gone by. */
+  /** Adds the next tokens of the context. Calls `tell` with scores when the tokens that they need have arrived. */
   async push(tokens: Uint32Array, tell: (scores: Scores) => void): Promise<void> {
     await this.#blocks(tokens.length, tell, (start, end) => {
       const part = tokens.subarray(start, end);
@@ -196,7 +196,7 @@ export class Resonance {
     });
   }
 
-  /** Takes the silence after the context, and tells the scores of all positions that it had left. */
+  /** Adds the silence after the context. Calls `tell` with the scores of all remaining positions. */
   async finish(tell: (scores: Scores) => void): Promise<void> {
     const silence = this.longest - 1 + LAGS;
     await this.#blocks(silence, tell, (start, end) =>
@@ -208,7 +208,7 @@ export class Resonance {
     this.#scratch.destroy();
   }
 
-  /** Submits block after block, each before the scores of the one before are awaited. */
+  /** Submits the blocks in order, each before awaiting the scores of the previous one. */
   async #blocks(
     length: number,
     tell: (scores: Scores) => void,
@@ -224,13 +224,13 @@ export class Resonance {
         if (done) tell(await done.scores);
       }
     } finally {
-      // One that is awaited nowhere else must not fail unheard.
+      // Prevents an unhandled rejection if nothing else awaits it.
       before?.scores.catch(() => {});
     }
     if (before) tell(await before.scores);
   }
 
-  /** Compares the tokens in `slots`, at most as many as there are rows, and reads the scores that this completes. */
+  /** Compares the tokens in `slots`, at most one block, and reads the scores that this completes. */
   #submit(slots: Uint32Array<ArrayBuffer>): Submitted {
     const gpu = this.#gpu;
     const { queue } = gpu.device;
@@ -262,17 +262,17 @@ interface Submitted {
   readonly scores: Promise<Scores>;
 }
 
-/** What the windows of cues and contexts have in common. */
+/** The layout that the windows of cues and contexts share. */
 interface Layout {
   /** W, of `planarWidth`. */
   readonly width: number;
   /** Tokens of the longest cue. */
   readonly longest: number;
-  /** Of all cues. */
+  /** The number of segments of all cues. */
   readonly segmentCount: number;
-  /** Tokens at once. */
+  /** The maximum tokens per block. */
   readonly rows: number;
-  /** Rows of cosines that are kept. */
+  /** The number of rows of cosines in the ring. */
   readonly ring: number;
   /** `[rows, 2, W]`. */
   readonly windows: GPUBuffer;
@@ -283,13 +283,13 @@ interface Layout {
   readonly window: Dispatch;
 }
 
-/** What windows are multiplied with: `[segments, W]` and `[2 · segments, W]`, where a mode needs it. */
+/** The matrices that windows are multiplied by: `[segments, W]` and `[2 · segments, W]`, if a mode needs them. */
 interface Signatures {
   readonly pvm: Matrix | undefined;
   readonly plm: Matrix | undefined;
 }
 
-/** The windows at the segments' ends, each cue after silence. */
+/** Computes the windows at the ends of the segments, with silence before each cue. */
 async function readSignatures(
   gpu: Gpu,
   features: FeatureTable,
@@ -300,7 +300,7 @@ async function readSignatures(
 ): Promise<Signatures> {
   const signatures: Float32Array[] = [];
   for (const [cue, tokens] of cues.entries()) {
-    // A segment's window needs its own tokens alone: as many at once as there are rows.
+    // The window of a segment depends only on its own tokens, so cues can be cut into blocks.
     for (let start = 0; start < tokens.length; start += rows) {
       const from = Math.max(0, start - span + 1);
       const part = tokens.slice(from, start + rows);

@@ -12,69 +12,69 @@ export type { RetrievalMode, RetrievalModel } from "./retrieval-model.ts";
 export type { TextSource } from "./text-source.ts";
 
 export interface RetrieveOptions {
-  /** The text that is searched, of any length, whole or as it comes. */
+  /** The text to search, of any length, whole or as a stream. */
   readonly context: TextSource;
-  /** What is looked for. */
+  /** The text to find. */
   readonly needle: string;
-  /** Looked for in the needle's place. */
+  /** The text to find instead of the needle. */
   readonly query?: string | undefined;
   readonly mode: RetrievalMode;
-  /** Most matches that come back. */
+  /** The maximum number of matches. */
   readonly topK: number;
-  /** UTF-16 units of what stands before and after each match, to be told with it; default 0: nothing is told. */
+  /** Report this many UTF-16 units of text before and after each match. Default 0: none. */
   readonly around?: number | undefined;
-  /** Tell the similarity along the context, in at most so many parts; default: it is not told. */
+  /** Report the similarity along the context, in at most this many parts. Default: not reported. */
   readonly profile?: number | undefined;
-  /** Hand out the context's tokens, which takes 4 bytes for each; default false. */
+  /** Return the tokens of the context, at 4 bytes each. Default false. */
   readonly keepTokens?: boolean | undefined;
-  /** Told of the tokens and UTF-16 units searched so far. */
+  /** Called with the number of tokens and UTF-16 units searched so far. */
   readonly onProgress?: ((tokens: number, characters: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A place in the context, and how it compares. */
+/** A place in the context, with its similarity. */
 export interface Match extends Place {
-  /** Mean cosine of the cue's segments with the places they best agree with: 1 for equal tokens, at least −1. */
+  /** The mean cosine of the cue's segments with their best-matching places: 1 for equal tokens, at least −1. */
   readonly similarity: number;
-  /** How far that stands out of this context's background, in [0, 1]: see `Background`. */
+  /** How clearly the similarity exceeds the background of this context, in [0, 1]: see `Background`. */
   readonly confidence: number;
 }
 
 export interface Retrieval {
-  /** Best first, none overlapping another; at least one. */
+  /** At least one match, best first. Matches do not overlap. */
   readonly matches: readonly Match[];
-  /** Tokens of the context. */
+  /** The number of tokens in the context. */
   readonly tokens: number;
-  /** The tokens that the best match resembles: the needle's or query's, or those of it with a space before it or without. */
+  /** The tokens that the best match resembles: those of the needle or query, or of it with or without a leading space. */
   readonly cue: readonly number[];
-  /** Where it was asked for. */
+  /** Present if `RetrieveOptions.profile` is set. */
   readonly profile?: Profile;
-  /** The context's, where they were to be kept. */
+  /** The tokens of the context, if `keepTokens` is set. */
   readonly contextTokens?: Uint32Array;
   /**
-   * The most bytes that it worked in at a time: numbers and text, but for what the model keeps (features of tokens) and
-   * tokens that are handed out.
+   * The peak memory of the search in bytes, for numbers and text. Excludes what the model keeps (token features) and the
+   * returned tokens.
    */
   readonly workingBytes: number;
 }
 
-/** Peaks kept for each match that comes back: one of one cue may hide some of another's that were better before. */
+/** Peaks kept per match, since a peak of one cue may overlap several peaks of another. */
 const SPARE = 4;
 
-/** A cue may also stand at a word's start: tokenizers that merge write it otherwise there. */
+/** A token sequence to find. At the start of a word, merging tokenizers encode the same text differently. */
 interface Cue {
   readonly tokens: readonly number[];
-  /** Whether a space was put before what the caller gave, which is then no part of the match. */
+  /** Whether a space was added before the caller's text. It is then not part of the match. */
   readonly spaced: boolean;
 }
 
 /**
- * Finds where a context resembles a needle (SPEC §5). Features of single tokens drive the first block's memories; the
- * states that a segment's tokens alone leave there are compared, at every token, with those of the needle's segments, each
- * at a lag of its own of up to a few tokens (see the folder's README). The context goes by: what is kept does not depend
- * on its length.
+ * Finds where a context resembles a needle (SPEC §5). Features of single tokens drive the memories of the first block. At
+ * every token, the states that the last few tokens alone produce are compared with those of the needle's segments, each
+ * with its own lag of up to a few tokens (see the README of this folder). The context is processed as a stream, in memory
+ * that does not depend on its length.
  * @throws ResonantError `invalid_argument` naming `context`, `needle`, `query`, `topK` or `profile` if it is empty, too long or out of range,
- * or `mode` if the model lacks that memory; the signal's reason; what the context's iterator throws
+ * or `mode` if the model lacks that memory; the signal's reason; errors of the context's iterator
  */
 export async function retrieve(model: RetrievalModel, options: RetrieveOptions): Promise<Retrieval> {
   const { context, needle, query, mode, topK, signal } = options;
@@ -158,7 +158,7 @@ function joined(parts: readonly Uint32Array[], length: number): Uint32Array {
   return whole;
 }
 
-/** Most tokens of what is looked for: what the search holds grows with their square. */
+/** The maximum number of tokens in a cue, since the memory of the search grows with its square. */
 const MOST_CUE_TOKENS = 16_384;
 
 const NO_TOKENS = "holds nothing this tokenizer has a token for";
@@ -174,10 +174,10 @@ function encode(model: RetrievalModel, text: string, option: string): number[] {
   throw refusal(option, `has ${tokens.length} tokens, and at most ${MOST_CUE_TOKENS} are looked for`);
 }
 
-/** The text as it is, and with a space before it (without, if it has one), where that makes a difference. */
+/** Encodes the text as it is, and with a leading space added (or removed if it has one) if that changes the tokens. */
 function encodeCues(model: RetrievalModel, text: string, option: string): Cue[] {
   const special = model.tokenizer?.specialIds ?? new Set();
-  // What a tokenizer puts around a text is not around a needle within one.
+  // Special tokens around a text do not occur around a needle within a text.
   const own = (tokens: readonly number[]): readonly number[] => {
     const first = tokens.findIndex((token) => !special.has(token));
     return first < 0 ? tokens : tokens.slice(first, tokens.findLastIndex((token) => !special.has(token)) + 1);
@@ -186,7 +186,7 @@ function encodeCues(model: RetrievalModel, text: string, option: string): Cue[] 
   const spaced = !text.startsWith(" ");
   const other = spaced ? ` ${text}` : text.slice(1);
   const tokens = own(model.encode(other));
-  // A space of its own in front adds nothing: where that cue stands, the plain one does.
+  // If only a space token is added, the plain cue finds every match of the spaced one.
   if (tokens.length === 0 || [`${tokens}`, `${tokens.slice(1)}`].includes(`${plain.tokens}`)) return [plain];
   return [plain, { tokens, spaced }];
 }

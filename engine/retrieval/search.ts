@@ -7,24 +7,24 @@ import { Ranking } from "./ranking.ts";
 import { Resonance, type Scores } from "./resonance.ts";
 import { type FeatureModel, type RetrievalMode, retrievalModes } from "./retrieval-model.ts";
 
-/** A peak, and the index of the cue that it resembles. */
+/** A peak, and the index of its cue. */
 export interface Hit {
   readonly peak: Peak;
   readonly cue: number;
 }
 
 export interface SearchOptions {
-  /** The tokens of each, at least one. */
+  /** The tokens of each cue, at least one. */
   readonly cues: readonly (readonly number[])[];
   readonly modes: readonly RetrievalMode[];
-  /** Most peaks that are kept of each cue in each mode. */
+  /** The maximum number of peaks kept for each cue and mode. */
   readonly capacity: number;
-  /** Told the similarities of each cue in each mode; the tokens' places it is told by the caller, before they are pushed. */
+  /** Receives the similarities of each cue in each mode. The caller must give it the offsets of tokens before `push`. */
   readonly profile?: ProfileBuilder | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Compares a context, told in blocks of tokens, with cues. What it keeps does not depend on the context's length. */
+/** Compares a context, pushed in blocks of tokens, with cues. Its memory does not depend on the length of the context. */
 export class Search {
   readonly #resonance: Resonance;
   readonly #modes: number;
@@ -45,7 +45,7 @@ export class Search {
   }
 
   /**
-   * A search with a model's memories.
+   * Opens a search with the memories of a model.
    * @throws ResonantError `invalid_argument` naming `mode` if the model lacks a memory, or for a token that it
    * lacks; `model` if a feature is not finite; the signal's reason, from `push` and `finish` too
    */
@@ -54,20 +54,20 @@ export class Search {
     return new Search(await Resonance.open(model, options), options);
   }
 
-  /** A peak that a push brings to {@link peaks} begins at most this many tokens before the first of that push. */
+  /** A peak that a push adds to {@link peaks} begins at most this many tokens before the first token of that push. */
   get reach(): number {
-    // A position is compared when its cue has gone by, and final when no better one can overlap it any more.
+    // A position is compared once a cue's length has been read, and final once no better peak can overlap it.
     return (CHAIN_LENGTHS + 2) * (this.#resonance.longest + LAGS);
   }
 
-  /** Bytes that it holds: on the GPU, and in numbers here. */
+  /** The bytes that it holds, on the GPU and on the host. */
   get bytes(): number {
     return this.#resonance.bytes + this.#rankings.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /**
    * Takes the next tokens of the context.
-   * @param onCompared told now and then of the positions compared so far
+   * @param onCompared called from time to time with the number of positions compared so far
    */
   async push(tokens: Uint32Array, onCompared?: (positions: number) => void): Promise<void> {
     this.#tokens += tokens.length;
@@ -77,14 +77,14 @@ export class Search {
     });
   }
 
-  /** The context ends: one shorter than a cue is compared with what it would begin. */
+  /** Ends the context. Positions near its end are compared as if silence followed. */
   async finish(): Promise<void> {
     await this.#resonance.finish((scores) => this.#rank(scores, this.#tokens));
     for (const ranking of this.#rankings) ranking.finish();
   }
 
   /**
-   * The best so far over all cues, best first, none overlapping another; of equals the first cue's.
+   * Returns the best peaks so far over all cues, best first. They do not overlap. Of equal peaks, the first cue wins.
    * @param mode index of the mode
    */
   peaks(mode = 0): Hit[] {
@@ -107,12 +107,12 @@ export class Search {
     return taken;
   }
 
-  /** What the scores of one cue in one mode came to, by their indices. */
+  /** Returns the ranking of a cue in a mode, by their indices. */
   ranking(cue: number, mode = 0): Ranking {
     return this.#rankings[cue * this.#modes + mode]!;
   }
 
-  /** Lets go of what it holds on the GPU. */
+  /** Frees its GPU memory. */
   close(): void {
     this.#resonance.destroy();
   }

@@ -1,19 +1,19 @@
-/** Fewest segments that a cue of enough tokens falls into: so many votes outweigh those that damage turns. */
+/** The least number of segments of a cue with enough tokens: enough that undamaged segments outvote damaged ones. */
 const SEGMENTS = 8;
-/** Least and most tokens of a segment. One token alone needs no memory; of more the lattice forgets the first. */
+/** The range of tokens per segment. One token alone needs no memory; beyond the maximum the lattice forgets the first. */
 const [SHORTEST, LONGEST] = [2, 32];
 
-/** How cues are cut. */
+/** Cues cut into segments. */
 export interface Segments {
-  /** Tokens of every segment: a power of two. */
+  /** The number of tokens in every segment: a power of two. */
   readonly span: number;
-  /** Of each cue, the last token of every segment, in order: the first segment starts it, and the last one ends it. */
+  /** For each cue, the index of the last token of every segment, in order. Together the segments cover the cue. */
   readonly ends: readonly (readonly number[])[];
 }
 
 /**
- * Tokens of a segment, for cues of so many tokens: the shortest decides. It falls into 8 to 15 segments if it has 16 to 511
- * tokens, into fewer if it has less and more if it has more.
+ * Returns the tokens per segment, chosen for the shortest cue. It has 8 to 15 segments if it has 16 to 511 tokens, fewer if
+ * it has fewer tokens, and more if it has more.
  */
 function spanOf(lengths: readonly number[]): number {
   const shortest = Math.min(...lengths);
@@ -22,9 +22,9 @@ function spanOf(lengths: readonly number[]): number {
 }
 
 /**
- * Cuts cues into segments of equal length, which cover them; where the length does not divide a cue's, they overlap.
- * @param lengths tokens of each cue, at least 1
- * @param span tokens of a segment, at most the shortest cue's; by default as many as suit the shortest
+ * Cuts cues into segments of equal length that cover them. They overlap if the length does not divide that of the cue.
+ * @param lengths the number of tokens of each cue, at least 1
+ * @param span tokens per segment, at most the length of the shortest cue. Default: suits the shortest cue
  */
 export function cutSegments(lengths: readonly number[], span = spanOf(lengths)): Segments {
   const ends = lengths.map((length) => {

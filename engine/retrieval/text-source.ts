@@ -1,12 +1,12 @@
 import { abortable } from "../../common/abortable.ts";
 
-/** A text, whole or as it comes; what comes may be cut anywhere, within a surrogate pair too. */
+/** A text, whole or in parts. Parts may be cut anywhere, even within a surrogate pair. */
 export type TextSource = string | Iterable<string> | AsyncIterable<string>;
 
-/** The part of a text that is in hand: it grows at the end as it is asked for, and is let go of at the start. */
+/** The part of a text that is in memory: {@link fill} extends it at the end, and {@link drop} shortens it at the start. */
 export class TextWindow {
   text = "";
-  /** UTF-16 offset of `text` in the whole. */
+  /** UTF-16 offset of `text` in the whole text. */
   offset = 0;
   readonly #chunks: Iterator<string> | AsyncIterator<string>;
   readonly #signal: AbortSignal | undefined;
@@ -18,7 +18,7 @@ export class TextWindow {
     this.#signal = signal;
   }
 
-  /** Reads on until there is more than `length` in hand, or no more comes; says whether there is more. */
+  /** Reads until `text` is longer than `length` or the source ends. Returns whether it is longer. */
   async fill(length: number): Promise<boolean> {
     while (this.text.length <= length && !this.#ended) {
       const next = await abortable(Promise.resolve(this.#chunks.next()), this.#signal);
@@ -28,23 +28,23 @@ export class TextWindow {
     return this.text.length > length;
   }
 
-  /** The index, at most `index`, that is not within a surrogate pair. */
+  /** Returns the greatest index up to `index` that is not within a surrogate pair. */
   cut(index: number): number {
     const at = Math.min(index, this.text.length);
     return at > 0 && (this.text.codePointAt(at - 1) ?? 0) > 0xffff ? at - 1 : at;
   }
 
-  /** Lets go of the first `length`. */
+  /** Drops the first `length` UTF-16 units. */
   drop(length: number): void {
     this.text = this.text.slice(length);
     this.offset += length;
   }
 
-  /** Tells the text's iterator that no more is wanted. */
+  /** Closes the iterator of the source. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
-    // An iterator that waits for more answers only then: nobody waits for it.
+    // Not awaited: an iterator that waits for input answers only when the input arrives.
     Promise.resolve(this.#chunks.return?.()).catch(() => undefined);
   }
 }

@@ -1,19 +1,19 @@
-/** How far a token's text is looked for where the tokenizer left some of the context out. */
+/** How far to search for the text of a token after the tokenizer left out part of the context. */
 const LOOK_AHEAD = 64;
-/** Bytes that must agree there, if the tokens that follow have as many. */
+/** The bytes that must match there, if the following tokens have as many. */
 const PHRASE = 8;
 
 /**
- * Where tokens lie in the text they were made from, in UTF-16 units. Their bytes are the text's with most tokenizers;
- * where not — a space put before the text, characters normalized or without a token — the next place that agrees is
- * taken, and where there is none, a stretch as long as the token's bytes.
+ * The places of tokens in their text, in UTF-16 units. With most tokenizers the bytes of the tokens are those of the text.
+ * If they differ (a space added before the text, characters normalized or without a token), the next place that matches is
+ * used, or a range as long as the bytes of the token if there is none.
  */
 export class TokenSpans {
-  /** Where each token starts, and the text's end, `[tokens + 1]`; within a character: before it, and after it. */
+  /** The start of each token and the end of the text, `[tokens + 1]`. Inside a character: rounded down and up. */
   readonly floor: Uint32Array;
   readonly ceil: Uint32Array;
 
-  /** @param bytesOf a token's bytes; none for one that stands for no text, which lasts until the next that does */
+  /** @param bytesOf the bytes of a token; empty for one without text, which extends to the next token with text */
   constructor(text: string, tokens: readonly number[], bytesOf: (token: number) => Uint8Array) {
     const bytes = new TextEncoder().encode(text);
     const floor = bytePlaces(bytes, tokens, bytesOf);
@@ -35,7 +35,7 @@ export class TokenSpans {
     this.ceil = ceil;
   }
 
-  /** `[start, end)` of `length` tokens from `first` on, widened to whole characters. */
+  /** Returns the range `[start, end)` of `length` tokens from `first` on, widened to whole characters. */
   span(first: number, length: number): [start: number, end: number] {
     const start = this.floor[first]!;
     return [start, Math.max(start, this.ceil[first + length]!)];
@@ -44,7 +44,7 @@ export class TokenSpans {
 
 const SPACE = 0x20;
 
-/** Where tokens start in a text's bytes, and its end: `[tokens + 1]`. */
+/** Returns the byte offsets of the tokens and of the end of the text: `[tokens + 1]`. */
 function bytePlaces(
   bytes: Uint8Array,
   tokens: readonly number[],
@@ -68,7 +68,7 @@ function bytePlaces(
 
 const widthOf = (lead: number): number => (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
 
-/** UTF-16 units of a character of so many UTF-8 bytes. */
+/** Returns the UTF-16 units of a character of `width` UTF-8 bytes. */
 const unitsOf = (width: number): number => (width === 4 ? 2 : 1);
 
 function agrees(bytes: Uint8Array, at: number, piece: Uint8Array): boolean {
@@ -79,7 +79,7 @@ function agrees(bytes: Uint8Array, at: number, piece: Uint8Array): boolean {
   return true;
 }
 
-/** The bytes of the token at `index` and of those after it, up to one that stands for no text. */
+/** Returns the bytes of the tokens from `index` on, up to one without text. */
 function phraseAt(
   tokens: readonly number[],
   index: number,

@@ -3,14 +3,14 @@ import type { Model } from "../model.ts";
 import { type TextSource, TextWindow } from "./text-source.ts";
 import { TokenSpans } from "./token-spans.ts";
 
-/** Tokens that follow one another, and their text. */
+/** Consecutive tokens and their text. */
 export interface TokenBlock {
   /** `[n]`, n ≥ 1. */
   readonly tokens: Uint32Array;
   /** UTF-16 offsets in the whole text, widened to whole characters, `[n]` each: see {@link TokenSpans}. */
   readonly starts: Float64Array;
   readonly ends: Float64Array;
-  /** From where the block before ends to where this one does. */
+  /** The text from the end of the previous block to the end of this one. */
   readonly text: string;
   /** UTF-16 offset of `text`. */
   readonly offset: number;
@@ -18,40 +18,39 @@ export interface TokenBlock {
 
 export interface TokenStreamOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Characters encoded at once, and those encoded once more with the next; other than the defaults for tests. */
+  /** The characters per piece, and in the overlap of two pieces. Tests change the defaults. */
   readonly piece?: number;
   readonly overlap?: number;
 }
 
-/** What of a model it needs. */
+/** The parts of a model that it uses. */
 type Encoder = Pick<Model, "encode" | "tokenBytes">;
 
-/** A part of the text, encoded. */
+/** An encoded part of the text. */
 interface Piece {
   readonly tokens: readonly number[];
   readonly spans: TokenSpans;
 }
 
-/** Of an overlap, the part over which two pieces must agree. */
+/** The fraction of an overlap over which two pieces must agree. */
 const AGREEMENT = 1 / 8;
-/** An overlap that shows no agreement is made so much longer. */
+/** The factor by which an overlap grows if the pieces do not agree. */
 const WIDER = 8;
-/** Pieces that show none become one, of at most so many. */
+/** The maximum number of pieces that are encoded as one if they do not agree. */
 const LONGEST = 16;
-/** Milliseconds of work after which the event loop turns: a turn may take as many as several pieces do. */
+/** Milliseconds of work after which the stream yields to the event loop. */
 const TURN = 8;
-/** Characters that show what a tokenizer puts around a text. */
+/** The characters of the sample that shows which tokens a tokenizer puts around a text. */
 const SAMPLE = 256;
 
 /**
- * The tokens of a text of any length, the same as of the whole text encoded at once, in memory that does not depend on
- * its length.
+ * Encodes a text of any length to the same tokens as in one call, in memory that does not depend on its length.
  *
- * How far a tokenizer looks around a place, none tells. So pieces of the text overlap, and are joined in the midst of
- * the longest stretch where both have the same tokens in the same places: what lies before the one and after the other
- * makes no difference there. Where there is none (one character over and over, merged into long tokens that are counted
- * from the first), the overlap is widened, and in the end the two are encoded as one, of up to 16 pieces. A text that
- * shows none within 1 Mi characters is cut there, as if it ended and began anew.
+ * It is unknown how much context a tokenizer uses. So pieces of the text overlap, and two pieces are joined in the middle of
+ * the longest run of equal tokens at equal places: there, the text before the one and after the other has no effect. If
+ * there is no such run (one character repeated, merged into long tokens from its start), the overlap is widened, and at last
+ * up to 16 pieces are encoded as one. A text without such a run within 1 Mi characters is cut there, as if it ended and a
+ * new one began.
  */
 export class TokenStream {
   readonly #model: Encoder;
@@ -60,10 +59,10 @@ export class TokenStream {
   readonly #piece: number;
   readonly #overlap: number;
   #around: { readonly before: readonly number[]; readonly after: readonly number[] } | undefined;
-  /** Where the last block ended. */
+  /** The end of the last block. */
   #told = 0;
   #bytes = 0;
-  /** When the event loop last turned. */
+  /** The time of the last yield to the event loop. */
   #turned = performance.now();
 
   constructor(model: Encoder, text: TextSource, options: TokenStreamOptions = {}) {
@@ -75,14 +74,14 @@ export class TokenStream {
     this.#overlap = overlap;
   }
 
-  /** The most that it has kept at a time, in bytes: text, tokens, places. */
+  /** The peak memory so far in bytes: text, tokens, places. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * The tokens, once. The event loop turns now and then, between pieces.
-   * @throws the signal's reason; what the text's iterator and the tokenizer throw
+   * Yields the tokens; can be called once. Yields to the event loop from time to time, between pieces.
+   * @throws the signal's reason; errors of the iterator of the text and of the tokenizer
    */
   async *blocks(): AsyncGenerator<TokenBlock, void, undefined> {
     const window = this.#window;
@@ -133,20 +132,20 @@ export class TokenStream {
     return { piece, start: 0, end, held: done, done: done === 0 ? 0 : lowerBound(piece.spans.floor, told) };
   }
 
-  /** Where a piece that shall start at `index` does: a space put before it must not pass for one of its own. */
+  /** Moves the start of a piece past spaces, so that a space added by the tokenizer is not mistaken for one of the text. */
   #afterSpaces(index: number): number {
     let at = this.#window.cut(index);
     while (this.#window.text[at] === " ") at++;
     return at;
   }
 
-  /** Where a piece that shall end at `index` does. */
+  /** Returns the actual end of a piece that should end at `index`. */
   async #reach(index: number): Promise<number> {
     await this.#window.fill(index);
     return this.#window.cut(index);
   }
 
-  /** The tokens of `[start, end)` in the text's midst, or at its start or end; `beside`: what else is kept meanwhile. */
+  /** Encodes `[start, end)`. `beside`: another piece that is kept meanwhile, counted in {@link bytes}. */
   async #encode(start: number, end: number, beside?: Piece): Promise<Piece> {
     const { text, offset } = this.#window;
     const part = text.slice(start, end);
@@ -170,7 +169,7 @@ export class TokenStream {
     return piece;
   }
 
-  /** Tokens `[from, to)` of the piece that starts where the window does. */
+  /** Returns the tokens `[from, to)` of the piece at the start of the window. */
   #block({ tokens, spans }: Piece, from: number, to: number): TokenBlock {
     const { text, offset } = this.#window;
     const { floor, ceil } = spans;
@@ -192,7 +191,7 @@ export class TokenStream {
   }
 }
 
-/** The special tokens that a tokenizer puts before and after a text. */
+/** Returns the special tokens that a tokenizer puts before and after a text. */
 function aroundText(
   model: Encoder,
   sample: string,
@@ -204,10 +203,10 @@ function aroundText(
 }
 
 /**
- * Where two encodings of overlapping texts are one: the index of a token in the one and in the other, in the middle of
- * the longest run of equal tokens in equal places.
- * @param shift where the second text starts in the first
- * @param least characters that the run must span
+ * Finds where to join two encodings of overlapping texts: the index of a token in each, in the middle of the longest run of
+ * equal tokens at equal places.
+ * @param shift the offset of the second text in the first
+ * @param least the minimum characters of the run
  */
 function findJoin(
   a: readonly number[],
@@ -217,7 +216,7 @@ function findJoin(
   shift: number,
   least: number,
 ): [inA: number, inB: number] | undefined {
-  // Only places between characters count: those within one look alike.
+  // Only places between characters count, since places inside one are all equal after rounding.
   const place = ({ floor, ceil }: TokenSpans, i: number): number | undefined =>
     floor[i] === ceil[i] ? floor[i] : undefined;
   let best: { i: number; j: number; length: number; span: number } | undefined;
@@ -247,13 +246,13 @@ function findJoin(
   const middle = inA.floor[best.i]! + best.span / 2;
   for (let k = lowerBound(inA.floor, middle) - best.i; k < best.length; k++) {
     const at = best.i + k;
-    // The first token in its place: one without text may stand before it.
+    // The first token at this place, since a token without text may precede it.
     if (place(inA, at) !== undefined && inA.floor[at]! > (inA.floor[at - 1] ?? -1)) return [at, best.j + k];
   }
   return undefined;
 }
 
-/** The first index of a sorted array whose value is at least `value`. */
+/** Returns the first index of a sorted array whose value is at least `value`. */
 function lowerBound(sorted: Uint32Array, value: number): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {
