@@ -9,7 +9,7 @@ export interface Alignment {
   /** W, `[D, D]`: the memory's elements by the embedding's. */
   readonly weights: Float32Array<ArrayBuffer>;
   readonly lambda: number;
-  /** Tokens that it was fitted to. */
+  /** The number of tokens it was fitted to. */
   readonly tokens: number;
   /** ‖E − ZW‖ / ‖E‖ over them. */
   readonly residual: number;
@@ -60,7 +60,7 @@ export function encodeAlignment(
 
 /**
  * Reads an alignment, checking all of it.
- * @throws ResonantError `invalid_file` naming what is damaged, or that it is another model's or of another version
+ * @throws ResonantError `invalid_file` naming what is damaged, or if it is of another model or version
  */
 export async function readAlignment(file: TensorFile, model: AlignedModel): Promise<Alignment> {
   const fail = (message: string, fix?: string): never => {

@@ -8,20 +8,20 @@ import { assertVectorMemory } from "./readout-bias.ts";
 import { readouts } from "./readouts.ts";
 import { Ridge, type RidgeFit } from "./ridge.ts";
 
-/** Fewest tokens of a calibration text: ten have a next one, of which one is held out. */
+/** The minimum tokens of a calibration text: ten have a next token, and one of these is held out. */
 export const LEAST_TOKENS = 11;
 
 export interface CalibrateOptions {
   /** λ, at least 0. */
   readonly lambda: number;
-  /** Told of the tokens done and in all. */
+  /** Called with the number of tokens done and the total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface Calibration {
   readonly alignment: Alignment;
-  /** Of the text's last tenth, which the alignment was not fitted to. */
+  /** Measured on the last tenth of the text, which the alignment was not fitted to. */
   readonly heldOut: HeldOut;
 }
 
@@ -29,9 +29,9 @@ export interface Calibration {
  * Aligns the first block's memory with the embedding, so that its readout can bias the next token's logits (KISS-Ridge,
  * SPEC §5): `W = (ZᵀZ + λI)⁻¹ ZᵀE`, where row t of Z `[T, D]` is the memory m_t after token t of the text (see `readouts`),
  * and row t of E `[T, D]` the embedding of token t + 1. A token's bias is then its embedding's dot product with m_t W.
- * Fitted to the first nine tenths of the text, in f64, and measured on the rest, the stream going on. It keeps O(D²)
- * numbers and the embeddings of the tokens that occur, whatever the text's length.
- * @throws ResonantError `unsupported` where the model has no such memory; `invalid_argument` for too few tokens or one the
+ * W is fitted in f64 to the first nine tenths of the text, and measured on the rest in the same stream. Needs O(D²) numbers
+ * and the embeddings of the tokens that occur, whatever the length of the text.
+ * @throws ResonantError `unsupported` if the model has no such memory; `invalid_argument` for too few tokens or one the
  * model lacks (option: `tokens`), or a λ that is out of range or leaves W undetermined (option: `lambda`); `model` if the
  * memory is not finite; the signal's reason when it is aborted
  */

@@ -1,7 +1,7 @@
 /**
- * The Cholesky factor of a symmetric positive definite matrix, in its place: A = L Lᵀ, row by row (Golub and Van Loan,
+ * The Cholesky factor of a symmetric positive definite matrix, in place: A = L Lᵀ, row by row (Golub and Van Loan,
  * Matrix Computations, 4th ed., §4.2).
- * @param a `[n, n]`, of which the lower triangle is read, and becomes L; what is above it is left alone
+ * @param a `[n, n]`, the lower triangle is read and becomes L; the rest is not changed
  * @returns the first row at which A is singular to f64's precision, or not positive; undefined if there is none
  */
 export function factorize(a: Float64Array, n: number): number | undefined {
@@ -17,7 +17,7 @@ export function factorize(a: Float64Array, n: number): number | undefined {
       row[j] = value;
       pivot -= value * value;
     }
-    // What is left of a row that those before it span is the rounding of the sums it was taken from.
+    // If a row depends on the rows before it, its pivot is only the rounding error of the sums.
     if (!(pivot > n * Number.EPSILON * diagonal)) return i;
     a[i * n + i] = Math.sqrt(pivot);
   }
@@ -25,7 +25,7 @@ export function factorize(a: Float64Array, n: number): number | undefined {
 }
 
 /**
- * Solves L Lᵀ X = B in B's place.
+ * Solves L Lᵀ X = B in place.
  * @param factor L `[n, n]`, of {@link factorize}
  * @param b `[n, columns]`, becomes X
  */

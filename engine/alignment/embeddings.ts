@@ -4,10 +4,10 @@ import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
-/** Tokens that go through the GPU at once. */
+/** The tokens per GPU pass. */
 const ROWS = 256;
 
-/** Rows of the embedding, of the tokens that were asked for. */
+/** The embedding rows of the requested tokens. */
 export class Embeddings {
   readonly size: number;
   readonly #rows: ReadonlyMap<number, Float32Array>;
@@ -33,7 +33,7 @@ export class Embeddings {
 }
 
 /**
- * The embeddings of `tokens`, each once, as the model reads them: in whatever format the GPU keeps the table, widened.
+ * Reads the embeddings of `tokens`, each once, widened from the format in which the GPU stores the table.
  * @param tokens each below the vocabulary
  */
 export async function readEmbeddings(

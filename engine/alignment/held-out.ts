@@ -3,22 +3,22 @@ import type { Weights } from "../weights.ts";
 import type { Embeddings } from "./embeddings.ts";
 import { TokenRanking } from "./token-ranking.ts";
 
-/** How an alignment does on text that it was not fitted to, beside what knows nothing of the model. */
+/** The quality of an alignment on text that it was not fitted to, with baselines that do not use the model. */
 export interface HeldOut {
   readonly tokens: number;
   /** ‖E − ZW‖ / ‖E‖. */
   readonly residual: number;
-  /** The same of the fitted text's mean embedding in ZW's place. */
+  /** The same with the mean embedding of the fitted text instead of ZW. */
   readonly meanResidual: number;
   /** How often the aligned readout ranks the next token first, and among the first five. */
   readonly top1: number;
   readonly top5: number;
-  /** How often it is the fitted text's most frequent token, and among its five most frequent. */
+  /** How often the next token is the most frequent of the fitted text, and among its five most frequent. */
   readonly baselineTop1: number;
   readonly baselineTop5: number;
 }
 
-/** Counts how well an alignment does, block after block. */
+/** Measures an alignment, block by block. */
 export class HeldOutScore {
   /** W, `[D, D]`. */
   readonly #weights: Float32Array;
@@ -57,7 +57,7 @@ export class HeldOutScore {
   }
 
   /**
-   * Takes rows.
+   * Adds rows.
    * @param z readouts, `[rows, D]`
    * @param next the tokens that came after them, `[rows]`
    */

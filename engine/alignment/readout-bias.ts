@@ -19,7 +19,7 @@ export interface ReadoutBiasBuffers {
   readonly readouts: GPUBuffer;
 }
 
-/** The logit bias of a model's calibrated readout, for all passes of one runner. Without an alignment there is none. */
+/** The logit bias of a model's calibrated readout, for all passes of one runner. Without an alignment there is no bias. */
 export class ReadoutBias {
   readonly #gpu: Gpu;
   readonly #weights: Pick<Weights, "shape" | "blocks">;
@@ -34,9 +34,9 @@ export class ReadoutBias {
   }
 
   /**
-   * Takes an alignment into use, in the place of an earlier one.
+   * Sets the alignment, replacing an earlier one.
    * @param alignment W, `[D, D]`
-   * @throws ResonantError `unsupported` where the model has no vector memory, `invalid_argument` for a W of another size
+   * @throws ResonantError `unsupported` if the model has no vector memory, `invalid_argument` for a W of another size
    */
   align(alignment: Float32Array): void {
     assertVectorMemory(this.#weights);
@@ -50,8 +50,8 @@ export class ReadoutBias {
   }
 
   /**
-   * Whether logits are biased at this scale λ: not at 0.
-   * @throws ResonantError `invalid_argument` for another scale without an alignment (option: `readoutScale`)
+   * Returns whether logits are biased at this scale λ: at all but 0.
+   * @throws ResonantError `invalid_argument` for a scale other than 0 without an alignment (option: `readoutScale`)
    */
   applies(scale = 0): boolean {
     if (scale === 0) return false;
@@ -63,7 +63,7 @@ export class ReadoutBias {
     });
   }
 
-  /** The buffers for passes over these activations, made at the first call. Call it only with an alignment. */
+  /** Returns the buffers for passes over these activations. Created at the first call. Requires an alignment. */
   buffers(activations: { readonly rows: number }): ReadoutBiasBuffers {
     const gpu = this.#gpu;
     const buffers = this.#buffers.get(activations) ?? {
@@ -81,7 +81,7 @@ export class ReadoutBias {
   }
 }
 
-/** @throws ResonantError `unsupported` where the model has no phase-vector memory */
+/** @throws ResonantError `unsupported` if the model has no phase-vector memory */
 export function assertVectorMemory({ shape, blocks }: Pick<Weights, "shape" | "blocks">): void {
   if (shape.pvm && blocks.length > 0) return;
   throw new ResonantError("unsupported", "the model has no phase-vector memory, which an alignment reads", {
@@ -89,7 +89,7 @@ export function assertVectorMemory({ shape, blocks }: Pick<Weights, "shape" | "b
   });
 }
 
-/** Room for an alignment on the GPU. Always f32: it is small beside the embedding that it is multiplied with. */
+/** Allocates an alignment on the GPU. Always f32, since it is small compared with the embedding. */
 const alignmentMatrix = (gpu: Gpu, size: number): Matrix => ({
   buffer: gpu.storage("alignment", matrixBytes(size, size, "f32"), "in parts"),
   rows: size,
@@ -97,7 +97,7 @@ const alignmentMatrix = (gpu: Gpu, size: number): Matrix => ({
   format: "f32",
 });
 
-/** Packs W `[D, D]` into `matrix`, after everything that was submitted before. */
+/** Packs W `[D, D]` into `matrix`, after all work submitted so far. */
 function packAlignment(gpu: Gpu, alignment: Float32Array, matrix: Matrix): void {
   const { rows, columns } = matrix;
   const scratch = new TemporaryBuffers(gpu, "alignment");

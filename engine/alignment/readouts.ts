@@ -16,15 +16,15 @@ export interface Readouts {
 /**
  * The first block's phase-vector memory after each token of a text, in blocks of at most the runner's prompt rows: z_t =
  * m_t of SPEC §1, which the block adds to its output as Rot(θ_t) m_t. The rotation is left out. It is the same for all
- * pairs and known from the position alone, so that m_t lacks nothing without it; but over a text it turns many times, and
- * a linear map of what it turned, fitted over all positions, averages to nearly nothing. (On the default model, fitted to
+ * pairs and depends only on the position, so m_t has the same information. But it turns many times over a text, so a linear
+ * map fitted to rotated memories over all positions averages to nearly 0. (On the default model, fitted to
  * 54,000 bytes, m_t alone predicts 32 % of the next bytes and Rot(θ_t) m_t 6 %, fewer than the most frequent byte's 15 %.)
  *
- * The text is one stream from an empty state; where a model's positions are limited, it starts anew after so many, as a
- * stream would have to. Other streams of the runner may go on meanwhile.
+ * The text is one stream from an empty state. If the positions of the model are limited, a new stream starts when they are
+ * used up. Other streams of the runner can run meanwhile.
  * @param tokens each below the vocabulary
- * @throws ResonantError `unsupported` where the model has no such memory, `invalid_argument` if the runner's readouts are
- * being taken already, `model` if they are not finite; the signal's reason when it is aborted
+ * @throws ResonantError `unsupported` if the model has no such memory, `invalid_argument` if readouts of the runner are
+ * already running, `model` if they are not finite; the signal's reason when it is aborted
  */
 export async function* readouts(
   runner: Runner,
@@ -36,10 +36,10 @@ export async function* readouts(
   yield* pass.over(tokens, signal);
 }
 
-/** Attention's cache is part of it, so it is made once, and lives as long as the runner. */
+/** Kept as long as the runner, since a pass may have a large attention cache. */
 const known = new WeakMap<Runner, ReadoutPass>();
 
-/** A prompt's pass up to the end of its first resonant block, on a state of its own. */
+/** A prefill pass up to the end of the first resonant block, with its own state. */
 class ReadoutPass {
   readonly #runner: Runner;
   readonly #pool: StatePool;

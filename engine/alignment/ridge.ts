@@ -10,9 +10,9 @@ export interface RidgeFit {
 }
 
 /**
- * KISS-Ridge (SPEC §5), `W = (ZᵀZ + λI)⁻¹ ZᵀE` in f64, from rows that come in blocks. It keeps ZᵀZ and ZᵀE, whatever the
- * number of rows T; as long as T < Dz it keeps the rows instead, and solves the dual form `W = Zᵀ(ZZᵀ + λI)⁻¹ E`,
- * whose matrix is the smaller and the better conditioned one.
+ * KISS-Ridge (SPEC §5), `W = (ZᵀZ + λI)⁻¹ ZᵀE` in f64, from rows added in blocks. It keeps only ZᵀZ and ZᵀE,
+ * whatever the number of rows T. While T < Dz it keeps the rows instead, and solves the dual form `W = Zᵀ(ZZᵀ + λI)⁻¹ E`,
+ * whose matrix is smaller and better conditioned.
  */
 export class Ridge {
   readonly #inputs: number;
@@ -42,7 +42,7 @@ export class Ridge {
   }
 
   /**
-   * Takes rows of Z and E.
+   * Adds rows of Z and E.
    * @param z `[rows, Dz]`
    * @param e `[rows, D]`
    */
@@ -58,7 +58,7 @@ export class Ridge {
     const zs = Float64Array.from(z);
     const es = Float64Array.from(e);
     for (const value of es) this.#square += value * value;
-    // Those that complete the first Dz rows are kept with them; what follows goes to the sums.
+    // Rows up to the first Dz are kept; later ones are added to the sums.
     const head = this.#kept ? Math.min(rows, inputs - this.#rows) : 0;
     this.#kept?.z.set(zs.subarray(0, head * inputs), this.#rows * inputs);
     this.#kept?.e.set(es.subarray(0, head * outputs), this.#rows * outputs);
@@ -79,8 +79,8 @@ export class Ridge {
   }
 
   /**
-   * Solves for W; more rows may be added after.
-   * @throws ResonantError `invalid_argument` if λ is no number of at least 0, there are no rows, or ZᵀZ + λI is singular
+   * Solves for W. More rows can be added afterwards.
+   * @throws ResonantError `invalid_argument` if λ is not a number of at least 0, there are no rows, or ZᵀZ + λI is singular
    */
   solve(lambda: number): RidgeFit {
     if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) {
@@ -145,7 +145,7 @@ function addProduct(
   lower: boolean,
 ): void {
   const rows = a.length / m;
-  // Four rows at a time, so that the target, which is large, is gone through a quarter as often.
+  // Four rows at a time, to pass over the large target a quarter as often.
   for (let r = 0; r < rows; r += 4) {
     const at = (i: number, width: number): number => Math.min(r + i, rows - 1) * width;
     const [b0, b1, b2, b3] = [at(0, n), at(1, n), at(2, n), at(3, n)];

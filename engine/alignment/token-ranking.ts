@@ -6,13 +6,13 @@ import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import type { Weights } from "../weights.ts";
 
-/** Most vectors that go through the GPU at once, and most bytes of their dot products. */
+/** The maximum vectors per GPU pass, and the maximum bytes of their dot products. */
 const MOST_ROWS = 512;
 const PRODUCT_BYTES = 64 * 2 ** 20;
 
 /** Ranks tokens for a vector by the dot product of their embeddings with it, on the GPU. Destroy it after use. */
 export class TokenRanking {
-  /** Vectors at once. */
+  /** The vectors per GPU pass. */
   readonly #rows: number;
   readonly #size: number;
   readonly #gpu: Gpu;
@@ -52,9 +52,9 @@ export class TokenRanking {
   }
 
   /**
-   * The five tokens whose embeddings have the greatest dot products with each vector, greatest first.
+   * Returns the five tokens whose embeddings have the greatest dot products with each vector, greatest first.
    * @param vectors `[n, D]`
-   * @throws ResonantError `model` where a dot product is not finite
+   * @throws ResonantError `model` if a dot product is not finite
    */
   async rank(vectors: Float32Array<ArrayBuffer>): Promise<number[][]> {
     const ranked: number[][] = [];

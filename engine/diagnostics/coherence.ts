@@ -1,9 +1,9 @@
 import { LatticeCells } from "./lattice-cells.ts";
 
 /**
- * R = |Σ_j m_j| / Σ_j |m_j| over the pairs of a state m `[D]` (SPEC §4, Kuramoto's order parameter), in f64; 0 where all are
+ * R = |Σ_j m_j| / Σ_j |m_j| over the pairs of a state m `[D]` (SPEC §4, Kuramoto's order parameter), in f64; 0 if all are
  * zero.
- * @param first,count the pairs that count; default all
+ * @param first,count the pairs to use; default all
  */
 export function orderParameter(
   m: Float32Array | Float64Array,

@@ -1,45 +1,45 @@
 import { ResonantError } from "../../common/errors.ts";
 
 /**
- * What a trajectory's curvature says of a needle and of a later retrieval.
- * Indices are of c, which has two elements fewer than the trajectory has tokens: c[i] bends at token i + 1.
+ * The curvature of a trajectory near a needle and before a later retrieval (SPEC §5.4). Indices are those of c, which has two
+ * elements fewer than the trajectory has tokens: c[i] is the curvature at token i + 1.
  */
 export interface CurvatureMetrics {
   /** Largest normalised curvature within 4 of the needle, in [0, 1]. */
   readonly peakAtNeedle: number | null;
-  /** Largest normalised curvature before the retrieval, in [0, 1]; 0 where nothing is before it. */
+  /** Largest normalised curvature before the retrieval, in [0, 1]; 0 if nothing is before it. */
   readonly peakBeforeRetrieval: number | null;
-  /** Tokens. */
+  /** The number of tokens. */
   readonly tokens: number;
-  /** Where the curvature is largest: the first such index. */
+  /** The first index with the largest curvature. */
   readonly peakIndex: number | null;
-  /** That, less the retrieval's index. */
+  /** `peakIndex` minus the index of the retrieval. */
   readonly peakOffset: number | null;
-  /** Whether it is within 4 of the needle. */
+  /** Whether `peakIndex` is within 4 of the needle. */
   readonly peakIsAtNeedle: boolean | null;
-  /** Share of the curvature's sum that is before the retrieval. */
+  /** The fraction of the sum of the curvature that is before the retrieval. */
   readonly fractionBeforeRetrieval: number | null;
-  /** Entropy of the curvature over its sum, as a share of a constant one's. */
+  /** The entropy of the curvature divided by its sum, relative to that of a constant curvature. */
   readonly entropy: number | null;
 }
 
 export interface CurvatureOptions {
   /** D. */
   readonly size: number;
-  /** Token where the needle begins. */
+  /** The first token of the needle. */
   readonly needle: number;
-  /** Token where the retrieval begins. */
+  /** The first token of the retrieval. */
   readonly retrieval: number;
 }
 
-/** Indices to either side of the needle that count as at it. */
+/** The distance from the needle, in indices, that counts as at the needle. */
 const REACH = 4;
 const EPSILON = 1e-8;
 
 /**
  * Phase curvature c[i] = ‖z[i+2] − 2z[i+1] + z[i]‖ of a memory's trajectory z `[T, D]`, the discrete second difference,
- * taken in as its rows come and in f64: it keeps the last two rows, the last five curvatures, and sums and extremes. T
- * need not be known: a token p has the index clamp(p, 1, T − 2) − 1, and what falls to the last one is settled at the end.
+ * in f64. Rows are added one by one: it keeps the last two rows, the last five curvatures, and sums and extremes. T need not
+ * be known in advance: a token p has the index clamp(p, 1, T − 2) − 1, and the last index is resolved at the end.
  */
 export class Curvature {
   readonly #needle: number;
@@ -66,13 +66,13 @@ export class Curvature {
     this.#last = new Float64Array(size);
   }
 
-  /** Takes the next rows, `[n, D]`. @throws ResonantError `model` where they are not finite */
+  /** Adds the next rows, `[n, D]`. @throws ResonantError `model` if they are not finite */
   add(rows: Float32Array | Float64Array): void {
     const size = this.#last.length;
     for (let first = 0; first < rows.length; first += size) this.push(rows.subarray(first, first + size));
   }
 
-  /** Takes the next row, `[D]`. @throws ResonantError `model` where it is not finite */
+  /** Adds the next row, `[D]`. @throws ResonantError `model` if it is not finite */
   push(row: Float32Array | Float64Array): void {
     const [earlier, last] = [this.#earlier, this.#last];
     let square = 0;
@@ -84,7 +84,7 @@ export class Curvature {
     this.#tokens++;
   }
 
-  /** Null is what so short, or so straight, a trajectory leaves undefined. */
+  /** Returns the metrics. Null: undefined for a trajectory that is too short or straight. */
   metrics(): CurvatureMetrics {
     const end = this.#tokens - 3;
     if (end < 0) {
@@ -137,7 +137,7 @@ export class Curvature {
   }
 }
 
-/** {@link Curvature} of a trajectory that is there as a whole. `z [T, D]` @throws ResonantError `model` if not finite */
+/** Returns the {@link Curvature} metrics of a whole trajectory `z [T, D]`. @throws ResonantError `model` if not finite */
 export function phaseCurvature(z: Float32Array | Float64Array, options: CurvatureOptions): CurvatureMetrics {
   const curvature = new Curvature(options);
   curvature.add(z);

@@ -1,5 +1,5 @@
 /**
- * The cells of a lattice from its modes: the inverse 2-D DFT of each component (SPEC §1), unscaled, taken along one axis
+ * The cells of a lattice from its modes: the inverse 2-D DFT of each component (SPEC §1), unscaled, along one axis
  * and then the other. Both hold pair c·G + g at `[c·G + g]` and `[c·G + g + D/2]`; a mode's g is p·Gy + q, a cell's x·Gy + y.
  */
 export class LatticeCells {

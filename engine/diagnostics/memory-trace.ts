@@ -11,11 +11,11 @@ import type { Weights } from "../weights.ts";
 const BLOCK_BYTES = 4 * 2 ** 20;
 
 /**
- * The first block's memories (SPEC §1) over vectors u of any number, from empty, as kernels compute them: in blocks of
- * constant size, the state carried from one to the next on the GPU. The buffers are its own; destroy it.
+ * The memories of the first block (SPEC §1) over any number of vectors u, from an empty state, as the kernels compute them:
+ * in blocks of constant size, with the state kept on the GPU between them. It owns its buffers; destroy it.
  */
 export class MemoryTrace {
-  /** Most vectors in a block. All but the last must be full for the result not to depend, in rounding, on how they are cut. */
+  /** The maximum vectors per block. Fill all blocks but the last, or the rounding depends on their sizes. */
   readonly rows: number;
   readonly #gpu: Gpu;
   readonly #size: number;
@@ -32,7 +32,7 @@ export class MemoryTrace {
   readonly #gate: readonly Dispatch[];
 
   /**
-   * @param most vectors there will be in all, which blocks need not be larger than
+   * @param most the total number of vectors, which limits the size of blocks
    * @throws ResonantError `unsupported` for a model without blocks
    */
   constructor(gpu: Gpu, weights: Weights, most: number) {
@@ -63,7 +63,7 @@ export class MemoryTrace {
       ends: scratch.words("ends", (rows / CHUNK) * Math.ceil(size / 2) * 4),
       memory: this.#memory,
     };
-    // A memory that the model lacks runs along, on whatever its decay is, and is not looked at.
+    // A memory that the model lacks is computed too, but its values are not used.
     const layout = { slotStride: 2 * size, layerStride: 2 * size, tail: 0, pvm: true, plm: true };
     this.#scan = memoryScan(host, size, layout, buffers);
     this.#gate = linearTiled(host, this.#run, {

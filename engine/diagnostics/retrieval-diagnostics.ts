@@ -8,22 +8,22 @@ import { MemoryTrace } from "./memory-trace.ts";
 type Tokens = ArrayLike<number> & Iterable<number>;
 
 export interface RetrievalDiagnosticsOptions {
-  /** The context's. */
+  /** The tokens of the context. */
   readonly tokens: Tokens;
-  /** The needle's or query's, fed after the context's; may be none. */
+  /** The tokens of the needle or query, fed after the context; may be empty. */
   readonly cue: Tokens;
   /** First token of the best match, an index into `tokens`. */
   readonly position: number;
-  /** Whose trajectory the curvature is taken of: `pvm` and `hybrid` the vector memory's, `plm` the lattice's. */
+  /** The memory whose curvature is measured: the vector memory for `pvm` and `hybrid`, the lattice for `plm`. */
   readonly mode: "pvm" | "plm" | "hybrid";
   /** What the retrieval worked in. */
   readonly memoryBytes: number;
-  /** Told of the tokens measured so far, and of how many there are. */
+  /** Called with the number of tokens measured so far and the total. */
   readonly onProgress?: ((tokens: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** SPEC §4's measures of the first block's memories over a retrieval; null is what the model lacks. */
+/** The measures of the first block's memories over a retrieval (SPEC §5.4); null if the model lacks the memory. */
 export interface RetrievalDiagnostics {
   readonly phase: {
     /** R_t of m_t, the mean over all tokens. */
@@ -44,11 +44,11 @@ export interface RetrievalDiagnostics {
 }
 
 /**
- * What the first block's memories do while a context is read and its cue after it. They are the ones that retrieval
- * compares windows of, driven by the same token-local u (SPEC §5), but as they are: empty at the start, nothing taken off.
- * Needs the same memory whatever the context's length.
+ * Measures the memories of the first block while it reads a context and then its cue. They are driven by the same token-local
+ * u as in retrieval (SPEC §5.4), but are empty at the start and not windowed. Needs constant memory, whatever the length of
+ * the context.
  * @throws ResonantError `invalid_argument` naming `tokens` or `position` if it is empty or out of range, or `mode` if the
- * model lacks that memory; `model` where memories are not finite; the signal's reason
+ * model lacks that memory; `model` if memories are not finite; the signal's reason
  */
 export async function retrievalDiagnostics(
   { gpu, weights }: Pick<Model, "gpu" | "weights">,
@@ -83,7 +83,7 @@ export async function retrievalDiagnostics(
       norm = meanModulus(memory.subarray(-2 * size, -size));
       onProgress?.(start + rows, total);
     }
-    // What is not finite stays so, whichever memory the curvature looks at.
+    // A value that is not finite makes the sums not finite, even in a memory whose curvature is not measured.
     if (!Number.isFinite(phase + plm + norm)) throw new ResonantError("model", "the memories are not finite");
     if (pvm) gate = await sumOfGates(trace, counts, feature);
   } finally {
@@ -117,7 +117,7 @@ function expectArguments({ tokens, position, mode }: RetrievalDiagnosticsOptions
   if (!hasMemory) refuse("mode", `the model has no memory for ${JSON.stringify(mode)}`);
 }
 
-/** The gate's mean over its elements, summed over all tokens: it is taken once for each that occurs. */
+/** Sums the mean of the gate over all tokens. The gate is computed once for each different token. */
 async function sumOfGates(
   trace: MemoryTrace,
   counts: ReadonlyMap<number, number>,
@@ -142,7 +142,7 @@ function meanModulus(values: Float32Array): number {
   return sum / values.length;
 }
 
-/** How often each token occurs. */
+/** Counts how often each token occurs. */
 function countTokens(...lists: readonly Tokens[]): Map<number, number> {
   const counts = new Map<number, number>();
   for (const list of lists) {
