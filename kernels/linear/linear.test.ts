@@ -111,69 +111,66 @@ const ways: [name: string, (p: Product, shape: GPUBuffer) => Dispatch[]][] = hos
   ]),
 ]);
 
-/** One way per kernel that the adapter would run: for every number of rows the text is the same. */
-const kernelWays = ways.filter(
-  ([name]) => /^(row|prefill), /.test(name) && !(gpu.mostSharedLoadLanes === 8 && name.endsWith(", 4")),
-);
+const isUnused = (name: string): boolean => gpu.mostSharedLoadLanes === 8 && name.endsWith(", 4");
 
-const sizes: [rows: number, k: number, n: number][] = [
-  [1, 1, 1],
-  [2, 2, 33],
-  [31, 33, 2],
-  [33, 48, 63],
-  [65, 63, 37],
-  [200, 64, 64],
-  [3, 65, 130],
-  [31, 256, 260],
-  [2, 769, 65],
+/** One way per kernel that the adapter would run: for every number of rows the text is the same. */
+const kernelWays = ways.filter(([name]) => /^(row|prefill), /.test(name) && !isUnused(name));
+
+/** The same with the tiles that compile fastest: what becomes of a sum is one text in all kernels. */
+const epilogueWays = ways.filter(([name]) => /^(row|16), /.test(name) && !isUnused(name));
+
+/**
+ * Rows, K, N and formats. Compiling is what these tests take time for: a row's kernel is compiled for each K, a tile's is not.
+ * K is below a slice of 32, at its edges and those of a workgroup's 64 lanes, and more than one vec4 for each of them.
+ */
+const sizes: [rows: number, k: number, n: number, formats: readonly WeightFormat[]][] = [
+  [1, 1, 1, ["f32"]],
+  [2, 2, 33, weightFormats],
+  [31, 33, 2, ["f32"]],
+  [3, 48, 130, ["f32"]],
+  [65, 63, 37, ["f32"]],
+  [200, 64, 64, ["f32"]],
+  [33, 65, 63, weightFormats],
+  [31, 330, 260, weightFormats],
 ];
 
-it.each(
-  sizes.flatMap(([rows, k, n], i) =>
-    (i % 2 ? weightFormats : (["f32"] as const)).map((f) => [rows, k, n, f] as const),
-  ),
-)("agrees with the reference on %i rows of %i by %i in %s", async (rows, k, n, format) => {
-  const c = { ...base, rows, k, n, format };
-  const values = await tiled(c);
-  expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  for (const [name, way] of format === "f32" ? ways : kernelWays) {
-    expect(firstDifference(await run(c, way), values), name).toBe(-1);
-  }
-});
+it.each(sizes.flatMap(([rows, k, n, formats]) => formats.map((format) => [rows, k, n, format] as const)))(
+  "agrees with the reference on %i rows of %i by %i in %s",
+  async (rows, k, n, format) => {
+    const c = { ...base, rows, k, n, format };
+    const values = await tiled(c);
+    expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
+    for (const [name, way] of format === "f32" ? ways : kernelWays) {
+      expect(firstDifference(await run(c, way), values), name).toBe(-1);
+    }
+  },
+);
 
 it.each([
-  ["store", "f16"],
   ["gated", "f32"],
-  ["gated", "f16"],
   ["sigmoid", "f32"],
-  ["add", "f32"],
-  ["add", "f16"],
   ["gelu", "f32"],
   ["gelu_tanh", "f32"],
   ["relu", "f32"],
-  ["silu", "f16"],
-  ["swiglu", "f32"],
+  ["silu", "f32"],
+  ["add", "f16"],
   ["swiglu", "f16"],
   ["gated", "q8"],
-  ["add", "q4"],
   ["swiglu", "q4"],
 ] as const)("gives the same bits from every kernel for %s in %s", async (epilogue, format) => {
   const c = { ...base, epilogue, format };
-  const values = await tiled(c);
+  const [first, ...others] = epilogueWays;
+  const values = await run(c, first![1]);
   expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
-  for (const [name, way] of kernelWays) expect(firstDifference(await run(c, way), values), name).toBe(-1);
+  for (const [name, way] of others) expect(firstDifference(await run(c, way), values), name).toBe(-1);
 });
 
 it.each([
   [33, "gated", "f16", {}],
-  [65, "store", "f32", {}],
-  [256, "gated", "f32", {}],
-  [65, "store", "f16", { eps: 0.1 }],
-  [33, "gelu", "f32", { eps: 1e-12 }],
-  [65, "swiglu", "f32", { rms: true }],
-  [256, "swiglu", "f16", { eps: 1e-6, rms: true }],
+  [65, "store", "f32", { eps: 0.1 }],
   [65, "gated", "q4", {}],
   [65, "store", "q8", { rms: true }],
+  [330, "swiglu", "f16", { eps: 1e-6, rms: true }],
 ] as [number, Epilogue, WeightFormat, NormKind][])(
   "normalises %i inputs to the same bits within a row's product as before a batch's: %s, %s, %o",
   async (k, epilogue, format, kind) => {
@@ -196,9 +193,9 @@ it.each([
 );
 
 it("leaves a zero's sign where it adds nothing", async () => {
-  const c: Case = { ...base, rows: 3, k: 33, n: 34, epilogue: "add", bias: false };
+  const c: Case = { ...base, rows: 3, n: 34, epilogue: "add", format: "f16", bias: false };
   const before = new Float32Array(c.rows * c.n).fill(-0);
-  for (const [name, make] of kernelWays) {
+  for (const [name, make] of epilogueWays) {
     const found = await run(c, (p, shape) => {
       gpu.device.queue.writeBuffer(p.output.buffer, 0, before);
       return make({ ...p, input: { ...p.input, buffer: gpu.storage("zeros", 4 * c.rows * c.k) } }, shape);
@@ -217,13 +214,13 @@ it("gives the same bits without a bias", async () => {
 it("gives the same bits however many rows of W a workgroup takes", async () => {
   const c: Case = { ...base, rows: 3, n: 50, epilogue: "gated" };
   const values = await tiled(c);
-  for (const rowsPerWorkgroup of [2, 4, 6, 8, 16, 24, 32]) {
+  for (const rowsPerWorkgroup of [2, 6, 16, 32]) {
     expect(firstDifference(await byRow(c, rowsPerWorkgroup), values)).toBe(-1);
   }
 });
 
 it("gives a row the same bits wherever it lies in the batch and however large that is", async () => {
-  const c = { ...base, rows: 65, k: 130 };
+  const c = { ...base, rows: 65 };
   const all = await tiled(c);
   const { x } = dataOf(c);
   for (const [first, rows] of [
@@ -326,10 +323,10 @@ describe.each(weightFormats)("a matrix in %s too large to bind", (format) => {
   });
 
   it.each<[Epilogue, (readonly [number, number])?]>([
-    ["add"],
-    ["swiglu"],
-    ["gelu", [70, 101]],
+    [format === "f16" || format === "q4" ? "swiglu" : "gated"],
+    ["store", [70, 101]],
     ["store", [0, 64]],
+    ...(format === "f16" ? ([["add"]] as const) : []),
   ])("gives the same bits for %s of rows %o as one that is bound whole", async (epilogue, part) => {
     const c: Case = { ...base, k, n: 202, format, epilogue, bias: true };
     const host = bindingAtMost(gpu, limit);

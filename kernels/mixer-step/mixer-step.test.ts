@@ -87,7 +87,7 @@ async function apart({ layout, shape, buffers, words }: SetUp, size: number, tap
     [
       layerNorm(gpu, size, { h: buffers.h, norm: buffers.norm, out: mixed }, 2 * size),
       ...(taps > 0 ? [shortConv(gpu, size, taps, layout, { ...buffers, mixed, out })] : []),
-      ...linearTiled(gpu, buffers.run, product),
+      ...linearTiled(gpu, buffers.run, product, 16), // has the bits of every other batch's, and compiles fastest
     ],
     shape,
   );
