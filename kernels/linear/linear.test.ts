@@ -181,7 +181,7 @@ it.each([
       const input = { buffer: normed, stride: k };
       return [
         layerNorm(gpu, k, { h: p.input.buffer, norm, out: normed }),
-        ...linearTiled(gpu, shape, { ...p, input }),
+        ...linearTiled(gpu, shape, { ...p, input }, 16),
       ];
     });
     expect(relativeError(apart, expectedOf(c, kind))).toBeLessThan(2e-6);
