@@ -1,4 +1,4 @@
-/** `promise`, or the signal's reason as soon as it is aborted. */
+/** Waits for `promise`. Rejects with the signal's reason as soon as it is aborted. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   signal.throwIfAborted();

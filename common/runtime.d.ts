@@ -1,6 +1,6 @@
 /**
- * What Node and browsers both have and the engine uses, for the rooms that see the types of neither. Each declaration is the
- * part of the standard that is used here; code that sees the types of a platform has the whole of it from there.
+ * Types of the APIs that Node and browsers share, for folders that include the types of neither. Each declaration has only
+ * the part that is used here. Code with the types of a platform uses those instead.
  */
 
 interface EventInit {

@@ -35,9 +35,8 @@ export interface PrefixMatch {
 }
 
 /**
- * Which states after prefixes of prompts are kept, and in which rows, so that a prompt that begins alike need not be fed
- * from its start. The states themselves lie on the device; when all rows are taken, the one not used for longest gives
- * way. Prefixes are whole chunks of the scan, where a prompt can be cut without a change in its bits. They are compared
+ * Decides which states after prompt prefixes are kept, and in which rows, so that a prompt with the same prefix need not be
+ * fed from its start. The states are on the device. When all rows are taken, the least recently used one is replaced. Prefixes are whole chunks of the scan, where a prompt can be cut without a change in its bits. They are compared
  * token by token, in a tree for each client: nobody can tell from an answer's time what another client has asked.
  */
 export class PrefixCache {

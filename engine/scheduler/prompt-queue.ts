@@ -5,13 +5,13 @@ export interface Prompt {
   readonly client: unknown;
   /** Tokens still to be fed. */
   readonly left: number;
-  /** By which its client's prompts are found; undefined: it need not be found. */
+  /** The key for {@link PromptQueue.find}; undefined: it cannot be found. */
   readonly key?: string | undefined;
 }
 
 interface Waiting<P> {
   readonly prompt: P;
-  /** Which prompt of its client it was to come. */
+  /** The index of the prompt in the order of arrival at its client. */
   readonly arrival: number;
 }
 
@@ -29,9 +29,9 @@ interface ClientQueue<P> {
 }
 
 /**
- * Whose prompt is fed next. Clients take turns, and each gives its turns to its oldest prompt and to its shortest
- * alternately: a short one never waits for a long one's end, nor a long one for ever. Every operation takes time that
- * grows with the logarithm of what waits.
+ * Chooses the prompt to feed next. Clients take turns, and the turns of a client go alternately to its oldest and its shortest
+ * prompt. So a short prompt does not wait for the end of a long one, and a long one does not wait forever. Each operation
+ * takes time logarithmic in the number of waiting prompts.
  */
 export class PromptQueue<P extends Prompt> {
   readonly #clients = new Map<unknown, ClientQueue<P>>();

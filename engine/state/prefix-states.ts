@@ -10,7 +10,7 @@ export class PrefixStates {
   readonly #vocabulary: number;
   readonly #memory: MemoryCount;
   #pool: StatePool | undefined;
-  /** Most states. */
+  /** The maximum number of states. */
   readonly rows: number;
 
   /** @param bytes of GPU memory, taken when the first state is kept, and counted as `prefixes` */
@@ -31,7 +31,7 @@ export class PrefixStates {
     this.rows = Math.min(most, Math.floor(bytes / (row.state + row.counts + row.pending)));
   }
 
-  /** Where the states lie. Its memory is taken when it is first asked for. */
+  /** The pool of the states. Allocated at first use. */
   get pool(): StatePool {
     this.#pool ??= this.#memory.of(
       "prefixes",
@@ -40,7 +40,7 @@ export class PrefixStates {
     return this.#pool;
   }
 
-  /** Takes the memory of all {@link rows} now. */
+  /** Allocates the memory of all {@link rows} now. */
   reserve(): void {
     void this.pool;
   }

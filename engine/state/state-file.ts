@@ -10,9 +10,9 @@ import { sha256 } from "../fingerprint.ts";
 import { Utf8Decoder } from "../text/utf8-decoder.ts";
 import { concat } from "../weights.ts";
 
-/** All that a stream's future depends on (SPEC §3). */
+/** The complete state of a stream (SPEC §3.1). */
 export interface StreamState {
-  /** Tokens fed. */
+  /** The number of tokens fed. */
   readonly position: number;
   /** The last token, not yet fed. */
   readonly pending: number | undefined;
@@ -25,14 +25,14 @@ export interface StreamState {
   readonly counts: Uint32Array;
 }
 
-/** What a state belongs to. */
+/** The model that a state belongs to. */
 export interface StateOwner {
   readonly shape: BlockShape;
   readonly layers: number;
   readonly vocabulary: number;
   /** Of the model's configuration and source weights. */
   readonly fingerprint: string;
-  /** Recorded; a state is accepted whatever format its model runs in. */
+  /** Only recorded: a state can be restored in any weight format. */
   readonly format: string;
 }
 
@@ -55,8 +55,8 @@ const header = v.strictObject({
 });
 
 /**
- * A stream's state as a safetensors file: `state.N.conv [k−1, D]`, `.pvm [D]`, `.plm [D]`, the tokens fed and how often,
- * the rest in its metadata, with a SHA-256 of the file (taken with zeros in its place).
+ * A stream's state as a safetensors file: `state.N.conv [k−1, D]`, `.pvm [D]`, `.plm [D]`, the tokens fed and their
+ * counts. The metadata has the rest and the SHA-256 of the file, computed with zeros in its place.
  */
 export async function encodeState(owner: StateOwner, s: StreamState): Promise<Uint8Array<ArrayBuffer>> {
   const tensors: {
@@ -220,7 +220,7 @@ function parts({
   return out;
 }
 
-/** Where the digest's hexadecimal stands in the header: the last place there, since a text before it might hold it. */
+/** Returns the offset of the digest in the header: its last occurrence, since an earlier text may contain it too. */
 function findDigest(file: Uint8Array, digest: string): number {
   const length = 8 + Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   const text = new TextDecoder("latin1").decode(file.subarray(0, length));

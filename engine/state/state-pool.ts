@@ -18,7 +18,7 @@ export function stateShape(shape: BlockShape, layers: number): StateShape & { re
   };
 }
 
-/** Bytes that a stream takes in a pool: its recurrent state, its counts, its pending token. */
+/** Returns the bytes of a stream in a pool: recurrent state, counts, pending token. */
 export const rowBytes = (shape: StateShape, vocabulary: number) => ({
   state: 4 * shape.slotStride,
   counts: 4 * vocabulary,
@@ -55,12 +55,12 @@ export class StatePool {
     this.#used = Array.from({ length: slots }, () => false);
   }
 
-  /** Slots that nobody has taken. */
+  /** The number of free slots. */
   get free(): number {
     return this.#used.filter((used) => !used).length;
   }
 
-  /** The first of `count` neighbouring slots. @throws ResonantError `out_of_memory` if there are none */
+  /** Takes `count` adjacent slots and returns the first. @throws ResonantError `out_of_memory` if there are none */
   take(count = 1): number {
     const slot = this.#used.findIndex((_, first) => {
       const run = this.#used.slice(first, first + count);
@@ -79,7 +79,7 @@ export class StatePool {
     this.#used.fill(false, slot, slot + count);
   }
 
-  /** Empties `count` slots from `slot`: position 0, nothing remembered. */
+  /** Clears `count` slots from `slot` on to the empty state at position 0. */
   clear(slot: number, count = 1): void {
     this.#gpu.submit((encoder) => {
       encoder.clearBuffer(this.state, slot * this.stateBytes, count * this.stateBytes);

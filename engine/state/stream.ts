@@ -2,7 +2,7 @@ import type { Runner } from "../runner/runner.ts";
 import type { Cursor } from "../scheduler/sequence.ts";
 import type { PendingText } from "../text/text-stream.ts";
 
-/** One stream of text: a slot of the state pool, and what of its state the host keeps. */
+/** One stream of text: a slot of the state pool, and the part of its state on the host. */
 export class Stream implements Cursor {
   readonly #runner: Runner;
   readonly slot: number;

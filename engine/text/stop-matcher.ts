@@ -1,6 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 
-/** Text that may be shown, and the stop string that ended it, if one did. */
+/** Text that can no longer change, and the stop string that ended it, if any. */
 export interface Released {
   text: string;
   stopped: string | undefined;
@@ -8,8 +8,8 @@ export interface Released {
 
 /**
  * Cuts a text that arrives in pieces at the first stop string in it: the one that begins earliest, and of those that
- * begin together the longest. The outcome does not depend on where the pieces were cut; the price is that a stop is
- * reported only once nothing longer or earlier can still win, a few tokens late where one stop string begins another.
+ * begin together the longest. The result does not depend on where the pieces were cut. So a stop is
+ * reported only when no longer or earlier one can still match: a few tokens late if one stop string starts with another.
  */
 export class StopMatcher {
   readonly #stops: readonly string[];
@@ -41,12 +41,12 @@ export class StopMatcher {
     return this.#pending;
   }
 
-  /** Takes text, and returns what can no longer belong to a stop string. After a stop, nothing more. */
+  /** Adds text. Returns what can no longer belong to a stop string; nothing after a stop. */
   push(text: string): Released {
     return this.#release(this.#pending + text, false);
   }
 
-  /** Ends the text: what is held back is released, unless a stop string is whole in it. */
+  /** Ends the text. Releases the held-back text up to a complete stop string, if there is one. */
   flush(): Released {
     return this.#release(this.#pending, true);
   }
@@ -75,7 +75,7 @@ export class StopMatcher {
     return first;
   }
 
-  /** Where the longest ending begins that more text could make a stop string, or a whole surrogate pair. */
+  /** Returns the start of the longest suffix that more text could complete to a stop string or a surrogate pair. */
   #firstOpen(text: string): number {
     let open = HIGH_SURROGATE_END.test(text) ? text.length - 1 : text.length;
     for (const stop of this.#stops) {

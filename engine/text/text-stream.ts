@@ -1,7 +1,7 @@
 import { type Released, StopMatcher } from "./stop-matcher.ts";
 import { Utf8Decoder } from "./utf8-decoder.ts";
 
-/** All that a text stream's future depends on beside its stop strings. */
+/** The state of a text stream, apart from its stop strings. */
 export interface PendingText {
   /** The beginning of a UTF-8 character, at most three bytes. */
   bytes: Uint8Array;
@@ -9,7 +9,7 @@ export interface PendingText {
   text: string;
 }
 
-/** Tokens' bytes to text: UTF-8 and stop strings, both across any cuts. */
+/** Converts the bytes of tokens to text. UTF-8 characters and stop strings may be cut anywhere. */
 export class TextStream {
   readonly #decoder: Utf8Decoder;
   readonly #matcher: StopMatcher;
@@ -24,12 +24,12 @@ export class TextStream {
     this.#matcher = new StopMatcher(stops, pending?.text);
   }
 
-  /** Read it before {@link TextStream.flush} where the stream is to be continued: flushing releases it. */
+  /** The state to continue from. Read it before {@link TextStream.flush}, which releases it. */
   get pending(): PendingText {
     return { bytes: this.#decoder.pending, text: this.#matcher.pending };
   }
 
-  /** Takes bytes, and returns the text that is certain and belongs to no stop string. */
+  /** Adds bytes. Returns the text that can no longer change and belongs to no stop string. */
   push(bytes: Uint8Array): Released {
     return this.#matcher.push(this.#decoder.push(bytes));
   }

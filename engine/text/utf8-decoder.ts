@@ -2,8 +2,8 @@ import { ResonantError } from "../../common/errors.ts";
 
 /**
  * Decodes UTF-8 that arrives in pieces cut anywhere, to the same text as a WHATWG `TextDecoder` gives of the whole:
- * invalid bytes become U+FFFD, and a byte order mark is kept, for a model may mean it.
- * Unlike a streaming `TextDecoder`, what it holds back can be read, saved and restored.
+ * invalid bytes become U+FFFD, and a byte order mark is kept, since a model may have intended it.
+ * Unlike in a streaming `TextDecoder`, the held-back bytes can be read, saved and restored.
  */
 export class Utf8Decoder {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -27,7 +27,7 @@ export class Utf8Decoder {
     return this.#pending.slice();
   }
 
-  /** Takes bytes, and returns the text that is now certain. */
+  /** Adds bytes. Returns the text that is now complete. */
   push(bytes: Uint8Array): string {
     const all = new Uint8Array(this.#pending.length + bytes.length);
     all.set(this.#pending);
@@ -45,7 +45,7 @@ export class Utf8Decoder {
   }
 }
 
-/** How many bytes at the end begin a character that more bytes could finish. */
+/** Returns the number of bytes at the end that more bytes could complete to a character. */
 function unfinishedLength(bytes: Uint8Array): number {
   for (let length = 1; length <= Math.min(3, bytes.length); length++) {
     const lead = bytes[bytes.length - length]!;
