@@ -29,6 +29,9 @@ const shared = {
       },
     },
   ],
+  // Names stay, for stack traces; white space is most of what a page would load for nothing.
+  minifyWhitespace: true,
+  minifySyntax: true,
   sourcemap: true,
   logLevel: "warning",
 };

@@ -10,7 +10,7 @@ function importsOf(file: string): { readonly now: string[]; readonly later: stri
   const text = readFileSync(join(root, "dist", file), "utf8");
   const names = (pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, name]) => name!);
   return {
-    now: names(/^(?:import|export|\}) ?(?:[^"';]*? from )?"\.\/([\w.-]+\.js)";$/gm),
+    now: names(/\b(?:import|from) ?"\.\/([\w.-]+\.js)"/g),
     later: names(/\bimport\("\.\/([\w.-]+\.js)"\)/g),
   };
 }
