@@ -222,7 +222,7 @@ describe("dropped files", () => {
     [
       "two models",
       { "x/config.json": "{}", "y/config.json": "{}" },
-      "files: there are two models: x/ and y/.",
+      "from: there are two models: x/ and y/.",
     ],
     ["a broken file", { "config.json": "{" }, "config.json: it is not JSON"],
   ])("with %s are refused by name", async (_, files, message) => {
