@@ -79,7 +79,10 @@ const leftOut = parts.filter(({ needs }) => !needs.every(isInstalled));
 for (const part of parts) if (!leftOut.includes(part)) await part.make();
 if (leftOut.length > 0) {
   const names = leftOut.map(({ name }) => name).join(", ");
-  console.log(`Built without development dependencies: command line and libraries, but not ${names}.`);
+  const missing = leftOut.flatMap(({ needs }) => needs.filter((each) => !isInstalled(each))).join(", ");
+  console.log(
+    `Built without development dependencies (${missing}): command line and libraries, but not ${names}.`,
+  );
 }
 
 // --dev FLAGS…: rebuilds at every change, and restarts a server with FLAGS.

@@ -1,4 +1,3 @@
-import { parseConfig } from "../engine/config.ts";
 import { Model, type ModelFiles } from "../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../engine/platform/node/files.ts";
 import { nativeTensors } from "../engine/weights.ts";
@@ -135,8 +134,8 @@ function beginningOf(files: ModelFiles, layers: number): ModelFiles {
     phase: { ...whole.phase, ...cut(whole.phase) },
     pvm: { ...whole.pvm, ...cut(whole.pvm) },
   };
-  const kept = nativeTensors(parseConfig(config, "config.json"));
-  const tensors = new Map([...files.tensors.tensors].filter(([name]) => kept.has(name)));
+  const isKept = (name: string): boolean => Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? -1) < layers;
+  const tensors = new Map([...files.tensors.tensors].filter(([name]) => isKept(name)));
   return { ...files, config, tensors: { ...files.tensors, tensors } };
 }
 
