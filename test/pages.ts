@@ -45,7 +45,7 @@ export async function visit(
     });
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(200_000); // only to end what hangs
   const unexpected = (): string[] => wrong.filter((each) => !expected?.test(each));
   try {
     await page.goto(url.href);
