@@ -369,7 +369,7 @@ describe("/v1/chat/completions refuses and names", () => {
     [
       "response_format",
       { type: "json_object" },
-      'must be "text": no other form is promised',
+      'must be "text": no other format is supported',
       "response_format.type",
     ],
     ["tools", [], TOOLS],
