@@ -381,8 +381,9 @@ it("reports missing WebGPU, and tries again when asked", async () => {
       expect(await page.getByRole("alert").textContent()).toMatch(/WebGPU/);
       expect(await faults(page)).toEqual([]);
       await screenshot(page, "no-webgpu");
+      const again = page.waitForEvent("worker"); // the progress bar may be gone before it is seen
       await button(page, "Try again").click();
-      await page.getByRole("progressbar").waitFor();
+      await again;
       await heading.waitFor();
     });
   } finally {
