@@ -3,17 +3,19 @@
 struct Run {
   rows: u32,
   length: u32,
+  unused: vec2u,
   streams: array<Stream, 1024>, // [rows / length]
 }
 
 struct Stream {
-  @align(16) slot: u32, // where its state lies
+  slot: u32, // where its state lies
   position: u32, // of the first token it feeds, in the first step
+  unused: vec2u,
 }
 
 // What the host prepares ahead for several steps: their angles, and the current step. One vec4 per row and block: cos ψ,
 // sin ψ of the drive, cos θ, sin θ of the PVM's read-out.
 struct Schedule {
   step: u32,
-  angles: array<vec4f>, // [steps, rows, layers]
+  @align(16) angles: array<vec4f>, // [steps, rows, layers]
 }
