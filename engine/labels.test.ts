@@ -12,7 +12,7 @@ const labels = vi.hoisted(() => ({ change: (label: string): string => label, see
 vi.mock("../kernels/kernel.ts", async (original) => {
   const actual = await original<typeof kernel>();
   const dispatch: typeof kernel.dispatch = (host, { name, code }, ...rest) => {
-    const made = actual.dispatch(host, { name: labels.change(name), code }, ...rest);
+    const made = actual.dispatch(host, new actual.Kernel(labels.change(name), code), ...rest);
     labels.seen.add(made.label);
     return made;
   };

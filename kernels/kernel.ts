@@ -1,14 +1,25 @@
 /** One WGSL entry point. Its text is made of `lib/` parts and the operation's own file; its overrides are set per model. */
-export interface Kernel {
+export class Kernel {
+  static readonly #all: Kernel[] = [];
   readonly name: string;
   readonly code: string;
+
+  /** @param parts its text; a line `enable …;` of any part is moved to the top, where WGSL wants it */
+  constructor(name: string, ...parts: string[]) {
+    const text = parts.join("\n");
+    const enables = new Set(text.match(ENABLE));
+    this.name = name;
+    this.code = [...enables, enables.size > 0 ? text.replace(ENABLE, "") : text].join("");
+    Kernel.#all.push(this);
+  }
+
+  /** Every kernel that has been made: the tests compile all of them, and can miss none. */
+  static get all(): readonly Kernel[] {
+    return Kernel.#all;
+  }
 }
 
-/** The kernel with subgroup operations enabled. */
-export const withSubgroups = ({ name, code }: Kernel): Kernel => ({
-  name,
-  code: `enable subgroups;\n${code}`,
-});
+const ENABLE = /^enable \w+;\n/gm;
 
 /** The shape of a pass: it feeds `length` tokens to each of rows / length streams; row = stream · length + t. */
 export interface RunShape {

@@ -1,4 +1,4 @@
-import { ceilDivide, type Kernel, type KernelHost } from "./kernel.ts";
+import { ceilDivide, Kernel, type KernelHost } from "./kernel.ts";
 import eight from "./lib/eight.wgsl";
 import weightF16 from "./lib/weight-f16.wgsl";
 import weightF32 from "./lib/weight-f32.wgsl";
@@ -68,12 +68,10 @@ export function kernelPerFormat(
   name: string,
   ...parts: (string | Readonly<Record<WeightFormat, string>>)[]
 ): Readonly<Record<WeightFormat, Kernel>> {
-  return perFormat(preludes, (prelude, format) => ({
-    name: `${name}-${format}`,
-    code: [eight, prelude, ...parts.map((part) => (typeof part === "string" ? part : part[format]))].join(
-      "\n",
-    ),
-  }));
+  return perFormat(preludes, (prelude, format) => {
+    const texts = parts.map((part) => (typeof part === "string" ? part : part[format]));
+    return new Kernel(`${name}-${format}`, eight, prelude, ...texts);
+  });
 }
 
 /** A value for each format, made from another one. */

@@ -1,11 +1,11 @@
-import { type Kernel, type KernelHost, withSubgroups } from "./kernel.ts";
+import type { Kernel, KernelHost } from "./kernel.ts";
 import invocation from "./lib/invocation.wgsl";
 import invocationLanes from "./lib/invocation-lanes.wgsl";
 import product from "./lib/product.wgsl";
 import products from "./lib/products.wgsl";
 import inLanes from "./lib/products-in-lanes.wgsl";
 import inSlices from "./lib/products-in-slices.wgsl";
-import { kernelPerFormat, perFormat, slicesOf, type WeightFormat } from "./matrix.ts";
+import { kernelPerFormat, slicesOf, type WeightFormat } from "./matrix.ts";
 
 /** A kernel whose workgroups multiply by ROWS_PER_WORKGROUP rows of W, in its two forms. */
 export interface ProductKernels {
@@ -16,10 +16,7 @@ export interface ProductKernels {
 /** Kernels made of `lib/products*.wgsl` and then `parts`. */
 export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({
   inSlices: kernelPerFormat(name, invocation, product, products, inSlices, ...parts),
-  inLanes: perFormat(
-    kernelPerFormat(`${name}-lanes`, invocationLanes, product, products, inLanes, ...parts),
-    withSubgroups,
-  ),
+  inLanes: kernelPerFormat(`${name}-lanes`, invocationLanes, product, products, inLanes, ...parts),
 });
 
 /**

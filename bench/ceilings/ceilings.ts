@@ -1,5 +1,5 @@
 import { TemporaryBuffers } from "../../engine/device/temporary-buffers.ts";
-import { type Dispatch, dispatch } from "../../kernels/kernel.ts";
+import { type Dispatch, dispatch, Kernel } from "../../kernels/kernel.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { less, more } from "../harness/row.ts";
 import { divided, inTurns, timed } from "../harness/statistics.ts";
@@ -8,6 +8,13 @@ import countSource from "./count.wgsl";
 import fillSource from "./fill.wgsl";
 import fmaSource from "./fma.wgsl";
 import readSource from "./read.wgsl";
+
+const kernels = {
+  count: new Kernel("bench-count", countSource),
+  fill: new Kernel("bench-fill", fillSource),
+  fma: new Kernel("bench-fma", fmaSource),
+  read: new Kernel("bench-read", readSource),
+};
 
 const ONCE = { rows: 1, length: 1 };
 const MB = 2 ** 20;
@@ -30,7 +37,7 @@ async function submit({ gpu }: Bench, list: readonly Dispatch[]): Promise<void> 
 }
 
 function fill(buffers: TemporaryBuffers, data: GPUBuffer): Dispatch {
-  return dispatch(buffers.host, { name: "bench-fill", code: fillSource }, {}, [data], () => [1024, 1]);
+  return dispatch(buffers.host, kernels.fill, {}, [data], () => [1024, 1]);
 }
 
 /** Returns the sum of the values that {@link fill} writes into `vectors` vectors. */
@@ -98,8 +105,7 @@ const read: BenchCase = {
     const groups = isSoftware(bench) ? 64 : 2048;
     const data = buffers.words("data", bytes / 4);
     const sums = buffers.words("sums", groups * 256);
-    const kernel = { name: "bench-read", code: readSource };
-    const list = [dispatch(buffers.host, kernel, {}, [data, sums], () => [groups, 1])];
+    const list = [dispatch(buffers.host, kernels.read, {}, [data, sums], () => [groups, 1])];
     return {
       async check() {
         await submit(bench, [fill(buffers, data), ...list]);
@@ -126,8 +132,7 @@ const fma: BenchCase = {
     const turns = isSoftware(bench) ? 128 : 512;
     const factors = buffers.upload("factors", Float32Array.of(1, 1));
     const out = buffers.words("out", groups * 64 * 4);
-    const kernel = { name: "bench-fma", code: fmaSource };
-    const list = [dispatch(buffers.host, kernel, { TURNS: turns }, [factors, out], () => [groups, 1])];
+    const list = [dispatch(buffers.host, kernels.fma, { TURNS: turns }, [factors, out], () => [groups, 1])];
     return {
       async check() {
         await submit(bench, list);
@@ -154,8 +159,7 @@ const dispatches: BenchCase = {
     const { gpu } = bench;
     const buffers = new TemporaryBuffers(gpu, "dispatch's");
     const count = buffers.words("count", 4);
-    const kernel = { name: "bench-count", code: countSource };
-    const list = [dispatch(buffers.host, kernel, {}, [count], () => [1, 1])];
+    const list = [dispatch(buffers.host, kernels.count, {}, [count], () => [1, 1])];
     const work = { lists: [list], run: ONCE };
     const many = Array.from({ length: 1000 }, () => list[0]!);
     return {

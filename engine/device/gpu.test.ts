@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { Kernel } from "../../kernels/kernel.ts";
 import { testGpu } from "../../test/gpu.ts";
 import { loadTiny } from "../../test/models.ts";
 import { refusal } from "../../weights/testing/fixtures.ts";
@@ -37,7 +38,7 @@ describe("a kernel", () => {
     ["lacks an override", "override N: u32; @compute @workgroup_size(N) fn main() {}", /N|override/i],
   ])("that %s is an error that names it, with the compiler's message", async (_, code, said) => {
     const gpu = await ownGpu();
-    gpu.pipeline({ name: "crooked-kernel", code }, {});
+    gpu.pipeline(new Kernel("crooked-kernel", code), {});
     const error = await refusal(gpu.settle());
     expect(error).toMatchObject({ code: "shader", where: "kernel crooked-kernel" });
     expect(error.message).toMatch(said);

@@ -1,7 +1,7 @@
-import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import code from "./add.wgsl";
 
-const kernel = { name: "add", code };
+const kernel = new Kernel("add", code);
 
 export interface AddBuffers {
   /** `[rows, stride]`; the first `size` values of each row are used. */

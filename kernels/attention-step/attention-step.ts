@@ -6,13 +6,13 @@ import {
   splitsOf,
 } from "../attention/attention.ts";
 import softmax from "../attention/softmax.wgsl";
-import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import run from "../lib/run.wgsl";
 import source from "./attention-step.wgsl";
 import mergeSource from "./merge.wgsl";
 
 const kernel = keyKernels("attention-step", source);
-const merge = { name: "attention-merge", code: [run, softmax, mergeSource].join("\n") };
+const merge = new Kernel("attention-merge", run, softmax, mergeSource);
 
 export interface AttentionStepBuffers extends AttentionBuffers {
   /**

@@ -1,12 +1,4 @@
-import {
-  ceilDivide,
-  type Dispatch,
-  dispatch,
-  type Kernel,
-  type KernelHost,
-  type PassBuffers,
-  withSubgroups,
-} from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
 import invocation from "../lib/invocation.wgsl";
 import invocationLanes from "../lib/invocation-lanes.wgsl";
 import run from "../lib/run.wgsl";
@@ -68,8 +60,8 @@ export function splitsOf(shape: AttentionShape): { keys: number; count: number }
  * size allows it.
  */
 export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
-  const vector = { name: `${name}-vec4`, code: [run, softmax, query, keysVector, ...parts].join("\n") };
-  const scalar = { name: `${name}-f32`, code: [run, softmax, query, keysScalar, ...parts].join("\n") };
+  const vector = new Kernel(`${name}-vec4`, run, softmax, query, keysVector, ...parts);
+  const scalar = new Kernel(`${name}-f32`, run, softmax, query, keysScalar, ...parts);
   return ({ headSize }) => (headSize % 4 === 0 ? vector : scalar);
 }
 
@@ -98,7 +90,7 @@ export function attention(host: KernelHost, shape: AttentionShape, buffers: Atte
   const { run, schedule, qkv, keys, values, out } = buffers;
   return dispatch(
     host,
-    host.sharedLoadLanes > 0 ? withSubgroups(lanesKernel(shape)) : kernel(shape),
+    host.sharedLoadLanes > 0 ? lanesKernel(shape) : kernel(shape),
     {
       ...attentionOverrides(shape),
       ...(host.sharedLoadLanes > 0 ? { SHARED_LOAD_LANES: host.sharedLoadLanes } : {}),

@@ -1,6 +1,7 @@
 import {
   type Dispatch,
   dispatch,
+  Kernel,
   type KernelHost,
   memoryOverrides,
   type PassBuffers,
@@ -13,7 +14,7 @@ import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import source from "./combine.wgsl";
 
-const kernel = { name: "combine", code: [run, block, stateLayout, reduce, statistics, source].join("\n") };
+const kernel = new Kernel("combine", run, block, stateLayout, reduce, statistics, source);
 
 export interface CombineBuffers extends PassBuffers {
   readonly block: GPUBuffer;

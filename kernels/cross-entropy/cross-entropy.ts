@@ -1,8 +1,8 @@
-import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import reduce from "../lib/reduce.wgsl";
 import source from "./cross-entropy.wgsl";
 
-const kernel = { name: "cross-entropy", code: [reduce, source].join("\n") };
+const kernel = new Kernel("cross-entropy", reduce, source);
 
 export interface CrossEntropyBuffers {
   /** `[rows, vocabulary]`. */

@@ -1,7 +1,7 @@
-import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import source from "./lag-alignment.wgsl";
 
-const kernel = { name: "lag-alignment", code: source };
+const kernel = new Kernel("lag-alignment", source);
 
 /** The most tokens by which a segment of any cue may be shifted from its place in the cue. */
 export const LAGS = 8;

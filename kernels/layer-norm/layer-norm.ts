@@ -1,9 +1,9 @@
-import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import reduce from "../lib/reduce.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import source from "./layer-norm.wgsl";
 
-const kernel = { name: "layer-norm", code: [reduce, statistics, source].join("\n") };
+const kernel = new Kernel("layer-norm", reduce, statistics, source);
 
 /** A norm's weights and kind; a plain buffer stands for a LayerNorm with eps 1e-5. */
 export interface Norm {

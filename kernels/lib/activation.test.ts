@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { poisoned, runDispatches, testGpu } from "../../test/gpu.ts";
-import { dispatch } from "../kernel.ts";
+import { dispatch, Kernel } from "../kernel.ts";
 import { activationReference, erfReference } from "../linear/reference.ts";
 import activation from "./activation.wgsl";
 
@@ -17,7 +17,7 @@ async function evaluate(name: string, points: Float32Array<ArrayBuffer>): Promis
       }
     }`;
   const found = poisoned(gpu, "found", points.length);
-  const call = dispatch(gpu, { name, code }, {}, [gpu.upload("given", points), found], ({ rows }) => [
+  const call = dispatch(gpu, new Kernel(name, code), {}, [gpu.upload("given", points), found], ({ rows }) => [
     Math.ceil(rows / 64),
     1,
   ]);

@@ -23,7 +23,7 @@ it("no shader depends on how large a subgroup is: those by lanes pass values rou
   const asking = (await shaders()).filter(([path, text]) =>
     /\bsubgroup|\bquad[A-Z]/.test(
       path.endsWith("-lanes.wgsl")
-        ? code(text).replaceAll(/subgroupShuffle\(|subgroup_invocation_id/g, "")
+        ? code(text).replaceAll(/enable subgroups;|subgroupShuffle\(|subgroup_invocation_id/g, "")
         : code(text),
     ),
   );

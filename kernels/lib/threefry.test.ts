@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { poisoned, randomIntegers, runDispatches, testGpu } from "../../test/gpu.ts";
-import { dispatch } from "../kernel.ts";
+import { dispatch, Kernel } from "../kernel.ts";
 import { threefryReference } from "../sample/reference.ts";
 import order from "./order.wgsl";
 import threefry from "./threefry.wgsl";
@@ -17,7 +17,7 @@ async function evaluate(name: string, library: string, expression: string, words
       found[id.x] = ${expression};
     }`;
   const found = poisoned(gpu, "found", words.length);
-  const call = dispatch(gpu, { name, code }, {}, [gpu.upload("given", words), found], ({ rows }) => [
+  const call = dispatch(gpu, new Kernel(name, code), {}, [gpu.upload("given", words), found], ({ rows }) => [
     rows,
     1,
   ]);

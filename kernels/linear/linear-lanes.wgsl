@@ -3,6 +3,8 @@
 // of X: each loads a part and passes it to the others. No workgroup memory, no barrier.
 // This is text for kernels/unroll.ts: ROWS = 8 = GROUPS · SHARED_LOAD_LANES.
 
+enable subgroups;
+
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @group(0) @binding(2) var<storage, read> x: array<f32>; // [rows, in_stride], K from in_offset

@@ -1,18 +1,11 @@
-import {
-  ceilDivide,
-  type Dispatch,
-  dispatch,
-  type Kernel,
-  type KernelHost,
-  withSubgroups,
-} from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, type Kernel, type KernelHost } from "../kernel.ts";
 import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { bindingsOf, kernelPerFormat, type Matrix, perFormat, type WeightFormat } from "../matrix.ts";
+import { bindingsOf, kernelPerFormat, type Matrix, type WeightFormat } from "../matrix.ts";
 import { productKernel, productKernels, rowsThatFit } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
@@ -39,7 +32,7 @@ function laneTile(pairs: 1 | 2, lanes: 4 | 8): Readonly<Record<WeightFormat, Ker
   const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / lanes, SHARED_LOAD_LANES: lanes, PAIRS: pairs };
   const constants = Object.entries(counts).map(([name, count]) => `const ${name} = ${count}u;`);
   const text = [...constants, ...sources, unroll(lanesSource, counts)];
-  return perFormat(kernelPerFormat(`linear-lanes-${2 * pairs}-${lanes}`, ...text), withSubgroups);
+  return kernelPerFormat(`linear-lanes-${2 * pairs}-${lanes}`, ...text);
 }
 
 /** Tiles in registers, by the lanes that share loads and the pairs of columns. */

@@ -1,10 +1,10 @@
-import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
 import order from "../lib/order.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import source from "./logprobs.wgsl";
 
-const kernel = { name: "logprobs", code: [run, reduce, order, source].join("\n") };
+const kernel = new Kernel("logprobs", run, reduce, order, source);
 
 /** The number of most likely tokens given for each row. */
 export const TOP_LOGPROBS = 5;

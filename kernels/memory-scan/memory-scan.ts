@@ -2,6 +2,7 @@ import {
   ceilDivide,
   type Dispatch,
   dispatch,
+  Kernel,
   type KernelHost,
   memoryOverrides,
   type PassBuffers,
@@ -16,7 +17,7 @@ import endsSource from "./ends.wgsl";
 import loadPair from "./load-pair.wgsl";
 import scanSource from "./scan.wgsl";
 
-const ends = { name: "memory-ends", code: [run, memory, pairs, loadPair, endsSource].join("\n") };
+const ends = new Kernel("memory-ends", run, memory, pairs, loadPair, endsSource);
 const scan = {
   name: "memory-scan",
   code: [run, block, stateLayout, memory, pairs, loadPair, scanSource].join("\n"),

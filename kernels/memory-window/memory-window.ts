@@ -1,8 +1,8 @@
-import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import reduce from "../lib/reduce.wgsl";
 import source from "./memory-window.wgsl";
 
-const kernel = { name: "memory-window", code: [reduce, source].join("\n") };
+const kernel = new Kernel("memory-window", reduce, source);
 
 /**
  * How one pair fades from token to token (β and λe^{iω}) and how strongly it is driven (α and 1 − λ); 0 where a model lacks

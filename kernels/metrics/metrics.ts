@@ -1,10 +1,10 @@
-import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
 import block from "../lib/block.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import source from "./metrics.wgsl";
 
-const kernel = { name: "metrics", code: [run, block, reduce, source].join("\n") };
+const kernel = new Kernel("metrics", run, block, reduce, source);
 
 export interface MetricsBuffers extends PassBuffers {
   readonly block: GPUBuffer;

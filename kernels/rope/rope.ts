@@ -1,9 +1,9 @@
 import type { AttentionShape } from "../attention/attention.ts";
-import { ceilDivide, type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
 import run from "../lib/run.wgsl";
 import source from "./rope.wgsl";
 
-const kernel = { name: "rope", code: [run, source].join("\n") };
+const kernel = new Kernel("rope", run, source);
 
 export interface RopeBuffers extends PassBuffers {
   /** `[P, R/2, 2]`: cosine and sine of each position and frequency, computed in f64; any 8 bytes where R is 0. */

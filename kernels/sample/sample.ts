@@ -1,11 +1,11 @@
-import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
 import order from "../lib/order.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import source from "./sample.wgsl";
 
-const kernel = { name: "sample", code: [run, reduce, order, threefry, source].join("\n") };
+const kernel = new Kernel("sample", run, reduce, order, threefry, source);
 
 /** How the next token is chosen. */
 export interface Sampling {

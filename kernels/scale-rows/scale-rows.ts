@@ -1,7 +1,7 @@
-import { type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import code from "./scale-rows.wgsl";
 
-const kernel = { name: "scale-rows", code };
+const kernel = new Kernel("scale-rows", code);
 
 export interface ScaleRowsBuffers {
   /** `[rows, stride]`; the first `size` values of each row are used. */

@@ -1,7 +1,7 @@
-import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import source from "./segment-cosine.wgsl";
 
-const kernel = { name: "segment-cosine", code: source };
+const kernel = new Kernel("segment-cosine", source);
 
 export interface SegmentCosineBuffers {
   /** Uniform: number of rows, and the place of the first one in the ring. */

@@ -2,6 +2,7 @@ import {
   ceilDivide,
   type Dispatch,
   dispatch,
+  Kernel,
   type KernelHost,
   type PassBuffers,
   type StateShape,
@@ -12,7 +13,7 @@ import run from "../lib/run.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import source from "./short-conv.wgsl";
 
-const kernel = { name: "short-conv", code: [run, block, stateLayout, source].join("\n") };
+const kernel = new Kernel("short-conv", run, block, stateLayout, source);
 
 export interface ShortConvBuffers extends PassBuffers {
   readonly block: GPUBuffer;
