@@ -43,12 +43,12 @@ export interface DecodeRun {
   /** Position of the first token fed. */
   readonly position: number;
   readonly steps: number;
-  /** Resolves when the GPU is done. Rejects with a `model` error if the logits are not finite. */
+  /** Resolves when the GPU is done. Rejects with a `model` error if the logits or probabilities are not finite. */
   readonly results: Promise<DecodedStep[]>;
 }
 
-/** Creates the error for logits that are not all finite. */
+/** Creates the error for logits, or probabilities of the next token, that are not all finite. */
 export const notFinite = (): ResonantError =>
-  new ResonantError("model", "the logits are not finite", {
+  new ResonantError("model", "the logits, or the probabilities of the next token, are not finite", {
     fix: "The weights, or a state that was imported, are damaged",
   });

@@ -10,7 +10,7 @@ import {
   uploadSchedule,
 } from "../../test/gpu.ts";
 import { distributionReference, quantileReference, threefryReference } from "./reference.ts";
-import { encodeSampling, NOT_FINITE, SAMPLING_BYTES, type Sampling, sample } from "./sample.ts";
+import { encodeSampling, isGreedy, NOT_FINITE, SAMPLING_BYTES, type Sampling, sample } from "./sample.ts";
 
 const gpu = await testGpu();
 const [slot, layers] = [1, 2];
@@ -259,6 +259,66 @@ describe("the seed", () => {
       expect(alone[0]).toBe(together[row]);
     }
   });
+});
+
+describe("a low temperature", () => {
+  const vocabulary = 1031;
+  const order = Float32Array.of(0.25, 0.75);
+  // Neighbours in size are at least 1 apart, so that at a temperature of 1e-3 the rest has a mass of 0.
+  const logits = Float32Array.from({ length: vocabulary }, (_, v) => 10 - ((v * 400) % vocabulary));
+  logits[700] = 3e38;
+  logits[701] = -3e38;
+  const all = { ...plain, topK: 20, topP: 0.8, repetitionPenalty: 1.3 };
+
+  it.each([0, 1e-46, 1e-45, 1e-40, 2.9e-39, 1.17e-38, 2 ** -126, 1.2e-38, 1e-37, 1e-35, 1e-30, 1e-3])(
+    "of %d takes the most likely token",
+    async (temperature) => {
+      for (const changed of [plain, { ...plain, phaseTemperature: 100 }, all]) {
+        const batch = {
+          settings: seeds({ ...changed, temperature }, 8),
+          order: repeat(order, new Float32Array(16)),
+        };
+        const tokens = await draw({ vocabulary, logits, ...batch });
+        expect(Array.from(tokens)).toEqual(new Array(8).fill(700));
+        const close = await draw({ vocabulary: 700, logits: logits.subarray(0, 700), ...batch });
+        expect(new Set(close)).toEqual(new Set([0]));
+      }
+    },
+  );
+
+  it("is greedy below the least normal f32, once it is rounded to f32", () => {
+    const least = 2 ** -126;
+    for (const low of [0, 5e-324, 1e-46, 1e-39, least * (1 - 2 ** -23)]) expect(isGreedy(low)).toBe(true);
+    for (const normal of [least * (1 - 2 ** -25), least, 1e-37, 1]) expect(isGreedy(normal)).toBe(false);
+  });
+
+  it("of several equal tokens draws one of them", async () => {
+    const equal = new Float32Array(vocabulary).fill(-1);
+    for (const best of [3, 64, 1030]) equal[best] = 2;
+    for (const temperature of [2 ** -126, 1e-30]) {
+      const tokens = await draw({
+        vocabulary,
+        logits: equal,
+        settings: seeds({ ...plain, temperature }, 100),
+      });
+      expect(new Set(tokens)).toEqual(new Set([3, 64, 1030]));
+    }
+  });
+});
+
+it("reports a temperature that is not finite, in its own row alone", async () => {
+  const vocabulary = 37;
+  const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const temperature of [1, 2 ** -126]) {
+    const settings = seeds({ ...plain, temperature, phaseTemperature: 2 }, 6);
+    const order = new Float32Array(6 * layers).fill(0.5);
+    bad.forEach((value, i) => {
+      order[(2 * i + 1) * layers + (i % layers)] = value;
+    });
+    const tokens = await draw({ vocabulary, logits: randomFloats(9, vocabulary), settings, order });
+    const failed = Array.from(tokens, (token) => token === NOT_FINITE);
+    expect(failed).toEqual([false, true, false, true, false, true]);
+  }
 });
 
 it("reports logits that are not finite, in their own row alone", async () => {

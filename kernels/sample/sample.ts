@@ -9,7 +9,7 @@ const kernel = new Kernel("sample", run, reduce, order, threefry, source);
 
 /** How the next token is chosen. */
 export interface Sampling {
-  /** 0 is argmax. */
+  /** 0, or so little that {@link isGreedy} says so, is argmax. */
   readonly temperature: number;
   /** 0 is off. */
   readonly topK: number;
@@ -25,17 +25,23 @@ export interface Sampling {
   readonly choice: number;
 }
 
-/** The result of a row whose logits are not all finite. */
+/** The result of a row whose logits, temperature or probabilities are not all finite. */
 export const NOT_FINITE = 0xffffffff;
 
 /** Bytes of one row's settings. */
 export const SAMPLING_BYTES = 32;
 
+/** The least normal f32: below it, the inverse of a temperature overflows. */
+const LEAST_NORMAL = 2 ** -126;
+
+/** Whether a temperature takes the most likely token alone: below 2⁻¹²⁶, once it is rounded to f32 as kernels get it. */
+export const isGreedy = (temperature: number): boolean => Math.fround(temperature) < LEAST_NORMAL;
+
 /** One row's `Sampling` of `sample.wgsl`. */
 export function encodeSampling(s: Sampling): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(SAMPLING_BYTES));
-  const greedy = s.temperature === 0;
-  view.setFloat32(0, s.temperature, true);
+  const greedy = isGreedy(s.temperature);
+  view.setFloat32(0, greedy ? 0 : s.temperature, true);
   view.setFloat32(4, greedy ? 1 : s.topP, true);
   view.setFloat32(8, s.repetitionPenalty, true);
   view.setFloat32(12, greedy ? 0 : s.phaseTemperature, true);
@@ -57,7 +63,7 @@ export interface SampleBuffers extends PassBuffers {
   readonly metrics: GPUBuffer;
   /** `[rows]` u32, written: the token that the next step feeds. */
   readonly tokens: GPUBuffer;
-  /** `[steps, rows]` u32, written; {@link NOT_FINITE} where the logits are not. */
+  /** `[steps, rows]` u32, written; {@link NOT_FINITE} where logits or probabilities are not. */
   readonly results: GPUBuffer;
 }
 

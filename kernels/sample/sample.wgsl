@@ -5,7 +5,7 @@ override VOCAB: u32;
 override LAYERS: u32;
 
 struct Sampling {
-  temperature: f32, // 0: argmax
+  temperature: f32, // below LEAST_NORMAL: argmax
   top_p: f32, // 1: off
   penalty: f32, // 1: off
   phase_temperature: f32, // λ: the temperature is scaled by 1 + λ (1 − R)
@@ -21,10 +21,12 @@ struct Sampling {
 @group(0) @binding(4) var<storage, read> counts: array<u32>; // [slots, VOCAB]
 @group(0) @binding(5) var<storage, read> metrics: array<vec4f>; // [steps, rows, LAYERS]: R first
 @group(0) @binding(6) var<storage, read_write> tokens: array<u32>; // [rows]: fed next
-@group(0) @binding(7) var<storage, read_write> results: array<u32>; // [steps, rows]; NOT_FINITE where logits are not
+@group(0) @binding(7) var<storage, read_write> results: array<u32>; // [steps, rows]; NOT_FINITE where logits or probabilities are not
 
 const NOT_FINITE = 0xFFFFFFFFu;
 const UNIT = 2147483648.0; // 2³¹
+const LEAST_NORMAL = 0x1p-126f; // the inverse of anything less overflows
+const LEAST_EXPONENT = -120.0; // e^-120 is 0 in f32
 
 var<workgroup> best_values: array<f32, 64>;
 var<workgroup> best_tokens: array<u32, 64>;
@@ -37,6 +39,7 @@ struct Scale {
   row: u32,
   penalty: f32,
   peak: f32,
+  least: f32, // the least difference to the peak that matters: without it, a low temperature makes products overflow
   inverse_temperature: f32,
   inverse_sum: f32,
 }
@@ -45,7 +48,7 @@ struct Scale {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
   let setting = sampling[row];
-  var scale = Scale(row, setting.penalty, 0.0, 1.0, 1.0);
+  var scale = Scale(row, setting.penalty, 0.0, 0.0, 1.0, 1.0);
 
   var peak = -3.4e38;
   var best = VOCAB;
@@ -68,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       best = best_tokens[i];
     }
   }
-  let failed = atomicLoad(&broken) != 0u;
+  var failed = atomicLoad(&broken) != 0u;
 
   let step = schedule.step;
   var temperature = setting.temperature;
@@ -79,9 +82,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     temperature *= 1.0 + setting.phase_temperature * (1.0 - order / f32(LAYERS));
   }
-  let greedy = temperature <= 0.0;
+  failed = failed || !is_finite(temperature);
+  if (temperature < LEAST_NORMAL) {
+    if (lane == 0u) {
+      publish(row, step, select(best, NOT_FINITE, failed));
+    }
+    return;
+  }
   scale.peak = peak;
-  scale.inverse_temperature = select(1.0 / temperature, 0.0, greedy);
+  scale.least = LEAST_EXPONENT * temperature;
+  scale.inverse_temperature = 1.0 / temperature;
   var sum = 0.0;
   for (var v = lane; v < VOCAB; v += WORKGROUP) {
     sum += weight_of(v, scale);
@@ -102,20 +112,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let kept = total_mass(threshold, scale, lane);
   let random = threefry(setting.seed, vec2u(run.streams[row].position + step + 1u, setting.choice)).x;
   let target_mass = multiply_high(random, kept.y);
-  if (lane == 0u && (greedy || failed)) {
-    publish(row, step, select(best, NOT_FINITE, failed));
-  }
-  if (!greedy && !failed && kept.x <= target_mass && target_mass < kept.x + masses[lane]) {
+  failed = failed || !is_finite(scale.inverse_sum) || kept.y == 0u;
+  if (failed) {
+    if (lane == 0u) {
+      publish(row, step, NOT_FINITE);
+    }
+  } else if (kept.x <= target_mass && target_mass < kept.x + masses[lane]) {
+    // Some lane must publish, whatever the rounding: if its masses add up to less than before, it is the last one kept.
+    var token = best;
     var below = kept.x;
-    for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span); v++) {
+    for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span) && below <= target_mass; v++) {
       if (sort_key(score(v, scale)) >= threshold) {
-        below += mass(v, scale);
-        if (below > target_mass) {
-          publish(row, step, v);
-          break;
-        }
+        let own = mass(v, scale);
+        token = select(token, v, own > 0u);
+        below += own;
       }
     }
+    publish(row, step, token);
   }
 }
 
@@ -134,7 +147,7 @@ fn score(v: u32, scale: Scale) -> f32 {
 }
 
 fn weight_of(v: u32, scale: Scale) -> f32 {
-  return exp((score(v, scale) - scale.peak) * scale.inverse_temperature);
+  return exp(max(score(v, scale) - scale.peak, scale.least) * scale.inverse_temperature);
 }
 
 fn mass(v: u32, scale: Scale) -> u32 {
