@@ -139,6 +139,20 @@ export class Uploader {
     return this.gpu.upload(this.#prefix + label, values);
   }
 
+  /** Copies the first `floats` of each buffer into one: for kernels that have no binding left. */
+  join(label: string, ...parts: readonly (readonly [GPUBuffer, floats: number])[]): GPUBuffer {
+    const total = parts.reduce((sum, [, floats]) => sum + floats, 0);
+    const joined = this.gpu.storage(this.#prefix + label, 4 * total);
+    this.gpu.submit((encoder) => {
+      let at = 0;
+      for (const [buffer, floats] of parts) {
+        encoder.copyBufferToBuffer(buffer, 0, joined, at, 4 * floats);
+        at += 4 * floats;
+      }
+    });
+    return joined;
+  }
+
   /** Concatenates the elements of several tensors into one vector. */
   async vector(parts: readonly TensorRows[]): Promise<GPUBuffer> {
     const values = new Float32Array(rowsOf(parts));

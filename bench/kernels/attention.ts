@@ -1,6 +1,10 @@
 import { type AttentionShape, attention } from "../../kernels/attention/attention.ts";
 import { attentionReference } from "../../kernels/attention/reference.ts";
 import { attentionStep, partialsBytes } from "../../kernels/attention-step/attention-step.ts";
+import { matrixBytes } from "../../kernels/matrix.ts";
+import { keptReference } from "../../kernels/pack-weight/reference.ts";
+import { qkvRope } from "../../kernels/qkv-rope/qkv-rope.ts";
+import { qkvRopeReference } from "../../kernels/qkv-rope/reference.ts";
 import { ropeReference } from "../../kernels/rope/reference.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { BenchCase } from "../harness/case.ts";
@@ -11,6 +15,15 @@ import { type KernelWork, kernelCase, promptRows } from "./kernel-case.ts";
 const SHAPE: AttentionShape = { heads: 12, kvHeads: 12, headSize: 64, rotary: 16, positions: 2048 };
 const HEADS = SHAPE.heads * SHAPE.headSize;
 const WIDTH = 3 * HEADS;
+
+/** cos, sin of each position and frequency, `[P, R/2, 2]`, base 10000. */
+function anglesOf({ positions, rotary }: AttentionShape): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: positions * rotary }, (_, i) => {
+    const [position, pair] = [Math.floor(i / rotary), Math.floor((i % rotary) / 2)];
+    const angle = position * 10_000 ** ((-2 * pair) / rotary);
+    return i % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
+  });
+}
 
 /** Rows of one stream from `start` on, with a cache that is full up to the last row. */
 function setUp(given: Given, rows: number, start: number) {
@@ -74,12 +87,8 @@ const prompts = kernelCase("attention", (given, bench) =>
 const ropes = kernelCase("rope", (given) =>
   [1, 256].map((rows): KernelWork => {
     const { data, run, buffers } = setUp(given, rows, 0);
-    const { rotary, positions } = SHAPE;
-    const angles = Float32Array.from({ length: positions * rotary }, (_, i) => {
-      const [position, pair] = [Math.floor(i / rotary), Math.floor((i % rotary) / 2)];
-      const angle = position * 10_000 ** ((-2 * pair) / rotary);
-      return i % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
-    });
+    const { rotary } = SHAPE;
+    const angles = anglesOf(SHAPE);
     return {
       name: `rope, 12 heads of 64, ${rows === 1 ? "1 row" : `${rows} rows`}`,
       run,
@@ -101,5 +110,47 @@ const ropes = kernelCase("rope", (given) =>
   }),
 );
 
+const heads = kernelCase("qkv-rope", (given) => {
+  const { rotary } = SHAPE;
+  const start = 255;
+  const { run, buffers } = setUp(given, 1, start);
+  const data = {
+    h: randomFloats(4, HEADS),
+    norm: randomFloats(5, 2 * HEADS),
+    bias: randomFloats(6, WIDTH),
+    weight: randomFloats(7, WIDTH * HEADS),
+    angles: anglesOf(SHAPE),
+  };
+  const h = given.upload("h", data.h);
+  const angles = given.upload("angles", data.angles);
+  const vectors = given.upload("vectors", Float32Array.of(...data.norm, ...data.bias));
+  const weight = given.matrix(data.weight, [WIDTH, HEADS], "f16");
+  const kind = { norm: { buffer: vectors }, biased: true };
+  return [
+    {
+      name: "qkv-rope, 12 heads of 64, 1 row, f16",
+      run,
+      lists: [[qkvRope(given.host, SHAPE, kind, { ...buffers, h, angles, vectors, weight })]],
+      bytes: matrixBytes(WIDTH, HEADS, "f16") + 4 * (3 * HEADS + 2 * WIDTH + rotary),
+      flops: 2 * WIDTH * HEADS,
+      async compare() {
+        const right = qkvRopeReference(
+          data.h,
+          { ...data, weight: keptReference(data.weight, HEADS, "f16") },
+          data.angles.subarray(start * rotary),
+          SHAPE,
+          {},
+        );
+        const [q, k, v] = await Promise.all([
+          given.floats(buffers.qkv, 0, HEADS),
+          given.floats(buffers.keys, start * HEADS, HEADS),
+          given.floats(buffers.values, start * HEADS, HEADS),
+        ]);
+        return [[...q, ...k, ...v], right];
+      },
+    },
+  ];
+});
+
 /** Attention, at Pythia-160m's size. */
-export const attentionCases: readonly BenchCase[] = [ropes, steps, prompts];
+export const attentionCases: readonly BenchCase[] = [heads, ropes, steps, prompts];

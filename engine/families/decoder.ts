@@ -7,6 +7,7 @@ import type { Dispatch } from "../../kernels/kernel.ts";
 import { layerNorm, type Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import { type Columns, type Epilogue, linearRow, type ProductWay } from "../../kernels/linear/linear.ts";
 import { rowsThatFit } from "../../kernels/products.ts";
+import { qkvRope, qkvRopeFits } from "../../kernels/qkv-rope/qkv-rope.ts";
 import { rope } from "../../kernels/rope/rope.ts";
 import type { Gpu } from "../device/gpu.ts";
 import {
@@ -97,20 +98,19 @@ class DecoderPasses implements Passes {
   }
 
   decodeStep(on: Workspace, way: ProductWay): Dispatch[] {
-    const products = (way === "row" ? rowProducts : tiledProducts)(on, this.#config);
-    const op = layerOps(on, this.#config, products, this.#attention, true);
+    const op = layerOps(on, this.#config, this.#attention, way);
     return way === "row"
       ? [...this.#toH(on, op, decodeBlock), ...this.decodeHead(on)]
       : [...this.#toH(on, op, prefillBlock), ...this.prefillHead(on)];
   }
 
   prefillPass(on: Workspace): Dispatch[] {
-    const op = layerOps(on, this.#config, tiledProducts(on, this.#config), this.#attention, false);
+    const op = layerOps(on, this.#config, this.#attention, "prefill");
     return this.#toH(on, op, prefillBlock);
   }
 
   prefillReadout(on: Workspace): Dispatch[] {
-    const op = layerOps(on, this.#config, tiledProducts(on, this.#config), this.#attention, false);
+    const op = layerOps(on, this.#config, this.#attention, "prefill");
     const { layers } = this.#decoder;
     const [adapter] = this.#weights.blocks;
     const before = this.#placement === "layers" ? layers.slice(0, this.#firstFollowed + 1) : [];
@@ -245,14 +245,15 @@ function rowProducts(on: Workspace, c: DecoderConfig): Products {
   };
 }
 
+/** @param way how a decode step multiplies, or that the pass is none */
 function layerOps(
   on: Workspace,
   c: DecoderConfig,
-  products: Products,
   attends: Attention | undefined,
-  decode: boolean,
+  way: ProductWay | "prefill",
 ): LayerOps {
   const { host, a } = on;
+  const products = (way === "row" ? rowProducts : tiledProducts)(on, c);
   const columns: Readonly<Record<LayerBuffer, Columns>> = {
     h: { buffer: a.h, stride: c.size },
     inner: { buffer: a.inner, stride: c.inner },
@@ -274,13 +275,24 @@ function layerOps(
   return {
     ...ops,
     attend: (w) => {
-      const buffers = { ...a, ...attends.cache(w.index), qkv, out: context };
+      const buffers = { ...a, ...attends.cache(w.index), angles, qkv, out: context };
+      const { weight, bias } = w.qkv;
+      const heads =
+        way === "row" && qkvRopeFits(host, weight)
+          ? [
+              qkvRope(
+                host,
+                shape,
+                { norm: w.norm1, biased: bias !== undefined },
+                { ...buffers, weight, vectors: w.qkvVectors },
+              ),
+            ]
+          : [...products.normed(w.norm1, w.qkv, columns.h, wide, "store"), rope(host, shape, buffers)];
       return [
-        ...products.normed(w.norm1, w.qkv, columns.h, wide, "store"),
-        rope(host, shape, { ...buffers, angles }),
-        ...(decode
-          ? attentionStep(host, shape, { ...buffers, partials: attends.partials(a) })
-          : [attention(host, shape, buffers)]),
+        ...heads,
+        ...(way === "prefill"
+          ? [attention(host, shape, buffers)]
+          : attentionStep(host, shape, { ...buffers, partials: attends.partials(a) })),
       ];
     },
     fromAttention: (w) =>

@@ -17,6 +17,8 @@ export interface LayerWeights {
   readonly norm2: Norm;
   /** `[(H + 2 KV) · hd, D]`: heads of q, of k, of v. */
   readonly qkv: Linear;
+  /** norm1's weight and bias, then qkv's bias, if it has one: `[2D + (H + 2 KV) · hd]`. */
+  readonly qkvVectors: GPUBuffer;
   /** `[D, H · hd]`. */
   readonly out: Linear;
   /** `[M, D]`, or gate and up `[2M, D]`, with the two rows of a unit side by side. */

@@ -102,11 +102,16 @@ async function loadLayer(
   const halves = names.up.length;
   // The gate and up rows of a unit side by side.
   const up = names.up.map((name, i) => ({ name, rows: c.inner, place: (row: number) => halves * row + i }));
+  const norm1 = await readNorm(from, names.norm1, family, c);
+  const heads = await readLinear(from, qkv, c.size, c.attentionBias);
   return {
     index,
-    norm1: await readNorm(from, names.norm1, family, c),
+    norm1,
     norm2: await readNorm(from, names.norm2, family, c),
-    qkv: await readLinear(from, qkv, c.size, c.attentionBias),
+    qkv: heads,
+    qkvVectors: heads.bias
+      ? from.join("vectors of q, k, v", [norm1.buffer, 2 * c.size], [heads.bias, q + k + v])
+      : norm1.buffer,
     out: await readLinear(from, [{ name: names.out, rows: c.size }], q, c.attentionBias),
     up: await readLinear(from, up, c.size, c.mlpBias),
     down: await readLinear(from, [{ name: names.down, rows: c.size }], c.inner, c.mlpBias),
