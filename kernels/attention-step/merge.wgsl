@@ -1,4 +1,5 @@
-// Merges the results of the splits up to a row's position, in order. One thread per value of a head.
+// Merges the results of the splits up to a row's position, in order. One thread per value of a head: the only quotient by
+// its sum, as each is in attention.wgsl.
 override SPLITS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;

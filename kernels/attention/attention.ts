@@ -2,6 +2,7 @@ import { ceilDivide, type Dispatch, dispatch, Kernel, type KernelHost, type Pass
 import invocation from "../lib/invocation.wgsl";
 import invocationLanes from "../lib/invocation-lanes.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import source from "./attention.wgsl";
 import each from "./each.wgsl";
 import eachLanes from "./each-lanes.wgsl";
@@ -60,8 +61,8 @@ export function splitsOf(shape: AttentionShape): { keys: number; count: number }
  * size allows it.
  */
 export function keyKernels(name: string, ...parts: string[]): (shape: AttentionShape) => Kernel {
-  const vector = new Kernel(`${name}-vec4`, run, softmax, query, keysVector, ...parts);
-  const scalar = new Kernel(`${name}-f32`, run, softmax, query, keysScalar, ...parts);
+  const vector = new Kernel(`${name}-vec4`, run, sealed, softmax, query, keysVector, ...parts);
+  const scalar = new Kernel(`${name}-f32`, run, sealed, softmax, query, keysScalar, ...parts);
   return ({ headSize }) => (headSize % 4 === 0 ? vector : scalar);
 }
 

@@ -10,11 +10,12 @@ import {
 import block from "../lib/block.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import source from "./combine.wgsl";
 
-const kernel = new Kernel("combine", run, block, stateLayout, reduce, statistics, source);
+const kernel = new Kernel("combine", run, block, stateLayout, reduce, sealed, statistics, source);
 
 export interface CombineBuffers extends PassBuffers {
   readonly block: GPUBuffer;

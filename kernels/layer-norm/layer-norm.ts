@@ -1,9 +1,10 @@
 import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import reduce from "../lib/reduce.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import source from "./layer-norm.wgsl";
 
-const kernel = new Kernel("layer-norm", reduce, statistics, source);
+const kernel = new Kernel("layer-norm", reduce, sealed, statistics, source);
 
 /** A norm's weights and kind; a plain buffer stands for a LayerNorm with eps 1e-5. */
 export interface Norm {

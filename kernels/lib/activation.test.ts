@@ -3,12 +3,13 @@ import { poisoned, runDispatches, testGpu } from "../../test/gpu.ts";
 import { dispatch, Kernel } from "../kernel.ts";
 import { activationReference, erfReference } from "../linear/reference.ts";
 import activation from "./activation.wgsl";
+import sealed from "./sealed.wgsl";
 
 const gpu = await testGpu();
 
 /** The values of the function `name` at `points`. */
 async function evaluate(name: string, points: Float32Array<ArrayBuffer>): Promise<Float32Array> {
-  const code = `${activation}
+  const code = `${sealed}${activation}
     @group(0) @binding(0) var<storage, read> given: array<f32>;
     @group(0) @binding(1) var<storage, read_write> found: array<f32>;
     @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {

@@ -1,6 +1,7 @@
-// σ(x). The clamp keeps exp finite: WGSL leaves infinities to the implementation.
+// σ(x). The clamp keeps exp finite: WGSL leaves infinities to the implementation. Sealed, so that x σ(x) is a product in every
+// kernel, and nowhere a quotient.
 fn sigmoid(x: f32) -> f32 {
-  return 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)));
+  return sealed(1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0))), SEAL);
 }
 
 // The error function to 1e-7, and 1 − |erf| without the loss of a difference: x + x A(x²) below 0.92, and 1 − exp(−|x| −

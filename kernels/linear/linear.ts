@@ -4,6 +4,7 @@ import activation from "../lib/activation.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, kernelPerFormat, type Matrix, type WeightFormat } from "../matrix.ts";
 import { productKernel, productKernels, rowsThatFit } from "../products.ts";
@@ -16,7 +17,7 @@ import rowSource from "./linear-row.wgsl";
 import loadX from "./load-x.wgsl";
 import tile from "./tile.wgsl";
 
-const sources = [run, product, activation, epilogue, loadX] as const;
+const sources = [run, product, sealed, activation, epilogue, loadX] as const;
 const tiled = kernelPerFormat("linear", ...sources, tile, tiledSource);
 /** Tiles that go through a workgroup's memory, by their rows: 64 for prefill, 16 and 32 for the decode steps of a batch. */
 const memoryTiles = {
@@ -41,7 +42,7 @@ const laneTiles = {
   8: { 1: laneTile(1, 8), 2: laneTile(2, 8) },
 } as const;
 
-const rowKernels = productKernels("linear-row", reduce, statistics, activation, epilogue, rowSource);
+const rowKernels = productKernels("linear-row", reduce, sealed, statistics, activation, epilogue, rowSource);
 
 /** In the order of their numbers in `epilogue.wgsl`. */
 const epilogues = [

@@ -12,6 +12,7 @@ import block from "../lib/block.wgsl";
 import memory from "../lib/memory.wgsl";
 import pairs from "../lib/pairs.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
 import { productKernel, productKernels } from "../products.ts";
@@ -25,6 +26,7 @@ const kernels = productKernels(
   stateLayout,
   memory,
   pairs,
+  sealed,
   activation,
   source,
 );

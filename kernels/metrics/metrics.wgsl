@@ -61,7 +61,7 @@ fn component_coherence(modes: u32, half: u32) -> f32 {
     for (var g = 0u; g < CELLS; g++) {
       let z = vec2f(memory[modes + g], memory[modes + half + g]);
       let w = lattice[n * CELLS + g];
-      cell += vec2f(z.x * w.x - z.y * w.y, z.x * w.y + z.y * w.x);
+      cell += vec2f(fma(z.x, w.x, -(z.y * w.y)), fma(z.x, w.y, z.y * w.x));
     }
     sum += cell;
     moduli += length(cell);

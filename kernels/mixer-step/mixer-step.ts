@@ -11,13 +11,24 @@ import activation from "../lib/activation.wgsl";
 import block from "../lib/block.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import type { Matrix } from "../matrix.ts";
 import { productKernel, productKernels } from "../products.ts";
 import source from "./mixer-step.wgsl";
 
-const kernels = productKernels("mixer-step", run, block, stateLayout, reduce, statistics, activation, source);
+const kernels = productKernels(
+  "mixer-step",
+  run,
+  block,
+  stateLayout,
+  reduce,
+  sealed,
+  statistics,
+  activation,
+  source,
+);
 
 export interface MixerStepBuffers extends PassBuffers {
   readonly block: GPUBuffer;
