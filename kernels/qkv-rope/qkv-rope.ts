@@ -3,12 +3,13 @@ import { ceilDivide, type Dispatch, dispatch, type KernelHost, type PassBuffers 
 import { type Norm, normOverrides } from "../layer-norm/layer-norm.ts";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, type Matrix } from "../matrix.ts";
 import { productKernel, productKernels, rowsThatFit } from "../products.ts";
 import source from "./qkv-rope.wgsl";
 
-const kernels = productKernels("qkv-rope", run, reduce, statistics, source);
+const kernels = productKernels("qkv-rope", run, reduce, sealed, statistics, source);
 
 export interface QkvRopeBuffers extends PassBuffers {
   /** `[P, R/2, 2]`: cosine and sine of each position and frequency; any 8 bytes where R is 0. */
