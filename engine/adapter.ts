@@ -111,7 +111,13 @@ export async function loadAdapter(
     ),
     memory: {
       // A placeholder that no product reads, since the gates have no matrix and there is no lattice.
-      weight: { buffer: gpu.storage("no memory weight", 16), rows: size, columns: size, format },
+      weight: {
+        buffer: gpu.storage("no memory weight", 16),
+        rows: size,
+        columns: size,
+        format,
+        layout: gpu.weightLayout,
+      },
       bias: from.upload("pvm.gate", new Float32Array(size).fill(own.gate)),
     },
     combine: from.upload(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ResonantError } from "../common/errors.ts";
 import { keptReference, packReference } from "../kernels/pack-weight/reference.ts";
-import { firstDifference, randomFloats, relativeError, testGpu } from "../test/gpu.ts";
+import { firstDifference, randomFloats, readMatrix, relativeError, testGpu } from "../test/gpu.ts";
 import { memoryTensors, openGolden, scriptedModelFiles } from "../test/models.ts";
 import { refusal } from "../weights/testing/fixtures.ts";
 import { loadAdapter } from "./adapter.ts";
@@ -142,13 +142,11 @@ describe("a matrix larger than a chunk", () => {
     ["from the last to the first", { place: reversed }],
   ])("lies on the GPU %s", async (_, layout) => {
     const gpu = await testGpu();
-    const { buffer } = await new Uploader(gpu, "f32", tensors).matrix(columns, [
-      { name: "w", rows, ...layout },
-    ]);
+    const weight = await new Uploader(gpu, "f32", tensors).matrix(columns, [{ name: "w", rows, ...layout }]);
     const padded = Math.ceil(columns / 32) * 32;
     const inOrder = packReference(values, [rows, columns], padded, layout.gated ?? false);
-    const found = await gpu.readFloats(buffer);
-    buffer.destroy();
+    const found = new Float32Array((await readMatrix(gpu, weight)).slice().buffer);
+    weight.buffer.destroy();
     const expected = new Float32Array(rows * padded);
     for (let row = 0; row < rows; row++) {
       const to = layout.place?.(row) ?? row;

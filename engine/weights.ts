@@ -172,9 +172,16 @@ export class Uploader {
     bound: "whole" | "in parts" = "whole",
   ): Promise<Matrix> {
     const { gpu, format } = this;
+    const layout = gpu.weightLayout;
     const rows = rowsOf(parts);
-    const buffer = gpu.storage(this.#prefix + labelOf(parts), matrixBytes(rows, columns, format), bound);
-    const weight = { buffer, rows, columns, format };
+    const bytes = matrixBytes(rows, columns, format, layout);
+    const weight = {
+      buffer: gpu.storage(this.#prefix + labelOf(parts), bytes, bound),
+      rows,
+      columns,
+      format,
+      layout,
+    };
     for (const { name, place } of placed(parts)) {
       const errors: number[] = [];
       for await (const { first, values } of this.#tensors.chunks(this.#prefix + name, columns)) {
@@ -187,8 +194,7 @@ export class Uploader {
   }
 
   /**
-   * Packs `values`, which are whole rows, and copies each row to its place, since the matrix may be too large for one
-   * binding. Resolves to the sums of `packError` if `onPacked` is set.
+   * Packs `values`, which are whole rows, each to its place. Resolves to the sums of `packError` if `onPacked` is set.
    */
   async #pack(
     weight: Matrix,
@@ -196,25 +202,22 @@ export class Uploader {
     place: (row: number) => number,
   ): Promise<Iterable<number>> {
     const { gpu } = this;
-    const { buffer, columns, format } = weight;
-    const rows = values.length / columns;
-    const matrix = gpu.upload(`${buffer.label} as read`, values);
-    const packed = gpu.storage(`${buffer.label} as packed`, matrixBytes(rows, columns, format));
-    const packing = { matrix, rows, weight: { ...weight, buffer: packed, rows } };
+    const { label } = weight.buffer;
+    const rows = values.length / weight.columns;
+    const matrix = gpu.upload(`${label} as read`, values);
+    const places = gpu.upload(
+      `${label}, places`,
+      Uint32Array.from({ length: rows }, (_, row) => place(row)),
+    );
+    const packing = { matrix, rows, weight, places };
     const sums =
-      this.#callbacks.onPacked && format !== "f32" ? gpu.storage("errors", PACK_ERROR_BYTES) : undefined;
-    const dispatches = [packWeight(gpu, packing), ...(sums ? [packError(gpu, packing, sums)] : [])];
-    const rowBytes = matrixBytes(1, columns, format);
-    gpu.submit((encoder) => {
-      gpu.record(encoder, dispatches, { rows, length: rows });
-      for (let row = 0, count = 0; row < rows; row += count) {
-        const to = place(row);
-        for (count = 1; row + count < rows && place(row + count) === to + count; ) count++;
-        encoder.copyBufferToBuffer(packed, row * rowBytes, buffer, to * rowBytes, count * rowBytes);
-      }
-    });
+      this.#callbacks.onPacked && weight.format !== "f32"
+        ? gpu.storage("errors", PACK_ERROR_BYTES)
+        : undefined;
+    const dispatches = [...packWeight(gpu, packing), ...(sums ? packError(gpu, packing, sums) : [])];
+    gpu.submit((encoder) => gpu.record(encoder, dispatches, { rows, length: rows }));
     matrix.destroy();
-    packed.destroy();
+    places.destroy();
     this.#queued.bytes += values.byteLength;
     if (this.#queued.bytes >= QUEUED_BYTES) {
       await gpu.device.queue.onSubmittedWorkDone();

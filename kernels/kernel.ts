@@ -36,6 +36,12 @@ export interface Dispatch {
   readonly grid: (run: RunShape) => readonly [number, number];
 }
 
+/**
+ * How the weights of matrices lie in memory: row after row; or in groups of eight rows, whose 16-byte words lie side by side,
+ * so that neighbouring lanes of a GPU read neighbouring words. It changes no bit of any result.
+ */
+export type WeightLayout = "rows" | "interleaved";
+
 /** What kernels need from a device. Each kernel's pipeline is made once per set of overrides. */
 export interface KernelHost {
   readonly device: GPUDevice;
@@ -50,6 +56,8 @@ export interface KernelHost {
    * loads, and shared values go through the workgroup's memory.
    */
   readonly sharedLoadLanes: 0 | 4 | 8;
+  /** How new matrices are laid out. */
+  readonly weightLayout: WeightLayout;
   /** The most bytes of a storage buffer that one binding can cover. */
   readonly bindingBytes: number;
   /** @throws ResonantError `shader` if the text does not compile; it comes later, and names the kernel */

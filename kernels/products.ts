@@ -5,18 +5,18 @@ import product from "./lib/product.wgsl";
 import products from "./lib/products.wgsl";
 import inLanes from "./lib/products-in-lanes.wgsl";
 import inSlices from "./lib/products-in-slices.wgsl";
-import { kernelPerFormat, slicesOf, type WeightFormat } from "./matrix.ts";
+import { kernelFor, type Matrix, type MatrixKernels, matrixKernels, slicesOf } from "./matrix.ts";
 
 /** A kernel whose workgroups multiply by ROWS_PER_WORKGROUP rows of W, in its two forms. */
 export interface ProductKernels {
-  readonly inSlices: Readonly<Record<WeightFormat, Kernel>>;
-  readonly inLanes: Readonly<Record<WeightFormat, Kernel>>;
+  readonly inSlices: MatrixKernels;
+  readonly inLanes: MatrixKernels;
 }
 
 /** Kernels made of `lib/products*.wgsl` and then `parts`. */
 export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({
-  inSlices: kernelPerFormat(name, invocation, product, products, inSlices, ...parts),
-  inLanes: kernelPerFormat(`${name}-lanes`, invocationLanes, product, products, inLanes, ...parts),
+  inSlices: matrixKernels(name, invocation, product, products, inSlices, ...parts),
+  inLanes: matrixKernels(`${name}-lanes`, invocationLanes, product, products, inLanes, ...parts),
 });
 
 /**
@@ -35,16 +35,16 @@ const takesLanes = ({ sharedLoadLanes }: KernelHost, together: number): boolean 
 export function productKernel(
   host: KernelHost,
   kernels: ProductKernels,
-  format: WeightFormat,
+  matrix: Matrix,
   { columns, count, together = count }: { columns: number; count: number; together?: number },
 ): { readonly kernel: Kernel; readonly overrides: Readonly<Record<string, number>> } {
   const overrides = { SLICES: slicesOf(columns), ROWS_PER_WORKGROUP: count };
   return takesLanes(host, together)
     ? {
-        kernel: kernels.inLanes[format],
+        kernel: kernelFor(kernels.inLanes, matrix),
         overrides: { ...overrides, SHARED_LOAD_LANES: host.sharedLoadLanes },
       }
-    : { kernel: kernels.inSlices[format], overrides };
+    : { kernel: kernelFor(kernels.inSlices, matrix), overrides };
 }
 
 /** Bytes of workgroup storage besides the input and the products: a norm's partial sums. */

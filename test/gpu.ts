@@ -2,9 +2,10 @@ import { afterAll } from "vitest";
 import { seeded as mulberry32 } from "../bench/random.ts";
 import { Gpu } from "../engine/device/gpu.ts";
 import { requestAdapter } from "../engine/platform/node/device.ts";
-import type { Dispatch, KernelHost, RunShape, StateShape } from "../kernels/kernel.ts";
+import type { Dispatch, KernelHost, RunShape, StateShape, WeightLayout } from "../kernels/kernel.ts";
 import { type Matrix, matrixBytes, type WeightFormat } from "../kernels/matrix.ts";
 import { packWeight } from "../kernels/pack-weight/pack-weight.ts";
+import { inRowsReference } from "../kernels/pack-weight/reference.ts";
 import { encodeRun, runUniform, type StreamPlace } from "../kernels/run.ts";
 
 export { relativeError } from "../engine/goldens.ts";
@@ -64,10 +65,11 @@ function submit(gpu: Gpu, dispatches: readonly Dispatch[], run: RunShape): void 
 }
 
 export interface UploadOptions {
-  /** Whether to interleave the rows of the two halves. */
+  /** Whether to put the rows of the two halves side by side. */
   readonly gated?: boolean;
   /** Number of NaN rows before and after the matrix. */
   readonly margin?: number;
+  readonly layout?: WeightLayout;
 }
 
 /** Packs `values` `[rows, columns]` into a {@link Matrix} in poisoned memory, with `packWeight`. */
@@ -76,15 +78,26 @@ export function uploadMatrix(
   values: Float32Array<ArrayBuffer>,
   [rows, columns]: readonly [number, number],
   format: WeightFormat,
-  { gated = false, margin = 0 }: UploadOptions = {},
+  { gated = false, margin = 0, layout = gpu.weightLayout }: UploadOptions = {},
 ): Matrix {
   const all = rows + 2 * margin;
-  const buffer = poisoned(gpu, "weight", matrixBytes(all, columns, format) / 4);
-  const weight: Matrix = { buffer, rows: all, columns, format };
+  const buffer = poisoned(gpu, "weight", matrixBytes(all, columns, format, layout) / 4);
+  const weight: Matrix = { buffer, rows: all, columns, format, layout };
   const matrix = gpu.upload("matrix", values);
-  submit(gpu, [packWeight(gpu, { matrix, rows, weight, firstRow: margin, gated })], { rows: 1, length: 1 });
+  const places = gated ? gpu.upload("places", sideBySide(rows, margin)) : undefined;
+  submit(gpu, packWeight(gpu, { matrix, rows, weight, firstRow: margin, places }), { rows: 1, length: 1 });
   return weight;
 }
+
+/** The words of a matrix row after row, as `inRowsReference` of pack-weight says. */
+export async function readMatrix(gpu: Gpu, matrix: Matrix): Promise<Uint32Array> {
+  const { buffer, rows, columns, format, layout } = matrix;
+  return inRowsReference(new Uint32Array(await gpu.read(buffer)), [rows, columns], format, layout);
+}
+
+/** Where each row goes if the rows of the two halves lie side by side, from row `first` on. */
+export const sideBySide = (rows: number, first = 0): Uint32Array<ArrayBuffer> =>
+  Uint32Array.from({ length: rows }, (_, row) => first + (row < rows / 2 ? 2 * row : 2 * row - rows + 1));
 
 /** Returns a host like `gpu` whose kernels can bind at most `bindingBytes` bytes. */
 export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hostLike(gpu, { bindingBytes });
@@ -103,6 +116,7 @@ const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   device: gpu.device,
   rowsPerWorkgroup: gpu.rowsPerWorkgroup,
   sharedLoadLanes: gpu.sharedLoadLanes,
+  weightLayout: gpu.weightLayout,
   bindingBytes: gpu.bindingBytes,
   ...changes,
   pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),

@@ -69,8 +69,8 @@ export class Given {
   }
 
   /**
-   * `values` `[rows, columns]` as a matrix; a large one is packed in several pieces, but not one whose halves are
-   * interleaved.
+   * `values` `[rows, columns]` as a matrix, packed in several pieces if it is large.
+   * @param gated whether to put the rows of the two halves side by side
    */
   matrix(
     values: Float32Array<ArrayBuffer>,
@@ -79,22 +79,20 @@ export class Given {
     gated = false,
   ): Matrix {
     const weight = this.#empty(rows, columns, format);
-    const step = gated ? rows : Math.max(1, Math.floor(PART / (4 * columns)));
-    for (let firstRow = 0; firstRow < rows; firstRow += step) {
-      const part = values.subarray(firstRow * columns, (firstRow + step) * columns);
+    const step = Math.max(1, Math.floor(PART / (4 * columns)));
+    for (let first = 0; first < rows; first += step) {
+      const part = values.subarray(first * columns, (first + step) * columns);
       const count = part.length / columns;
-      const bytes = matrixBytes(count, columns, format);
-      // Packing binds its output as a whole.
-      const packed = { buffer: this.gpu.storage("bench packed", bytes), rows: count, columns, format };
       const matrix = this.gpu.upload("bench matrix", part);
-      const pack = packWeight(this.host, { matrix, rows: count, weight: packed, gated });
-      const encoder = this.gpu.device.createCommandEncoder();
-      this.gpu.record(encoder, [pack], { rows: 1, length: 1 });
-      const at = matrixBytes(firstRow, columns, format);
-      encoder.copyBufferToBuffer(packed.buffer, 0, weight.buffer, at, bytes);
-      this.gpu.device.queue.submit([encoder.finish()]);
+      const places = this.gpu.upload(
+        "bench places",
+        Uint32Array.from({ length: count }, (_, row) =>
+          gated ? sideBySide(first + row, rows) : first + row,
+        ),
+      );
+      this.submit(packWeight(this.host, { matrix, rows: count, weight, places }), { rows: 1, length: 1 });
       matrix.destroy();
-      packed.buffer.destroy();
+      places.destroy();
     }
     return weight;
   }
@@ -103,15 +101,18 @@ export class Given {
   copyOf({ buffer, rows, columns, format }: Matrix): Matrix {
     const copy = this.#empty(rows, columns, format);
     const encoder = this.gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, matrixBytes(rows, columns, format));
+    const bytes = matrixBytes(rows, columns, format, copy.layout);
+    encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, bytes);
     this.gpu.device.queue.submit([encoder.finish()]);
     return copy;
   }
 
   #empty(rows: number, columns: number, format: WeightFormat): Matrix {
-    const buffer = this.gpu.storage("bench weight", matrixBytes(rows, columns, format), "in parts");
+    const layout = this.host.weightLayout;
+    const bytes = matrixBytes(rows, columns, format, layout);
+    const buffer = this.gpu.storage("bench weight", bytes, "in parts");
     this.#large.push(buffer);
-    return { buffer, rows, columns, format };
+    return { buffer, rows, columns, format, layout };
   }
 
   submit(list: readonly Dispatch[], run: RunShape): void {
@@ -133,3 +134,6 @@ export class Given {
     this.#scratch.destroy();
   }
 }
+
+/** Where a row goes if the rows of the two halves lie side by side. */
+const sideBySide = (row: number, rows: number): number => (row < rows / 2 ? 2 * row : 2 * row - rows + 1);

@@ -20,8 +20,9 @@ const packing = kernelCase("pack-weight", (given) => {
   const values = randomFloats(1, ROWS * COLUMNS);
   const matrix = given.upload("matrix", values);
   return weightFormats.flatMap((format): KernelWork[] => {
-    const buffer = given.words("weight", matrixBytes(ROWS, COLUMNS, format) / 4);
-    const weight = { buffer, rows: ROWS, columns: COLUMNS, format };
+    const layout = given.host.weightLayout;
+    const buffer = given.words("weight", matrixBytes(ROWS, COLUMNS, format, layout) / 4);
+    const weight = { buffer, rows: ROWS, columns: COLUMNS, format, layout };
     const pack = { matrix, rows: ROWS, weight };
     const kept = keptReference(values.slice(0, 64 * COLUMNS), COLUMNS, format);
     const sums = given.words("sums", PACK_ERROR_BYTES / 4);
@@ -30,7 +31,7 @@ const packing = kernelCase("pack-weight", (given) => {
       {
         name: `pack-weight, ${ROWS}×${COLUMNS}, ${format}`,
         run: once,
-        lists: [[packWeight(given.host, pack)]],
+        lists: [packWeight(given.host, pack)],
         bytes,
         flops: 0,
         async compare() {
@@ -55,7 +56,7 @@ const packing = kernelCase("pack-weight", (given) => {
       {
         name: `pack-error, ${ROWS}×${COLUMNS}, ${format}`,
         run: once,
-        lists: [[packError(given.host, pack, sums)]],
+        lists: [packError(given.host, pack, sums)],
         bytes,
         flops: 0,
         async compare() {

@@ -91,10 +91,11 @@ export function assertVectorMemory({ shape, blocks }: Pick<Weights, "shape" | "b
 
 /** Allocates an alignment on the GPU. Always f32, since it is small compared with the embedding. */
 const alignmentMatrix = (gpu: Gpu, size: number): Matrix => ({
-  buffer: gpu.storage("alignment", matrixBytes(size, size, "f32"), "in parts"),
+  buffer: gpu.storage("alignment", matrixBytes(size, size, "f32", gpu.weightLayout), "in parts"),
   rows: size,
   columns: size,
   format: "f32",
+  layout: gpu.weightLayout,
 });
 
 /** Packs W `[D, D]` into `matrix`, after all work submitted so far. */
@@ -104,6 +105,6 @@ function packAlignment(gpu: Gpu, alignment: Float32Array, matrix: Matrix): void 
   const given = scratch.words("as read", alignment.length);
   gpu.device.queue.writeBuffer(given, 0, transpose(alignment, columns, rows));
   const packing = packWeight(scratch.host, { matrix: given, rows, weight: matrix });
-  gpu.submit((encoder) => gpu.record(encoder, [packing], { rows, length: rows }));
+  gpu.submit((encoder) => gpu.record(encoder, packing, { rows, length: rows }));
   scratch.destroy();
 }

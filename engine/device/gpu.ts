@@ -1,7 +1,7 @@
 import { ResonantError } from "../../common/errors.ts";
-import type { Dispatch, Kernel, KernelHost, RunShape } from "../../kernels/kernel.ts";
+import type { Dispatch, Kernel, KernelHost, RunShape, WeightLayout } from "../../kernels/kernel.ts";
 import { type DeviceKind, kindOf } from "./device-kind.ts";
-import { defaultTuning, mostSharedLoadLanes, type Tuning } from "./tuning.ts";
+import { defaultTuning, mostSharedLoadLanes, type Tuning, weightLayoutOf } from "./tuning.ts";
 
 /**
  * A device with what all parts of the engine need from it: named buffers, pipelines that are made once, and errors that
@@ -99,6 +99,10 @@ export class Gpu implements KernelHost {
 
   get rowsPerWorkgroup(): number {
     return this.tuning.rowsPerWorkgroup;
+  }
+
+  get weightLayout(): WeightLayout {
+    return weightLayoutOf(this.kind);
   }
 
   /** Bytes of all buffers that exist now. */

@@ -18,6 +18,7 @@ export class TemporaryBuffers {
       device: gpu.device,
       rowsPerWorkgroup: gpu.rowsPerWorkgroup,
       sharedLoadLanes: gpu.sharedLoadLanes,
+      weightLayout: gpu.weightLayout,
       bindingBytes: gpu.bindingBytes,
       pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
       uniform: (label, data) => this.#keep(gpu.uniform(label, data)),

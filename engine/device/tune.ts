@@ -174,11 +174,12 @@ class Bench {
       this.#output = buffers.words("output", PREFILL_ROWS * OUTPUTS);
       const packing: Dispatch[] = [];
       const weightsIn = (format: Format): Matrix[] => {
-        const size = matrixBytes(OUTPUTS, COLUMNS, format);
+        const size = matrixBytes(OUTPUTS, COLUMNS, format, gpu.weightLayout);
         return Array.from({ length: Math.ceil(bytes / size) }, () => {
           const buffer = buffers.words("weights", size / 4);
-          const weight = { buffer, rows: OUTPUTS, columns: COLUMNS, format };
-          packing.push(packWeight(buffers.host, { matrix, rows: OUTPUTS, weight }));
+          const layout = gpu.weightLayout;
+          const weight = { buffer, rows: OUTPUTS, columns: COLUMNS, format, layout };
+          packing.push(...packWeight(buffers.host, { matrix, rows: OUTPUTS, weight }));
           return weight;
         });
       };

@@ -1,4 +1,4 @@
-import type { KernelHost } from "../../kernels/kernel.ts";
+import type { KernelHost, WeightLayout } from "../../kernels/kernel.ts";
 import type { DeviceKind } from "./device-kind.ts";
 
 /** The values that {@link Tuning} chooses from. */
@@ -42,3 +42,7 @@ export function defaultTuning(
     tiledDecodeFrom: sharedLoadLanes > 0 ? 4 : 8,
   };
 }
+
+/** How weights are laid out: a software adapter gains nothing from interleaved rows (measured on llvmpipe). */
+export const weightLayoutOf = (kind: DeviceKind): WeightLayout =>
+  kind === "software" ? "rows" : "interleaved";

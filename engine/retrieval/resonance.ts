@@ -337,7 +337,8 @@ async function readSignatures(
     vectors.forEach((vector, row) => {
       padded.set(vector, row * columns);
     });
-    return { buffer: scratch.upload(label, padded), rows: vectors.length, columns: width, format: "f32" };
+    const buffer = scratch.upload(label, padded);
+    return { buffer, rows: vectors.length, columns: width, format: "f32", layout: "rows" };
   };
   const [pvm, plm] = [modes.some((mode) => mode !== "plm"), modes.some((mode) => mode !== "pvm")];
   return {

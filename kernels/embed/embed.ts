@@ -1,9 +1,9 @@
 import { type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
 import run from "../lib/run.wgsl";
-import { bindingsOf, kernelPerFormat, type Matrix, slicesOf } from "../matrix.ts";
+import { bindingsOf, kernelFor, type Matrix, matrixKernels, slicesOf } from "../matrix.ts";
 import source from "./embed.wgsl";
 
-const kernels = kernelPerFormat("embed", run, source);
+const kernels = matrixKernels("embed", run, source);
 
 export interface EmbedBuffers extends PassBuffers {
   /** `[rows]` u32, each below the table's rows. */
@@ -21,7 +21,7 @@ export function embed(host: KernelHost, table: Matrix, buffers: EmbedBuffers): D
   return bindingsOf(host, table).map(({ first, rows, binding }) =>
     dispatch(
       host,
-      kernels[table.format],
+      kernelFor(kernels, table),
       {
         D: table.columns,
         K4: slicesOf(table.columns) * 8,

@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     return;
   }
   for (var i = lane; i < K4; i += 64u) {
-    let values = load_weights((token - FIRST) * K4 + i);
+    let values = load_four(slice_at(token - FIRST, i / 8u, K4 / 8u), i % 8u);
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       h[row * D + i * 4u + c] = values[c];
     }

@@ -5,7 +5,7 @@ var<workgroup> whole: array<f32, ROWS_PER_WORKGROUP>;
 
 fn multiply(group: u32, invocation: Invocation) {
   for (var first = 0u; first < ROWS_PER_WORKGROUP; first += 64u) {
-    let row = weight_row(group, first + invocation.lane) * SLICES;
+    let row = weight_row(group, first + invocation.lane);
     let start = input_start(first);
     // There are always weights, so this adds 0. But a driver does not know that, and cannot unroll the loop: Mesa took 17 s to
     // unroll eight slices of f32, and the result ran slower.
@@ -15,18 +15,19 @@ fn multiply(group: u32, invocation: Invocation) {
       let at = start + slice * SLICE4 + invocation.place % SHARED_LOAD_LANES;
       let own = input4(at);
       let rest = input4(at + SLICE4 - SHARED_LOAD_LANES); // the same, where eight lanes share a slice
-      let scale = load_scale(row + slice);
+      let weights = slice_at(row, slice, SLICES);
+      let scale = load_scale(weights);
       var sum = 0.0;
-      sum = add_eight(load_eight(row + slice, 0u, scale), subgroupShuffle(own, 0u), subgroupShuffle(own, 1u), sum);
-      sum = add_eight(load_eight(row + slice, 1u, scale), subgroupShuffle(own, 2u), subgroupShuffle(own, 3u), sum);
+      sum = add_eight(load_eight(weights, 0u, scale), subgroupShuffle(own, 0u), subgroupShuffle(own, 1u), sum);
+      sum = add_eight(load_eight(weights, 1u, scale), subgroupShuffle(own, 2u), subgroupShuffle(own, 3u), sum);
       sum = add_eight(
-        load_eight(row + slice, 2u, scale),
+        load_eight(weights, 2u, scale),
         subgroupShuffle(rest, SHARED_LOAD_LANES - 4u),
         subgroupShuffle(rest, SHARED_LOAD_LANES - 3u),
         sum,
       );
       sum = add_eight(
-        load_eight(row + slice, 3u, scale),
+        load_eight(weights, 3u, scale),
         subgroupShuffle(rest, SHARED_LOAD_LANES - 2u),
         subgroupShuffle(rest, SHARED_LOAD_LANES - 1u),
         sum,

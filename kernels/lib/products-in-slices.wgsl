@@ -9,7 +9,7 @@ fn multiply(group: u32, invocation: Invocation) {
     let slice = task % SLICES;
     var sum = 0.0;
     if (slice < slices_of(product)) {
-      let at = weight_row(group, product) * SLICES + slice;
+      let at = slice_at(weight_row(group, product), slice, SLICES);
       let start = input_start(product) + slice * SLICE4;
       let scale = load_scale(at);
       for (var i = 0u; i < 4u; i++) {

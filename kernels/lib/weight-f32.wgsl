@@ -1,17 +1,18 @@
 // Reads the kernel's `weight` in f32.
 alias WeightWord = vec4f;
+const SLICE_WORDS = 8u;
 
-// The i-th four consecutive weights.
-fn load_weights(i: u32) -> vec4f {
-  return weight[i];
+// The i-th four weights of a slice.
+fn load_four(at: SliceAt, i: u32) -> vec4f {
+  return weight[at + i * WORD_STRIDE];
 }
 
-// The i-th eight weights of a slice of 32; `scale` is what the whole slice shares.
-fn load_eight(slice: u32, i: u32, shared_scale: vec2f) -> Eight {
-  let at = slice * 8u + i * 2u;
-  return Eight(weight[at], weight[at + 1u]);
+// The i-th eight weights of a slice; `scale` is what the whole slice shares.
+fn load_eight(at: SliceAt, i: u32, shared_scale: vec2f) -> Eight {
+  let first = at + i * 2u * WORD_STRIDE;
+  return Eight(weight[first], weight[first + WORD_STRIDE]);
 }
 
-fn load_scale(slice: u32) -> vec2f {
+fn load_scale(at: SliceAt) -> vec2f {
   return vec2f();
 }

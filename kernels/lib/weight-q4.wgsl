@@ -1,22 +1,13 @@
-// Reads the kernel's `weight` in q4. A slice of 32 takes 5 words: its scale and its minimum, each the upper half of an f32,
-// then 4 bits per weight: minimum + code · scale. The product is exact.
-alias WeightWord = u32;
-const GROUP_WORDS = 5u;
+// Decodes q4. A slice of 32 has a scale and a minimum, each the upper half of an f32, and 4 bits per weight: minimum + code
+// · scale. The product is exact.
+const CODE_WORDS = 4u;
 
-// The i-th four consecutive weights.
-fn load_weights(i: u32) -> vec4f {
-  return four_codes(weight[(i / 8u) * GROUP_WORDS + 1u + (i % 8u) / 2u] >> (i % 2u * 16u), load_scale(i / 8u));
+fn scale_of(word: u32) -> vec2f {
+  return vec2f(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xFFFF0000u));
 }
 
-// The i-th eight weights of a slice of 32; `scale` is what the whole slice shares.
-fn load_eight(slice: u32, i: u32, shared_scale: vec2f) -> Eight {
-  let codes = weight[slice * GROUP_WORDS + 1u + i];
-  return Eight(four_codes(codes, shared_scale), four_codes(codes >> 16u, shared_scale));
-}
-
-fn load_scale(slice: u32) -> vec2f {
-  let header = weight[slice * GROUP_WORDS];
-  return vec2f(bitcast<f32>(header << 16u), bitcast<f32>(header & 0xFFFF0000u));
+fn eight_codes(word: u32, scale: vec2f) -> Eight {
+  return Eight(four_codes(word, scale), four_codes(word >> 16u, scale));
 }
 
 fn four_codes(word: u32, scale: vec2f) -> vec4f {

@@ -25,8 +25,8 @@ fn main(
   // end
   // for p < PAIRS
   let column$p = (group.x * PAIRS + $pu) * 128u + lane * 2u;
-  let w$p = weight_slice(column$p);
-  let v$p = weight_slice(column$p + 1u);
+  let w_row$p = weight_row(column$p);
+  let v_row$p = weight_row(column$p + 1u);
   // end
   // for g < GROUPS
   // for s < SHARED_LOAD_LANES
@@ -37,8 +37,10 @@ fn main(
   // end
   for (var slice = 0u; slice < slices; slice++) {
     // for p < PAIRS
-    let scale_w$p = load_scale(w$p + slice);
-    let scale_v$p = load_scale(v$p + slice);
+    let w$p = slice_at(w_row$p, slice, slices);
+    let v$p = slice_at(v_row$p, slice, slices);
+    let scale_w$p = load_scale(w$p);
+    let scale_v$p = load_scale(v$p);
     // end
     // for g < GROUPS
     // for s < SHARED_LOAD_LANES
@@ -50,8 +52,8 @@ fn main(
     for (var i = 0u; i < 4u; i++) {
       let k = slice * 32u + i * 8u;
       // for p < PAIRS
-      let w_eight$p = load_eight(w$p + slice, i, scale_w$p);
-      let v_eight$p = load_eight(v$p + slice, i, scale_v$p);
+      let w_eight$p = load_eight(w$p, i, scale_w$p);
+      let v_eight$p = load_eight(v$p, i, scale_v$p);
       // end
       // for g < GROUPS
       let low$g = load_x(row$g, k);
@@ -95,7 +97,7 @@ fn main(
   }
 }
 
-// The first slice of a row of W; beyond the last row, of the last row.
-fn weight_slice(column: u32) -> u32 {
-  return (shape.first_row + min(column, shape.outputs - 1u)) * ((shape.columns + 31u) / 32u);
+// A column's row of W; beyond the last one, the last one.
+fn weight_row(column: u32) -> u32 {
+  return shape.first_row + min(column, shape.outputs - 1u);
 }

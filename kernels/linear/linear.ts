@@ -1,4 +1,4 @@
-import { ceilDivide, type Dispatch, dispatch, type Kernel, type KernelHost } from "../kernel.ts";
+import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
 import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
 import product from "../lib/product.wgsl";
@@ -6,7 +6,7 @@ import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
-import { bindingsOf, kernelPerFormat, type Matrix, type WeightFormat } from "../matrix.ts";
+import { bindingsOf, kernelFor, type Matrix, type MatrixKernels, matrixKernels } from "../matrix.ts";
 import { productKernel, productKernels, rowsThatFit } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
@@ -18,22 +18,22 @@ import loadX from "./load-x.wgsl";
 import tile from "./tile.wgsl";
 
 const sources = [run, product, sealed, activation, epilogue, loadX] as const;
-const tiled = kernelPerFormat("linear", ...sources, tile, tiledSource);
+const tiled = matrixKernels("linear", ...sources, tile, tiledSource);
 /** Tiles that go through a workgroup's memory, by their rows: 64 for prefill, 16 and 32 for the decode steps of a batch. */
 const memoryTiles = {
   64: { kernels: tiled, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
   32: { kernels: tiled, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
-  16: { kernels: kernelPerFormat("linear-16", ...sources, tile, tile16Source), columns: 64, overrides: {} },
+  16: { kernels: matrixKernels("linear-16", ...sources, tile, tile16Source), columns: 64, overrides: {} },
 } as const;
 
 /** Rows of a tile that lanes keep in registers. */
 const LANE_ROWS = 8;
 
-function laneTile(pairs: 1 | 2, lanes: 4 | 8): Readonly<Record<WeightFormat, Kernel>> {
+function laneTile(pairs: 1 | 2, lanes: 4 | 8): MatrixKernels {
   const counts = { ROWS: LANE_ROWS, GROUPS: LANE_ROWS / lanes, SHARED_LOAD_LANES: lanes, PAIRS: pairs };
   const constants = Object.entries(counts).map(([name, count]) => `const ${name} = ${count}u;`);
   const text = [...constants, ...sources, unroll(lanesSource, counts)];
-  return kernelPerFormat(`linear-lanes-${2 * pairs}-${lanes}`, ...text);
+  return matrixKernels(`linear-lanes-${2 * pairs}-${lanes}`, ...text);
 }
 
 /** Tiles in registers, by the lanes that share loads and the pairs of columns. */
@@ -158,7 +158,7 @@ export function linearTiled(
     const tile = tileFor(host, batch, outputs);
     return dispatch(
       host,
-      tile.kernels[p.weight.format],
+      kernelFor(tile.kernels, p.weight),
       { ...tile.overrides, EPILOGUE: epilogues.indexOf(p.epilogue) },
       [run, shape, p.input.buffer, weight, bias, p.output.buffer],
       (run) => [ceilDivide(outputs, tile.columns), ceilDivide(run.rows, tile.rows)],
@@ -177,7 +177,7 @@ export function linearRow(
   rowsPerWorkgroup = rowsThatFit(host, p.columns ?? p.weight.columns),
 ): Dispatch[] {
   const columns = p.columns ?? p.weight.columns;
-  const { kernel, overrides } = productKernel(host, rowKernels, p.weight.format, {
+  const { kernel, overrides } = productKernel(host, rowKernels, p.weight, {
     columns,
     count: rowsPerWorkgroup,
   });

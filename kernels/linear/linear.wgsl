@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     for (var i = lane; i < COLUMN_GROUPS * 32u; i += 64u) {
       let column = min(first_column + i / 8u, shape.outputs - 1u);
-      w_tile[i] = load_weights(((shape.first_row + column) * slices + slice) * SLICE4 + i % 8u);
+      w_tile[i] = load_four(slice_at(shape.first_row + column, slice, slices), i % 8u);
     }
     workgroupBarrier();
     var sum0 = vec4f();

@@ -64,7 +64,7 @@ export function memoryStep(
   buffers: MemoryStepBuffers,
   columns = host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2,
 ): Dispatch {
-  const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
+  const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
     columns: size,
     count: columns * (state.plm ? 3 : 1),
     together: columns,

@@ -56,7 +56,7 @@ export function mixerStep(
   buffers: MixerStepBuffers,
   rowsPerWorkgroup = host.rowsPerWorkgroup,
 ): Dispatch {
-  const { kernel, overrides } = productKernel(host, kernels, buffers.weight.format, {
+  const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
     columns: size,
     count: rowsPerWorkgroup,
   });

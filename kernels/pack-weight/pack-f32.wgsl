@@ -1,5 +1,5 @@
 const UNIT = 1u;
 
-fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
-  weight[unit] = (*values)[0];
+fn pack(at: SliceAt, first: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
+  weight[at + first * WORD_STRIDE] = (*values)[0];
 }

@@ -1,6 +1,6 @@
 // Rounds each weight to the nearest of 16 levels: from the slice's minimum, itself rounded down, in steps of its scale.
 // Ties go up.
-fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
+fn pack(at: SliceAt, first: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
   var low = BOUND;
   var high = -BOUND;
   for (var c = 0u; c < count; c++) {
@@ -10,14 +10,13 @@ fn pack(unit: u32, count: u32, values: ptr<function, array<vec4f, UNIT>>) {
   }
   let minimum = round_down(low);
   let scale = covering_scale(high - minimum, 15.0, 0x10000u);
-  let at = unit * GROUP_WORDS;
-  weight[at] = (bitcast<u32>(scale) >> 16u) | bitcast<u32>(minimum);
+  weight[scale_word(at)] = (bitcast<u32>(scale) >> 16u) | bitcast<u32>(minimum);
   for (var i = 0u; i < UNIT / 2u; i++) {
     var word = 0u;
     for (var c = i * 8u; c < min(count, i * 8u + 8u); c++) {
       word |= level(tame((*values)[c / 4u])[c % 4u], minimum, scale) << (4u * (c % 8u));
     }
-    weight[at + 1u + i] = word;
+    weight[code_word(at, i)] = word;
   }
 }
 

@@ -1,10 +1,13 @@
 import { describe, expect, it } from "vitest";
 import {
+  bindingAtMost,
   firstDifference,
   mulberry32,
   poisoned,
   randomFloats,
+  readMatrix,
   runDispatches,
+  sideBySide,
   testGpu,
   uploadMatrix,
 } from "../../test/gpu.ts";
@@ -23,14 +26,15 @@ const gpu = await testGpu();
 
 /** A packed matrix, read back as numbers. */
 async function unpacked(weight: Matrix): Promise<Float32Array> {
-  if (weight.format === "f32") return gpu.readFloats(weight.buffer);
-  return Float32Array.from(new Uint16Array(await gpu.read(weight.buffer)), fromFloat16Bits);
+  const words = (await readMatrix(gpu, weight)).slice();
+  if (weight.format === "f32") return new Float32Array(words.buffer);
+  return Float32Array.from(new Uint16Array(words.buffer), fromFloat16Bits);
 }
 
 /** The halves that `values`, a multiple of 32, are rounded to. */
 async function halvesOf(values: Float32Array<ArrayBuffer>): Promise<Uint16Array> {
   const weight = uploadMatrix(gpu, values, [values.length / 32, 32], "f16");
-  return new Uint16Array(await gpu.read(weight.buffer));
+  return new Uint16Array((await readMatrix(gpu, weight)).slice().buffer);
 }
 
 /** Numbers at, just below and just above every half and every midpoint of two, of both signs. */
@@ -80,13 +84,18 @@ const shapes: [number, number][] = [
   [8, 769],
 ];
 
-describe.each(["f32", "f16"] as const)("rows in %s", (format) => {
+describe.each([
+  ["f32", "rows"],
+  ["f32", "interleaved"],
+  ["f16", "rows"],
+  ["f16", "interleaved"],
+] as const)("rows in %s, laid out as %s", (format, layout) => {
   it.each(shapes)("lie in order and padded with zeros, [%i, %i]", async (rows, columns) => {
     const values = randomFloats(rows, rows * columns);
     const padded = slicesOf(columns) * 32;
     const rounded = format === "f16" ? values.map(roundToFloat16) : values;
     for (const gated of [false, true]) {
-      const weight = uploadMatrix(gpu, values, [rows, columns], format, { gated, margin: 3 });
+      const weight = uploadMatrix(gpu, values, [rows, columns], format, { gated, margin: 3, layout });
       const all = await unpacked(weight);
       const packed = all.subarray(3 * padded, (3 + rows) * padded);
       const expected = packReference(rounded, [rows, columns], padded, gated);
@@ -98,11 +107,8 @@ describe.each(["f32", "f16"] as const)("rows in %s", (format) => {
     const [rows, columns] = [2 ** 17, 33];
     const values = new Float32Array(rows * columns);
     for (let row = 0; row < rows; row++) values[row * columns + 32] = row % 2048;
-    const weight = uploadMatrix(gpu, values, [rows, columns], format);
-    const bytes = weight.buffer.size / rows;
-    const last = (await gpu.read(weight.buffer, (rows - 1) * bytes, bytes)).slice(bytes / 2);
-    const first = format === "f32" ? new Float32Array(last)[0] : fromFloat16Bits(new Uint16Array(last)[0]!);
-    expect(first).toBe(2047);
+    const weight = uploadMatrix(gpu, values, [rows, columns], format, { layout });
+    expect((await unpacked(weight)).at(-32)).toBe(2047);
   });
 });
 
@@ -154,13 +160,15 @@ function hardSlices(): Float32Array<ArrayBuffer> {
 }
 
 describe.each([
-  ["q8", quantize8Reference, 9],
-  ["q4", quantize4Reference, 5],
-] as const)("slices in %s", (format, quantize, size) => {
+  ["q8", "rows", quantize8Reference, 9],
+  ["q8", "interleaved", quantize8Reference, 9],
+  ["q4", "rows", quantize4Reference, 5],
+  ["q4", "interleaved", quantize4Reference, 5],
+] as const)("slices in %s, laid out as %s", (format, layout, quantize, size) => {
   it("are, word for word, the reference's", async () => {
     const values = hardSlices();
-    const weight = uploadMatrix(gpu, values, [values.length / 32, 32], format);
-    const words = new Uint32Array(await gpu.read(weight.buffer));
+    const weight = uploadMatrix(gpu, values, [values.length / 32, 32], format, { layout });
+    const words = await readMatrix(gpu, weight);
     const wrong = [];
     for (let i = 0; i < values.length / 32; i++) {
       const slice = values.subarray(32 * i, 32 * i + 32);
@@ -174,8 +182,8 @@ describe.each([
   it.each(shapes)("lie in order, each quantized by itself, [%i, %i]", async (rows, columns) => {
     const values = randomFloats(rows, rows * columns);
     for (const gated of [false, true]) {
-      const weight = uploadMatrix(gpu, values, [rows, columns], format, { gated, margin: 3 });
-      const words = new Uint32Array(await gpu.read(weight.buffer));
+      const weight = uploadMatrix(gpu, values, [rows, columns], format, { gated, margin: 3, layout });
+      const words = await readMatrix(gpu, weight);
       const slices = slicesOf(columns);
       for (let row = 0; row < rows; row++) {
         const origin = gated ? Math.floor(row / 2) + (row % 2) * (rows / 2) : row;
@@ -203,10 +211,14 @@ describe.each([
   });
 });
 
-describe.each(weightFormats)("rows packed in %s", (format) => {
+const packings = weightFormats.flatMap((format) =>
+  (["rows", "interleaved"] as const).map((layout) => [format, layout] as const),
+);
+
+describe.each(packings)("rows packed in %s, laid out as %s", (format, layout) => {
   it("leave the rows before and after them alone", async () => {
-    const weight = uploadMatrix(gpu, randomFloats(1, 4 * 33), [4, 33], format, { margin: 2 });
-    const words = new Uint32Array(await gpu.read(weight.buffer));
+    const weight = uploadMatrix(gpu, randomFloats(1, 4 * 33), [4, 33], format, { margin: 2, layout });
+    const words = await readMatrix(gpu, weight);
     const margin = (words.length / 8) * 2;
     expect(words.subarray(0, margin).every((word) => word === 0x7fc00000)).toBe(true);
     expect(words.subarray(-margin).every((word) => word === 0x7fc00000)).toBe(true);
@@ -218,26 +230,27 @@ describe.each(weightFormats)("rows packed in %s", (format) => {
       [130, 300, false],
     ] as const) {
       const values = randomFloats(rows, rows * columns, -0.4, 0.3);
-      const weight = {
-        buffer: poisoned(gpu, "weight", matrixBytes(rows + 1, columns, format) / 4),
-        rows,
-        columns,
-        format,
-      };
-      const sums = poisoned(gpu, "sums", PACK_ERROR_BYTES / 4);
-      const packing = { matrix: gpu.upload("matrix", values), rows, weight, firstRow: 1, gated };
-      await runDispatches(gpu, [packWeight(gpu, packing), packError(gpu, packing, sums)], {
-        rows: 1,
-        length: 1,
-      });
+      const matrix = gpu.upload("matrix", values);
+      const places = gated ? gpu.upload("places", sideBySide(rows, 1)) : undefined;
       const kept = keptReference(values, columns, format);
       const norm = (of: Float32Array) => Math.sqrt(of.reduce((sum, x) => sum + x * x, 0));
       const expected = norm(values.map((x, k) => x - kept[k]!)) / norm(values);
-      const error = relativePackError(await gpu.readFloats(sums));
-      expect(Math.abs(error - expected)).toBeLessThanOrEqual(1e-5 * expected);
       const bounds = { f32: [0, 0], f16: [1e-5, 5e-4], q8: [1e-3, 1e-2], q4: [0.01, 0.1] }[format];
-      expect(error).toBeGreaterThanOrEqual(bounds[0]!);
-      expect(error).toBeLessThanOrEqual(bounds[1]!);
+      const bytes = (count: number) => matrixBytes(count, columns, format, layout);
+      // Bound whole, and in parts of 64 rows.
+      for (const host of [gpu, bindingAtMost(gpu, bytes(64))]) {
+        const buffer = poisoned(gpu, "weight", bytes(rows + 1) / 4);
+        const weight = { buffer, rows: rows + 1, columns, format, layout };
+        const sums = poisoned(gpu, "sums", PACK_ERROR_BYTES / 4);
+        const packing = { matrix, rows, weight, firstRow: 1, places };
+        const dispatches = [...packWeight(host, packing), ...packError(host, packing, sums)];
+        expect(dispatches).toHaveLength(host === gpu ? 2 : 2 * Math.ceil((rows + 1) / 64));
+        await runDispatches(gpu, dispatches, { rows: 1, length: 1 });
+        const error = relativePackError(await gpu.readFloats(sums));
+        expect(Math.abs(error - expected)).toBeLessThanOrEqual(1e-5 * expected);
+        expect(error).toBeGreaterThanOrEqual(bounds[0]!);
+        expect(error).toBeLessThanOrEqual(bounds[1]!);
+      }
     }
   });
 });

@@ -1,5 +1,6 @@
 // What q8 and q4 share. WGSL's division is not exact, so every value that decides a bit is computed by exact f32
 // operations: the bits are the same on every device.
+alias WeightWord = u32; // threads that write one word must not touch its neighbours
 const UNIT = 8u; // vec4s in a slice
 
 // Smaller values count as zero and larger ones as the bound, so that everything here stays within f32's normal numbers.

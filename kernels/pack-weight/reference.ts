@@ -1,4 +1,5 @@
-import type { WeightFormat } from "../matrix.ts";
+import type { WeightLayout } from "../kernel.ts";
+import { slicesOf, type WeightFormat } from "../matrix.ts";
 
 /**
  * The IEEE binary16 nearest to `x`, ties to even: 11 significant bits, exponents from −14, in steps of 2⁻²⁴ below
@@ -112,6 +113,37 @@ export function keptReference(
     for (let k = row; k < row + columns; k += 32) {
       const slice = matrix.subarray(k, Math.min(k + 32, row + columns));
       out.set(quantize(slice).values, k);
+    }
+  }
+  return out;
+}
+
+/** 32-bit words of a slice: its scale, if it has one, and its weights. */
+const sliceWords = { f32: [0, 32], f16: [0, 16], q8: [1, 8], q4: [1, 4] } as const;
+
+/** The words of a matrix `[rows, columns]` row after row, whatever its layout; a slice's scale stands before its weights. */
+export function inRowsReference(
+  words: Uint32Array,
+  [rows, columns]: readonly [number, number],
+  format: WeightFormat,
+  layout: WeightLayout,
+): Uint32Array {
+  const [scales, codes] = sliceWords[format];
+  const slices = slicesOf(columns);
+  const size = scales + codes;
+  if (layout === "rows") return words.subarray(0, rows * slices * size);
+  const out = new Uint32Array(rows * slices * size);
+  for (let row = 0; row < rows; row++) {
+    const group = Math.floor(row / 8) * 8 * slices * size;
+    const inGroup = row % 8;
+    for (let slice = 0; slice < slices; slice++) {
+      const to = (row * slices + slice) * size;
+      if (scales > 0) out[to] = words[group + 8 * slice + inGroup]!;
+      for (let i = 0; i < codes; i++) {
+        // Of eight rows: four words of one, then of the next one.
+        const from = 8 * (scales * slices + slice * codes) + 32 * Math.floor(i / 4) + 4 * inGroup + (i % 4);
+        out[to + scales + i] = words[group + from]!;
+      }
     }
   }
   return out;

@@ -47,7 +47,7 @@ export function qkvRope(
 ): Dispatch {
   const { weight } = buffers;
   const { heads, kvHeads, headSize, rotary, positions } = shape;
-  const { kernel, overrides } = productKernel(host, kernels, weight.format, {
+  const { kernel, overrides } = productKernel(host, kernels, weight, {
     columns: weight.columns,
     count: rowsPerWorkgroup,
   });

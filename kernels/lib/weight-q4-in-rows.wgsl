@@ -1,0 +1,16 @@
+// Reads the kernel's `weight` in q4.
+alias WeightWord = u32;
+
+// The i-th four weights of a slice.
+fn load_four(at: SliceAt, i: u32) -> vec4f {
+  return four_codes(weight[code_word(at, i / 2u)] >> (i % 2u * 16u), load_scale(at));
+}
+
+// The i-th eight weights of a slice; `scale` is what the whole slice shares.
+fn load_eight(at: SliceAt, i: u32, shared_scale: vec2f) -> Eight {
+  return eight_codes(weight[code_word(at, i)], shared_scale);
+}
+
+fn load_scale(at: SliceAt) -> vec2f {
+  return scale_of(weight[scale_word(at)]);
+}
