@@ -1,8 +1,10 @@
 import { combine } from "../kernels/combine/combine.ts";
+import { combineUp, combineUpFits } from "../kernels/combine-up/combine-up.ts";
 import { embed } from "../kernels/embed/embed.ts";
 import type { Dispatch, KernelHost, StateShape } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm/layer-norm.ts";
 import { linearRow, linearTiled, type Product, type TileBatch } from "../kernels/linear/linear.ts";
+import { memoryCombine, memoryCombineFits } from "../kernels/memory-combine/memory-combine.ts";
 import { memoryScan } from "../kernels/memory-scan/memory-scan.ts";
 import { memoryStep } from "../kernels/memory-step/memory-step.ts";
 import { metrics } from "../kernels/metrics/metrics.ts";
@@ -11,7 +13,7 @@ import { scaleRows } from "../kernels/scale-rows/scale-rows.ts";
 import { shortConv } from "../kernels/short-conv/short-conv.ts";
 import type { ReadoutBiasBuffers } from "./alignment/readout-bias.ts";
 import type { Activations } from "./runner/activations.ts";
-import type { Blocks, BlockWeights, Weights } from "./weights.ts";
+import type { BlockMlp, Blocks, BlockWeights, Weights } from "./weights.ts";
 
 /** The buffers and settings of a forward pass, apart from the weights. */
 export interface Workspace {
@@ -35,12 +37,23 @@ export interface Workspace {
  */
 export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   const { host, a } = on;
+  const mlps = w.blocks.flatMap(({ mlp }) => mlp ?? []);
+  const few = mlps.length === w.blocks.length && suitsFewDispatches(host, w);
+  // A block with few dispatches moves h to another buffer. The last one moves it to `a.h`.
+  const hAfter = (blocks: number) => (few && (w.blocks.length - blocks) % 2 === 1 ? a.normed : a.h);
   return [
-    ...embed(host, w.embed, { ...a, counts: on.counts }),
-    ...w.blocks.flatMap((block) => decodeBlock(w, block, on)),
+    ...embed(host, w.embed, { ...a, counts: on.counts, h: hAfter(0) }),
+    ...w.blocks.flatMap((block, i) => {
+      const mlp = few ? mlps[i] : undefined;
+      return mlp ? decodeBlockInFew(w, block, mlp, on, hAfter(i), hAfter(i + 1)) : decodeBlock(w, block, on);
+    }),
     ...decodeHead(w, on),
   ];
 }
+
+/** On a GPU a dispatch costs more than what its workgroups then compute several times. */
+const suitsFewDispatches = (host: KernelHost, { shape: { size } }: Blocks): boolean =>
+  host.sharedLoadLanes === 0 && memoryCombineFits(host, size) && combineUpFits(host, size);
 
 /** The norm and head of a decode step, row by row of h. */
 export function decodeHead(w: Weights, on: Workspace): Dispatch[] {
@@ -110,16 +123,43 @@ export function decodeBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch
             },
             b.mlp.norm,
           ),
-          ...linearRow(host, {
-            ...b.mlp.down,
-            input: { buffer: a.inner, stride: w.shape.inner },
-            output: { buffer: a.h, stride: size },
-            epilogue: "add",
-          }),
+          ...down(w, b.mlp, on, a.h),
         ]
       : []),
   ];
 }
+
+/** A block with an MLP in four dispatches, from `h` to `after`; bit for bit the same as {@link decodeBlock}. */
+function decodeBlockInFew(
+  w: Blocks,
+  b: BlockWeights,
+  mlp: BlockMlp,
+  on: Workspace,
+  h: GPUBuffer,
+  after: GPUBuffer,
+): Dispatch[] {
+  const { host, a, shape: state } = on;
+  const { size, taps, gated } = w.shape;
+  const shared = { ...a, block: b.block, state: on.state, h, after };
+  const memory = { decay: b.decay, weight: b.memory.weight, vectors: mlp.joined.memory };
+  return [
+    mixerStep(host, size, taps, state, { ...shared, norm: b.norm, conv: b.conv, ...b.mixer }),
+    memoryCombine(host, size, a.layers, state, gated, { ...shared, ...memory }),
+    ...measured(w, b, on),
+    ...readOut(w, b, on),
+    combineUp(host, size, state, { ...shared, weight: mlp.up.weight, vectors: mlp.joined.up }),
+    ...down(w, mlp, on, after),
+  ];
+}
+
+/** The MLP's second product, added to `h`. */
+const down = (w: Blocks, mlp: BlockMlp, { host, a }: Workspace, h: GPUBuffer): Dispatch[] =>
+  linearRow(host, {
+    ...mlp.down,
+    input: { buffer: a.inner, stride: w.shape.inner },
+    output: { buffer: h, stride: w.shape.size },
+    epilogue: "add",
+  });
 
 /** One resonant block in prefill: many tokens of each stream. The memories use a parallel scan, the products tiles. */
 export function prefillBlock(w: Blocks, b: BlockWeights, on: Workspace): Dispatch[] {

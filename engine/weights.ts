@@ -36,7 +36,23 @@ export interface BlockWeights {
   readonly memory: Affine;
   /** LN2 weight, bias; the drive's cosine, sine, bias: `[5, D]`. */
   readonly combine: GPUBuffer;
-  readonly mlp: { readonly norm: GPUBuffer; readonly up: Affine; readonly down: Affine } | undefined;
+  readonly mlp: BlockMlp | undefined;
+}
+
+export interface BlockMlp {
+  /** LN3, `[2, D]`. */
+  readonly norm: GPUBuffer;
+  /** `[2M, D]`, the two halves of each gated unit in adjacent rows. */
+  readonly up: Affine;
+  /** `[D, M]`. */
+  readonly down: Affine;
+  /** The same vectors once more, for kernels that do more at once and have no binding left for each. */
+  readonly joined: {
+    /** The biases of `memory`; the drive's cosine, sine, bias: `[6, D]`. */
+    readonly memory: GPUBuffer;
+    /** LN2, LN3 and the bias of `up`: `[4D + 2M]`. */
+    readonly up: GPUBuffer;
+  };
 }
 
 /** A sequence of blocks, all of one shape. */
@@ -69,6 +85,13 @@ export interface TensorRows {
   readonly gated?: boolean;
   /** Returns the index of row r in the larger matrix. Default: after the previous tensors. */
   readonly place?: (row: number) => number;
+}
+
+/** Part of a buffer of floats, from `first` (default 0) on. */
+interface Part {
+  readonly buffer: GPUBuffer;
+  readonly first?: number;
+  readonly floats: number;
 }
 
 /** Called while a model is loaded. */
@@ -139,14 +162,14 @@ export class Uploader {
     return this.gpu.upload(this.#prefix + label, values);
   }
 
-  /** Copies the first `floats` of each buffer into one: for kernels that have no binding left. */
-  join(label: string, ...parts: readonly (readonly [GPUBuffer, floats: number])[]): GPUBuffer {
-    const total = parts.reduce((sum, [, floats]) => sum + floats, 0);
+  /** Copies parts of several buffers into one: for kernels that have no binding left. */
+  join(label: string, ...parts: readonly Part[]): GPUBuffer {
+    const total = parts.reduce((sum, { floats }) => sum + floats, 0);
     const joined = this.gpu.storage(this.#prefix + label, 4 * total);
     this.gpu.submit((encoder) => {
       let at = 0;
-      for (const [buffer, floats] of parts) {
-        encoder.copyBufferToBuffer(buffer, 0, joined, at, 4 * floats);
+      for (const { buffer, first = 0, floats } of parts) {
+        encoder.copyBufferToBuffer(buffer, 4 * first, joined, at, 4 * floats);
         at += 4 * floats;
       }
     });
@@ -395,7 +418,7 @@ async function loadBlock(from: Uploader, config: NativeConfig, layer: number): P
       omega: plm.omega[component] ?? 0,
     };
   });
-  return {
+  const block = {
     constants,
     block: blockUniform(from.gpu, layer, constants),
     norm: await from.vectors("norm1.weight", "norm1.bias"),
@@ -426,16 +449,28 @@ async function loadBlock(from: Uploader, config: NativeConfig, layer: number): P
         await from.read("phase.bias"),
       ]),
     ),
-    mlp: {
-      norm: await from.vectors("norm3.weight", "norm3.bias"),
-      up: {
-        weight: await from.matrix(d, [{ name: "mlp.up.weight", rows: 2 * inner, gated: true }]),
-        bias: from.upload("mlp.up.bias", interleaveHalves(await from.read("mlp.up.bias"))),
-      },
-      down: {
-        weight: await from.matrix(inner, [{ name: "mlp.down.weight", rows: d }]),
-        bias: await from.vectors("mlp.down.bias"),
-      },
-    },
   };
+  const norm = await from.vectors("norm3.weight", "norm3.bias");
+  const up = {
+    weight: await from.matrix(d, [{ name: "mlp.up.weight", rows: 2 * inner, gated: true }]),
+    bias: from.upload("mlp.up.bias", interleaveHalves(await from.read("mlp.up.bias"))),
+  };
+  const down = {
+    weight: await from.matrix(inner, [{ name: "mlp.down.weight", rows: d }]),
+    bias: await from.vectors("mlp.down.bias"),
+  };
+  const joined = {
+    memory: from.join(
+      "memory's vectors",
+      { buffer: block.memory.bias, floats: 3 * d },
+      { buffer: block.combine, first: 2 * d, floats: 3 * d },
+    ),
+    up: from.join(
+      "mlp.up's vectors",
+      { buffer: block.combine, floats: 2 * d },
+      { buffer: norm, floats: 2 * d },
+      { buffer: up.bias, floats: 2 * inner },
+    ),
+  };
+  return { ...block, mlp: { norm, up, down, joined } };
 }

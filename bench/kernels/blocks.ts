@@ -1,8 +1,12 @@
 import { stateShape } from "../../engine/state/state-pool.ts";
 import { combine } from "../../kernels/combine/combine.ts";
 import { combineReference } from "../../kernels/combine/reference.ts";
+import { combineUp } from "../../kernels/combine-up/combine-up.ts";
+import { combineUpReference } from "../../kernels/combine-up/reference.ts";
 import type { RunShape } from "../../kernels/kernel.ts";
 import { matrixBytes, weightFormats } from "../../kernels/matrix.ts";
+import { memoryCombine } from "../../kernels/memory-combine/memory-combine.ts";
+import { memoryCombineReference } from "../../kernels/memory-combine/reference.ts";
 import { decayTable, memoryScan, type PairDecay } from "../../kernels/memory-scan/memory-scan.ts";
 import { memoryReference } from "../../kernels/memory-scan/reference.ts";
 import { memoryStep } from "../../kernels/memory-step/memory-step.ts";
@@ -138,6 +142,73 @@ const memories = kernelCase("memory-step", (given, bench) => {
   });
 });
 
+const memoriesAndSums = kernelCase("memory-combine", (given, bench) => {
+  const { size, layout, data, buffers, decay, start } = setUp(given, bench, oneRow);
+  const weight = randomFloats(10, 3 * size * size);
+  const bias = randomFloats(11, 3 * size);
+  const part = (i: number) => data.combine.subarray(i * size, (i + 1) * size);
+  const vectors = given.upload("vectors", Float32Array.of(...bias, ...data.combine.subarray(2 * size)));
+  return weightFormats.map((format): KernelWork => {
+    const matrix = given.matrix(weight, [3 * size, size], format);
+    // The sum takes the place of x, and the tail moves on, so each format has its own.
+    const own = { mixed: given.upload("mixed", data.mixed), state: given.upload("state", data.state) };
+    const all = { ...buffers, ...own, vectors, weight: matrix };
+    return {
+      name: `memory-combine, native, 1 row, ${format}`,
+      run: oneRow,
+      lists: [[memoryCombine(given.host, size, 1, layout, true, all)]],
+      bytes: matrixBytes(3 * size, size, format) + 4 * size * (6 + 3 + 4 + 2 + 4 + 2 * layout.tail),
+      flops: 6 * size * size,
+      async compare() {
+        const [psi, theta] = PSI_THETA;
+        const [x, u] = [data.mixed.subarray(0, size), data.mixed.subarray(size)];
+        const right = memoryCombineReference(
+          { x, u, ...start, psi, theta },
+          decay,
+          { weight: keptReference(weight, size, format), bias },
+          { cosine: part(2), sine: part(3), bias: part(4), alpha: ALPHA, gain: GAIN },
+          { pvm: true, plm: true, gated: true },
+        );
+        return [await given.floats(own.mixed, 0, size), right.sum];
+      },
+    };
+  });
+});
+
+const sumsAndUp = kernelCase("combine-up", (given, bench) => {
+  const { size, layout, data, buffers } = setUp(given, bench, oneRow);
+  const { inner } = bench.native.shape;
+  const weight = randomFloats(10, 2 * inner * size);
+  const bias = randomFloats(11, 2 * inner);
+  const halves = bias.map((_, i) => bias[(i >> 1) + (i % 2) * inner]!);
+  const norms = Float32Array.of(...data.combine.subarray(0, 2 * size), ...data.norm);
+  const vectors = given.upload("vectors", Float32Array.of(...norms, ...halves));
+  const out = { after: given.words("after", size), inner: given.words("inner", inner) };
+  return weightFormats.map((format): KernelWork => {
+    const matrix = given.matrix(weight, [2 * inner, size], format, true);
+    const all = { ...buffers, ...out, vectors, weight: matrix };
+    return {
+      name: `combine-up, native, 1 row, ${format}`,
+      run: oneRow,
+      lists: [[combineUp(given.host, size, layout, all)]],
+      bytes: matrixBytes(2 * inner, size, format) + 4 * (11 * size + 3 * inner),
+      flops: 4 * inner * size,
+      async compare() {
+        const kept = keptReference(weight, size, format);
+        const right = combineUpReference(data.mixed.subarray(0, size), data.h, { norms, weight: kept, bias });
+        const [after, units] = await Promise.all([
+          given.floats(out.after, 0, size),
+          given.floats(out.inner, 0, inner),
+        ]);
+        return [
+          [...after, ...units],
+          [...right.after, ...right.inner],
+        ];
+      },
+    };
+  });
+});
+
 const conv = kernelCase("short-conv", (given, bench) => {
   const { size, taps, layout, data, buffers, rows } = setUp(given, bench, prefillRows(bench));
   const out = given.words("out", rows * size);
@@ -252,4 +323,13 @@ const measures = kernelCase("metrics", (given, bench) => {
 });
 
 /** The kernels of a native block, at the default model's size. */
-export const blockCases: readonly BenchCase[] = [mixers, memories, conv, scan, combining, measures];
+export const blockCases: readonly BenchCase[] = [
+  mixers,
+  memories,
+  memoriesAndSums,
+  sumsAndUp,
+  conv,
+  scan,
+  combining,
+  measures,
+];

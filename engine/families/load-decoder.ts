@@ -110,7 +110,11 @@ async function loadLayer(
     norm2: await readNorm(from, names.norm2, family, c),
     qkv: heads,
     qkvVectors: heads.bias
-      ? from.join("vectors of q, k, v", [norm1.buffer, 2 * c.size], [heads.bias, q + k + v])
+      ? from.join(
+          "vectors of q, k, v",
+          { buffer: norm1.buffer, floats: 2 * c.size },
+          { buffer: heads.bias, floats: q + k + v },
+        )
       : norm1.buffer,
     out: await readLinear(from, [{ name: names.out, rows: c.size }], q, c.attentionBias),
     up: await readLinear(from, up, c.size, c.mlpBias),

@@ -22,7 +22,7 @@ export class Activations {
   readonly h: GPUBuffer;
   /** x = LN1(h) and u: `[rows, 2, D]`. */
   readonly mixed: GPUBuffer;
-  /** c, then LN3(h'): `[rows, D]`. */
+  /** c, then LN3(h'); h between blocks of a decode step: `[rows, D]`. */
   readonly normed: GPUBuffer;
   /** `[rows, 2, D]`. */
   readonly gates: GPUBuffer;

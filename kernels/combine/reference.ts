@@ -32,27 +32,29 @@ export function rotateReference(v: ArrayLike<number>, theta: number): Float64Arr
 }
 
 /**
- * `h' = h + LN2(y + γ·ramp·p)` with `y = u + g_v ⊙ Rot(θ) m + g_l ⊙ PLM`, `p = (1 − α) x + α e` and
- * `e = W_ph [cos ψ, sin ψ] + b_ph` (SPEC §1), for one row; the result `[D]`.
+ * `y + γ·ramp·p` with `y = u + g_v ⊙ Rot(θ) m + g_l ⊙ PLM`, `p = (1 − α) x + α e` and `e = W_ph [cos ψ, sin ψ] + b_ph` (SPEC
+ * §1), for one row; the result `[D]`.
  */
-export function combineReference(row: CombineRow, weights: CombineWeights): Float64Array {
-  const size = row.h.length;
+export function sumReference(
+  row: Omit<CombineRow, "h">,
+  weights: Omit<CombineWeights, "norm">,
+): Float64Array {
   const readOut = row.pvm && rotateReference(row.pvm.m, row.pvm.theta);
-  const sum = new Float64Array(size);
-  for (let d = 0; d < size; d++) {
+  return Float64Array.from({ length: row.x.length }, (_, d) => {
     let y = row.u[d]!;
     if (row.pvm && readOut) y += row.pvm.gate[d]! * readOut[d]!;
     if (row.plm) y += row.plm.gate[d]! * row.plm.out[d]!;
     const drive =
       weights.cosine[d]! * Math.cos(row.psi) + weights.sine[d]! * Math.sin(row.psi) + weights.bias[d]!;
-    sum[d] = y + weights.gain * ((1 - weights.alpha) * row.x[d]! + weights.alpha * drive);
-  }
-  const normed = layerNormReference(
-    sum,
-    weights.norm.subarray(0, size),
-    weights.norm.subarray(size, 2 * size),
-    size,
-  );
+    return y + weights.gain * ((1 - weights.alpha) * row.x[d]! + weights.alpha * drive);
+  });
+}
+
+/** `h' = h + LN2(y + γ·ramp·p)` ({@link sumReference}) for one row; the result `[D]`. */
+export function combineReference(row: CombineRow, weights: CombineWeights): Float64Array {
+  const size = row.h.length;
+  const [weight, bias] = [weights.norm.subarray(0, size), weights.norm.subarray(size, 2 * size)];
+  const normed = layerNormReference(sumReference(row, weights), weight, bias, size);
   return normed.map((value, d) => row.h[d]! + value);
 }
 
