@@ -1,5 +1,6 @@
 import { ResonantError } from "../../../common/errors.ts";
 import { type AdapterDescription, describe } from "./adapter-info.ts";
+import { type CreateGpu, type Implementation, loadImplementation } from "./dawn.ts";
 import type { OnProgress } from "./npm-tarball.ts";
 import { pollCalmly } from "./polling.ts";
 import { withSoftwareDriver } from "./software-driver.ts";
@@ -22,7 +23,8 @@ export interface AdapterOptions {
 }
 
 /**
- * Finds a WebGPU adapter through Dawn, and defines WebGPU's constants (`GPUBufferUsage` and so on) on `globalThis`.
+ * Finds a WebGPU adapter through Dawn, and defines WebGPU's constants (`GPUBufferUsage` and so on) on `globalThis`. Node,
+ * Bun and Deno load Dawn; a Deno that may not load addons uses its own WebGPU.
  * With no choice: a hardware adapter, else the system's software adapter, else SwiftShader, fetched once.
  * @throws ResonantError `no_adapter` saying what was found and what to install.
  */
@@ -34,12 +36,13 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
       fix: (name) => `Leave ${name("device")} out to get the best one`,
     });
   }
-  const create = await loadDawn();
-  const found = systemHasBackend() ? await surveyAdapters(create, options.dawn) : [];
+  const implementation = await loadImplementation();
+  const found = await systemAdapters(implementation, options.dawn);
   const wanted = found.find(({ kind }) => kind === (device === "software" ? "software" : "hardware"));
   const chosen = wanted ?? (device === undefined ? found[0] : undefined);
   if (chosen !== undefined) return keep(chosen);
-  if (device === undefined || device === "software") return keep(await fetchedAdapter(create, options));
+  if (device === undefined || device === "software")
+    return keep(await fetchedAdapter(implementation, options));
   throw new ResonantError("no_adapter", `no hardware adapter; ${whatWasFound(found)}`, {
     option: "device",
     fix: (name) => `${INSTALL_GPU}, or leave ${name("device")} out to compute in software`,
@@ -54,9 +57,9 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
 export async function listAdapters(
   options: Omit<AdapterOptions, "device"> = {},
 ): Promise<AdapterDescription[]> {
-  const create = await loadDawn();
-  const found = systemHasBackend() ? await surveyAdapters(create, options.dawn) : [];
-  if (found.length === 0) found.push(await fetchedAdapter(create, options));
+  const implementation = await loadImplementation();
+  const found = await systemAdapters(implementation, options.dawn);
+  if (found.length === 0) found.push(await fetchedAdapter(implementation, options));
   const hardwareFirst = (a: Found) => (a.kind === "hardware" ? 0 : 1);
   found.sort((a, b) => hardwareFirst(a) - hardwareFirst(b));
   return found.map(({ adapter, listed }) => describe(adapter, listed));
@@ -67,7 +70,6 @@ export function describeAdapter(adapter: GPUAdapter): AdapterDescription {
   return describe(adapter, kept.get(adapter)?.listed);
 }
 
-type Create = (options: string[]) => GPU;
 type Listed = { name: string; backend: string };
 type Found = { gpu: GPU; adapter: GPUAdapter; listed: Listed | undefined; kind: AdapterDescription["kind"] };
 
@@ -83,35 +85,13 @@ function keep(found: Found): GPUAdapter {
   return found.adapter;
 }
 
-async function loadDawn(): Promise<Create> {
-  try {
-    const { create, globals } = await import("webgpu");
-    for (const [name, value] of Object.entries(globals)) {
-      if (!(name in globalThis)) {
-        Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-      }
-    }
-    return create;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new ResonantError(
-      "no_adapter",
-      `Dawn does not load on ${process.platform} ${process.arch}: ${message}`,
-      {
-        where: "webgpu",
-        fix: "It needs Linux with glibc (not musl), macOS or Windows, on x64 or arm64, and an npm install made there",
-        cause: error,
-      },
-    );
-  }
-}
-
-function systemHasBackend(): boolean {
-  return process.platform !== "linux" || hasSystemVulkanLoader();
+/** The system's adapters. On Linux without a Vulkan loader, Dawn is not asked. */
+async function systemAdapters({ create, name }: Implementation, dawn?: readonly string[]): Promise<Found[]> {
+  return name === "dawn" && hasNoLoader() ? [] : surveyAdapters(create, dawn);
 }
 
 /** Every adapter that Dawn lists, the system's preferred one first. */
-async function surveyAdapters(create: Create, dawn: readonly string[] = []): Promise<Found[]> {
+async function surveyAdapters(create: CreateGpu, dawn: readonly string[] = []): Promise<Found[]> {
   const found = new Map<string, Found>();
   const names = await listNames(create);
   const add = async (options: string[], request: GPURequestAdapterOptions, listed?: Listed) => {
@@ -128,7 +108,7 @@ async function surveyAdapters(create: Create, dawn: readonly string[] = []): Pro
 }
 
 /** Dawn gives the names of its adapters only in the error for a name that does not exist. */
-async function listNames(create: Create): Promise<Listed[]> {
+async function listNames(create: CreateGpu): Promise<Listed[]> {
   try {
     await create(["adapter=\u0001"]).requestAdapter();
     return [];
@@ -139,7 +119,12 @@ async function listNames(create: Create): Promise<Listed[]> {
   }
 }
 
-async function fetchedAdapter(create: Create, options: AdapterOptions): Promise<Found> {
+async function fetchedAdapter({ create, name }: Implementation, options: AdapterOptions): Promise<Found> {
+  if (name === "runtime") {
+    throw new ResonantError("no_adapter", "this runtime's own WebGPU finds no adapter", {
+      fix: `Let it load Dawn, which brings a software driver: --allow-ffi, or -A. Or: ${INSTALL_ANY}`,
+    });
+  }
   try {
     const [found] = await withSoftwareDriver(() => surveyAdapters(create, options.dawn), options);
     if (found !== undefined) return found;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ResonantError } from "../../../common/errors.ts";
+import { setVariable } from "./environment.ts";
 import type { OnProgress } from "./npm-tarball.ts";
 import { fetchSoftwareStack } from "./software-stack.ts";
 import { loadVulkanLoader } from "./vulkan-loader.ts";
@@ -31,7 +32,7 @@ export async function withSoftwareDriver<T>(
   if (failure !== undefined) {
     throw new ResonantError("no_adapter", `the fetched Vulkan loader does not load: ${failure}`, {
       where: folder,
-      fix: "It needs glibc: on Alpine and other musl systems, use a glibc image",
+      fix: "Install the system's own (libvulkan1), or remove this folder so that it is fetched again",
     });
   }
   return withDriverFiles(join(folder, "vk_swiftshader_icd.json"), use);
@@ -46,14 +47,12 @@ let turn: Promise<unknown> = Promise.resolve();
 function withDriverFiles<T>(manifest: string, use: () => Promise<T>): Promise<T> {
   const result = turn.then(async () => {
     const before = DRIVER_FILES.map((name) => process.env[name]);
-    for (const name of DRIVER_FILES) process.env[name] = manifest;
+    for (const name of DRIVER_FILES) setVariable(name, manifest);
     try {
       return await use();
     } finally {
       DRIVER_FILES.forEach((name, index) => {
-        const value = before[index];
-        if (value === undefined) delete process.env[name];
-        else process.env[name] = value;
+        setVariable(name, before[index]);
       });
     }
   });
