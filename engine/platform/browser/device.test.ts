@@ -12,12 +12,17 @@ describe("the browser's adapter", () => {
 
   it.each([
     ["an insecure page", {}, false, /secure origin.*https/],
-    ["a browser without WebGPU", {}, true, /no WebGPU.*Use a recent/],
+    [
+      "a browser without WebGPU",
+      {},
+      true,
+      /no WebGPU.*Chrome and Edge.*Safari from 26.*dom\.webgpu\.enabled/,
+    ],
     [
       "a machine without an adapter",
       { gpu: { requestAdapter: async () => null } },
       true,
-      /hardware acceleration/,
+      /hardware acceleration.*--enable-unsafe-webgpu.*gfx\.webgpu\.ignore-blocklist/,
     ],
   ])("is refused clearly for %s", async (_, navigator, isSecureContext, message) => {
     vi.stubGlobal("navigator", navigator);

@@ -15,13 +15,24 @@ export async function requestAdapter(): Promise<GPUAdapter> {
     }
     throw new ResonantError("no_adapter", "this browser has no WebGPU", {
       where: "navigator.gpu",
-      fix: "Use a recent Chrome, Edge, Safari or Firefox, and on Linux check that WebGPU is not switched off",
+      fix: WHERE_IT_IS,
     });
   }
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (adapter !== null) return adapter;
   throw new ResonantError("no_adapter", "this browser has WebGPU but found no adapter", {
     where: "navigator.gpu.requestAdapter",
-    fix: "Switch hardware acceleration on in the browser's settings, and update the graphics driver",
+    fix: WHERE_NO_ADAPTER,
   });
 }
+
+/** As of 2026: the working group's list of implementations, and MDN's data of compatibility. */
+const WHERE_IT_IS =
+  "Chrome and Edge have it from 113 (Android 121), Safari from 26, Firefox from 141 on Windows and 145 on Macs with Apple's processors. " +
+  "In another Firefox, set dom.webgpu.enabled in about:config; in Chrome on Linux, see chrome://flags/#enable-unsafe-webgpu. " +
+  "Service workers may have none where pages and other workers have it";
+
+const WHERE_NO_ADAPTER =
+  "Switch hardware acceleration on in the browser's settings, and update the graphics driver. " +
+  "Chrome on Linux may need to be started with --enable-unsafe-webgpu --enable-features=Vulkan,VulkanFromANGLE --use-angle=vulkan, " +
+  "and Firefox with gfx.webgpu.ignore-blocklist set in about:config";

@@ -2,7 +2,7 @@ import { isSoftware } from "../../device/device-kind.ts";
 
 /** What `resonant devices` shows of an adapter. */
 export interface AdapterDescription {
-  /** The driver's name for it if Dawn gives it, else `GPUAdapterInfo.device`. */
+  /** The driver's name for it if Dawn gives it, else `GPUAdapterInfo.device`, or its description where that is a number. */
   name: string;
   vendor: string;
   architecture: string;
@@ -34,8 +34,9 @@ export function describe(
   listed: { name: string; backend: string } | undefined,
 ): AdapterDescription {
   const { info } = adapter;
+  const device = /^\d+$/.test(info.device) ? "" : info.device;
   return {
-    name: listed?.name ?? (info.device || info.description || info.vendor || "unknown"),
+    name: listed?.name ?? (device || info.description || info.vendor || "unknown"),
     vendor: info.vendor,
     architecture: info.architecture,
     driver: info.description,

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
-import { isSoftware } from "../../device/device-kind.ts";
 import { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
 import { withSoftwareDriver } from "./software-driver.ts";
 
@@ -24,16 +23,6 @@ async function runApart(contents: string, env: NodeJS.ProcessEnv = {}): Promise<
   await rm(outfile);
   return `${stdout}${stderr.replace(DAWN_REMARKS, "")}`.trim();
 }
-
-const info = (over: Partial<GPUAdapterInfo>) =>
-  ({
-    vendor: "",
-    architecture: "",
-    device: "",
-    description: "",
-    isFallbackAdapter: false,
-    ...over,
-  }) as GPUAdapterInfo;
 
 describe("finding an adapter", () => {
   it("finds one on any machine, describes it, and it computes", async () => {
@@ -77,17 +66,6 @@ describe("finding an adapter", () => {
     expect(new Set(adapters.map(({ name, backend }) => `${name} ${backend}`)).size).toBe(adapters.length);
     const kinds = adapters.map(({ kind }) => kind);
     expect(kinds).toEqual([...kinds].sort());
-  });
-
-  it("tells software adapters from hardware", () => {
-    expect(isSoftware(info({ vendor: "google", architecture: "swiftshader" }))).toBe(true);
-    expect(isSoftware(info({ vendor: "mesa", description: "llvmpipe (LLVM 19.1.7, 256 bits)" }))).toBe(true);
-    expect(isSoftware(info({ device: "microsoft basic render driver" }))).toBe(true);
-    expect(isSoftware(info({ isFallbackAdapter: true }))).toBe(true);
-    expect(isSoftware(info({ vendor: "nvidia", architecture: "hopper", description: "NVIDIA: 570" }))).toBe(
-      false,
-    );
-    expect(isSoftware(info({ vendor: "apple", architecture: "metal-3" }))).toBe(false);
   });
 });
 
