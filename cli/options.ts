@@ -42,6 +42,11 @@ export const deviceOption = (): Option =>
     .choices(Object.keys(deviceChoices))
     .env(modelVariables.device);
 
+export const modelOption = (): Option =>
+  new Option("-m, --model <name>", "a folder, or owner/name[@revision] on a model hub").env(
+    modelVariables.model,
+  );
+
 export interface DeviceFlags {
   readonly device?: DeviceName;
 }
@@ -58,11 +63,7 @@ export interface ModelFlags extends DeviceFlags {
 /** Adds the flags that choose the model and its options. */
 export function withModel(command: Command): Command {
   return command
-    .addOption(
-      new Option("-m, --model <name>", "a folder, or owner/name[@revision] on a model hub").env(
-        modelVariables.model,
-      ),
-    )
+    .addOption(modelOption())
     .addOption(
       new Option(
         "--checkpoint <path>",

@@ -11,6 +11,7 @@ import {
 import type { BlockConstants, BlockShape, NativeConfig } from "./config.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { latticeDecay, logistic } from "./phase.ts";
+import type { ProductShape } from "./product-shape.ts";
 import { countParameters, expectShapes, type Tensors } from "./tensors.ts";
 
 /** A matrix with its bias. */
@@ -307,6 +308,16 @@ export function blockUniform(gpu: Gpu, layer: number, { alpha, gamma, ramp }: Bl
 /** Creates the buffer with the inverse DFT of the lattice; of one cell if there is no lattice. */
 export const latticeBuffer = (gpu: Gpu, shape: BlockShape): GPUBuffer =>
   gpu.upload("lattice", latticeTable(shape.lattice?.grid ?? [1, 1]) as Float32Array<ArrayBuffer>);
+
+/** The matrices that a decode step of a native model multiplies by, as the GPU holds them. */
+export const nativeProducts = ({ shape, layers, vocabulary }: NativeConfig): readonly ProductShape[] => [
+  { name: "mixer", rows: 2 * shape.size, columns: shape.size, count: layers },
+  // The gates of both memories and the lattice's read-out, one after another.
+  { name: "memory", rows: 3 * shape.size, columns: shape.size, count: layers },
+  { name: "up", rows: 2 * shape.inner, columns: shape.size, count: layers },
+  { name: "down", rows: shape.size, columns: shape.inner, count: layers },
+  { name: "head", rows: vocabulary, columns: shape.size, count: 1 },
+];
 
 /** Returns the names and shapes of the tensors of a native model (SPEC §A). */
 export function nativeTensors({ shape, layers, vocabulary }: NativeConfig): Map<string, readonly number[]> {

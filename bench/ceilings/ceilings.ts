@@ -1,9 +1,9 @@
+import type { GpuWork } from "../../engine/device/dispatch-timer.ts";
 import { TemporaryBuffers } from "../../engine/device/temporary-buffers.ts";
 import { type Dispatch, dispatch, Kernel } from "../../kernels/kernel.ts";
 import type { Bench, BenchCase } from "../harness/case.ts";
 import { less, more } from "../harness/row.ts";
 import { divided, inTurns, timed } from "../harness/statistics.ts";
-import type { GpuWork } from "../harness/timer.ts";
 import countSource from "./count.wgsl";
 import fillSource from "./fill.wgsl";
 import fmaSource from "./fma.wgsl";

@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, it } from "vitest";
 import { parseConfig } from "../../engine/config.ts";
+import { DispatchTimer } from "../../engine/device/dispatch-timer.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
 import { add } from "../../kernels/add/add.ts";
 import { addReference } from "../../kernels/add/reference.ts";
@@ -11,7 +12,6 @@ import { kernelCase, nearest } from "../kernels/kernel-case.ts";
 import { benchCases } from "../registry.ts";
 import { type Bench, type BenchCase, chosen, runCases } from "./case.ts";
 import { less } from "./row.ts";
-import { DispatchTimer } from "./timer.ts";
 
 const gpu = await testGpu();
 const timer = new DispatchTimer(gpu);

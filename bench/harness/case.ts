@@ -1,10 +1,10 @@
 import type { NativeConfig } from "../../engine/config.ts";
+import type { DispatchTimer } from "../../engine/device/dispatch-timer.ts";
 import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Model } from "../../engine/model.ts";
 import type { ModelFigures, ModelRequest } from "../model-run.ts";
 import type { GeometryName } from "../random-model.ts";
 import type { Row } from "./row.ts";
-import type { DispatchTimer } from "./timer.ts";
 
 /** Groups of cases, in the order of measurement. */
 export const groups = ["ceilings", "kernels", "native", "streams", "retrieval", "models"] as const;

@@ -1,8 +1,8 @@
+import type { GpuWork } from "../../engine/device/dispatch-timer.ts";
 import { relativeError } from "../../engine/goldens.ts";
 import type { Bench, BenchCase, Ceilings } from "../harness/case.ts";
 import { type Bound, bounds, less, type Row } from "../harness/row.ts";
 import { inTurns, type Summary } from "../harness/statistics.ts";
-import type { GpuWork } from "../harness/timer.ts";
 import { Given } from "./given.ts";
 
 /** One kernel at one size: its costs, and how to check its result. */

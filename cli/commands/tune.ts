@@ -1,11 +1,17 @@
+import { basename } from "node:path";
 import { type Command, Command as Subcommand } from "commander";
 import { Gpu } from "../../engine/device/gpu.ts";
 import { type Measured, tune, tunedFormats } from "../../engine/device/tune.ts";
 import type { Tuning } from "../../engine/device/tuning.ts";
+import { productShapes } from "../../engine/families/index.ts";
 import { describeAdapter } from "../../engine/platform/node/device.ts";
+import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
 import { forgetTuning, rememberTuning } from "../../engine/platform/node/tuning-file.ts";
-import { type DeviceFlags, deviceOption, findAdapter, jsonOption } from "../options.ts";
+import type { ProductShape } from "../../engine/product-shape.ts";
+import { resolveModel } from "../../weights/node/hub/model.ts";
+import { type DeviceFlags, deviceOption, jsonOption, modelOption } from "../options.ts";
 import { print, printJson, remark, table } from "../terminal.ts";
+import { findTimedAdapter } from "./bench/device.ts";
 
 /** `resonant tune`. */
 export function tuneCommand(): Command {
@@ -13,33 +19,39 @@ export function tuneCommand(): Command {
     .description(
       "Measure which variants of the kernels are fastest on this machine, and remember them. Results stay the same bits.",
     )
+    .addOption(modelOption())
     .addOption(deviceOption())
     .option("--forget", "delete what was remembered for this adapter, without measuring")
     .addOption(jsonOption())
-    .action(async ({ json, forget, ...flags }: DeviceFlags & { json?: boolean; forget?: boolean }) => {
-      const adapter = await findAdapter(flags);
+    .action(async ({ json, forget, model, ...flags }: TuneFlags) => {
+      const adapter = await findTimedAdapter(flags);
       const { name } = describeAdapter(adapter);
       if (forget) {
         const forgotten = await forgetTuning(adapter, { onRemark: remark });
         if (json) return printJson({ adapter: name, forgotten });
         return print(`${name}: ${forgotten ? "forgotten" : "nothing was remembered"}\n`);
       }
+      const of = await productsOf(model);
       const gpu = await Gpu.open(adapter, name);
-      const { tuning, standard, measured } = await tune(gpu).finally(() => gpu.destroy());
+      const { tuning, standard, timed, measured } = await tune(gpu, of.products).finally(() => gpu.destroy());
       const file = await rememberTuning(adapter, tuning, { onRemark: remark });
       if (json) {
         return printJson({
           adapter: name,
+          model: of.model,
+          timed,
           file,
           tuning: asJson(tuning),
           standard: asJson(standard),
           measured: measured.map(measuredAsJson),
         });
       }
-      await print(`${name}\n\n`);
+      await print(
+        `${name}, the products of ${of.model}, timed by the ${timed === "gpu" ? "GPU" : "host"}\n\n`,
+      );
       await print(
         table([
-          ["choice", "product", "µs, f32", "f16", ""],
+          ["choice", "products", "µs, f32", "f16", ""],
           ...measured.map((of) => [
             questions[of.choice],
             wayOf(of),
@@ -62,9 +74,27 @@ export function tuneCommand(): Command {
     });
 }
 
+interface TuneFlags extends DeviceFlags {
+  readonly json?: boolean;
+  readonly forget?: boolean;
+  readonly model?: string;
+}
+
+/** The matrices of a model, from its configuration. */
+async function productsOf(name?: string): Promise<{ model: string; products: readonly ProductShape[] }> {
+  const folder = name === undefined ? await defaultModelFolder() : await resolveModel(name);
+  const files = await openModelFolder(folder);
+  try {
+    const model = name ?? `resonant-${basename(folder)}`;
+    return { model, products: productShapes(files.config, files.name) };
+  } finally {
+    await files.close();
+  }
+}
+
 const questions: Readonly<Record<keyof Tuning, string>> = {
   sharedLoadLanes: "lanes that share loads",
-  rowsPerWorkgroup: "columns per workgroup",
+  rowsPerWorkgroup: "rows of a matrix per workgroup",
   tiledDecodeFrom: "least number of streams for tiles",
 };
 
@@ -92,6 +122,6 @@ const wayOf = ({ choice, sharedLoadLanes, rowsPerWorkgroup, way, rows }: Measure
   const of = rows === 1 ? "1 row" : `${rows} rows`;
   if (choice === "sharedLoadLanes") return `${of}, ${sharedLoadLanes} lanes`;
   return choice === "rowsPerWorkgroup"
-    ? `${of}, ${rowsPerWorkgroup} columns`
+    ? `${of}, ${rowsPerWorkgroup} of the matrix`
     : `${of}, ${{ row: "one at a time", tiles: "in tiles" }[way]}`;
 };

@@ -3,17 +3,25 @@ import { testGpu } from "../../test/gpu.ts";
 import { generated, loadTiny } from "../../test/models.ts";
 import { refusal } from "../../weights/testing/fixtures.ts";
 import { requestAdapter } from "../platform/node/device.ts";
+import type { ProductShape } from "../product-shape.ts";
 import { Gpu } from "./gpu.ts";
 import { tune } from "./tune.ts";
 import {
   defaultTuning,
   mostSharedLoadLanes,
+  rowsPerWorkgroupChoices,
   sharedLoadLanesChoices,
   type Tuning,
   tiledDecodeFromChoices,
 } from "./tuning.ts";
 
 const gpu = await testGpu();
+
+/** Odd shapes, one of them wider than a slice, one of many rows. */
+const products: readonly ProductShape[] = [
+  { name: "up", rows: 70, columns: 40, count: 3 },
+  { name: "head", rows: 300, columns: 33, count: 1 },
+];
 
 const own: Gpu[] = [];
 async function tuned(tuning?: Tuning): Promise<Gpu> {
@@ -28,8 +36,13 @@ afterEach(() => {
 describe("tune", () => {
   it("gives candidates of the device with what each took, and leaves nothing on it", async () => {
     const before = gpu.bytes;
-    const { tuning, standard, measured } = await tune(gpu, { samples: 1, milliseconds: 1, weightBytes: 1 });
+    const { tuning, standard, timed, measured } = await tune(gpu, products, {
+      samples: 1,
+      milliseconds: 1,
+      weightBytes: 1,
+    });
     expect(gpu.bytes).toBe(before);
+    expect(timed).toBe(gpu.device.features.has("timestamp-query") ? "gpu" : "host");
     expect(standard).toEqual(defaultTuning(gpu.kind, gpu.mostSharedLoadLanes));
     const laneCounts = sharedLoadLanesChoices.filter((lanes) => lanes <= gpu.mostSharedLoadLanes);
     expect(laneCounts).toContain(tuning.sharedLoadLanes);
@@ -58,6 +71,31 @@ describe("tune", () => {
     }
   });
 
+  it("measures every number of rows that workgroups can take, where no lanes share loads", async () => {
+    const adapter = await requestAdapter();
+    const few = new Proxy(adapter, {
+      get: (of, key) => {
+        const value: unknown = key === "features" ? new Set(["timestamp-query"]) : Reflect.get(of, key, of);
+        return typeof value === "function" ? value.bind(of) : value;
+      },
+    });
+    const opened = await Gpu.open(few, "without subgroups");
+    own.push(opened);
+    const { measured } = await tune(opened, products, { samples: 1, milliseconds: 1, weightBytes: 1 });
+    const counts = measured.filter(({ choice }) => choice === "rowsPerWorkgroup");
+    expect(counts.map(({ rowsPerWorkgroup }) => rowsPerWorkgroup)).toEqual([...rowsPerWorkgroupChoices]);
+  });
+
+  it("scales a part of the matrices up to the whole model", async () => {
+    const many = products.map((of) => ({ ...of, count: 1000 * of.count }));
+    const options = { samples: 3, milliseconds: 2, weightBytes: 1 };
+    const first = async (of: readonly ProductShape[]) => (await tune(gpu, of, options)).measured[0]!;
+    const [few, thousand] = [await first(products), await first(many)];
+    const ratio = thousand.microseconds.f32 / few.microseconds.f32;
+    // Both measure the same dispatches; noise alone does not make a factor of 1000.
+    expect(ratio).toBeGreaterThan(50);
+  });
+
   it("frees what it took when the device has no room for the weights", async () => {
     const opened = await tuned();
     const { createBuffer } = opened.device;
@@ -66,7 +104,7 @@ describe("tune", () => {
       if (left-- === 0) throw new Error("no room");
       return createBuffer.call(opened.device, descriptor);
     };
-    await expect(tune(opened, { weightBytes: 1 })).rejects.toThrow("no room");
+    await expect(tune(opened, products, { weightBytes: 1 })).rejects.toThrow("no room");
     expect(opened.bytes).toBe(0);
   });
 });

@@ -3,7 +3,7 @@ import type { DeviceKind } from "./device-kind.ts";
 
 /** The values that {@link Tuning} chooses from. */
 export const sharedLoadLanesChoices = [0, 4, 8] as const satisfies readonly KernelHost["sharedLoadLanes"][];
-export const rowsPerWorkgroupChoices = [8, 16, 32, 64] as const;
+export const rowsPerWorkgroupChoices = [2, 4, 8, 16, 32, 64] as const;
 export const tiledDecodeFromChoices = [2, 4, 8, 16, 32] as const;
 
 /** Settings that suit a device. They change how fast products are, never a bit of their results. */

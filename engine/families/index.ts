@@ -7,14 +7,15 @@ import { parseConfig } from "../config.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Fingerprint } from "../fingerprint.ts";
 import { type Network, nativeNetwork } from "../network.ts";
+import type { ProductShape } from "../product-shape.ts";
 import { tensorsUnder } from "../tensors.ts";
-import { type LoadCallbacks, loadWeights } from "../weights.ts";
+import { type LoadCallbacks, loadWeights, nativeProducts } from "../weights.ts";
 import { type AttentionMode, decoderNetwork, type Placement } from "./decoder.ts";
 import { checkHeads } from "./decoder-config.ts";
 import type { Family } from "./family.ts";
 import { gptNeox } from "./gpt-neox.ts";
 import { llama } from "./llama.ts";
-import { loadDecoder } from "./load-decoder.ts";
+import { decoderProducts, loadDecoder } from "./load-decoder.ts";
 
 export type { AttentionMode, Placement } from "./decoder.ts";
 
@@ -98,6 +99,18 @@ export async function loadNetwork(
       (key) => `${files.adapters?.name}: model_config.${key} is not known, and not used`,
     ),
   };
+}
+
+/**
+ * The matrices that a token of a model goes through, from its `config.json` alone.
+ * @throws ResonantError as {@link loadNetwork} does for the same configuration
+ */
+export function productShapes(config: unknown, name: string): readonly ProductShape[] {
+  const where = `${name}: config.json`;
+  const family = families[modelType(config) ?? ""];
+  return family
+    ? decoderProducts(family, family.parse(config, where))
+    : nativeProducts(parseConfig(config, where));
 }
 
 function modelType(config: unknown): string | undefined {

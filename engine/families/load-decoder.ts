@@ -1,6 +1,7 @@
 import type { Norm } from "../../kernels/layer-norm/layer-norm.ts";
 import type { Matrix, WeightFormat } from "../../kernels/matrix.ts";
 import type { Gpu } from "../device/gpu.ts";
+import type { ProductShape } from "../product-shape.ts";
 import { countParameters, expectShapes, type Tensors } from "../tensors.ts";
 import { concat, type LoadCallbacks, type TensorRows, Uploader } from "../weights.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -54,6 +55,18 @@ export function decoderTensors(family: Family, c: DecoderConfig): Map<string, re
   }
   return expected;
 }
+
+/** The matrices that a decode step multiplies by, as the GPU holds them. */
+export const decoderProducts = (family: Family, c: DecoderConfig): readonly ProductShape[] => {
+  const [q, k, v] = qkvRows(c);
+  return [
+    { name: "qkv", rows: q + k + v, columns: c.size, count: c.layers },
+    { name: "out", rows: c.size, columns: q, count: c.layers },
+    { name: "up", rows: family.names.up.length * c.inner, columns: c.size, count: c.layers },
+    { name: "down", rows: c.size, columns: c.inner, count: c.layers },
+    { name: "head", rows: c.vocabulary, columns: c.size, count: 1 },
+  ];
+};
 
 /**
  * Reads a decoder's tensors to the GPU, one after another.

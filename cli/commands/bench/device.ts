@@ -6,18 +6,23 @@ import { downloadProgress } from "../../terminal.ts";
 /** By default Dawn rounds timestamps to 100 µs. */
 const EXACT = "disable-dawn-features=timestamp_quantization";
 
-/** Opens a device with exact timestamps and the tuning of `resonant tune`. Returns it and its adapter's name. */
-export async function openTimedGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+/** Finds an adapter without loading a model, whose timestamps are exact. */
+export async function findTimedAdapter(flags: DeviceFlags): Promise<GPUAdapter> {
   const download = downloadProgress();
   try {
-    const adapter = await requestAdapter({
+    return await requestAdapter({
       ...deviceChoice(flags),
       dawn: [EXACT],
       onProgress: (bytes, total) => download.update(bytes, total),
     });
-    const { name } = describeAdapter(adapter);
-    return { gpu: await openDevice(adapter), name };
   } finally {
     download.stop();
   }
+}
+
+/** Opens a device with exact timestamps and the tuning of `resonant tune`. Returns it and its adapter's name. */
+export async function openTimedGpu(flags: DeviceFlags): Promise<{ gpu: Gpu; name: string }> {
+  const adapter = await findTimedAdapter(flags);
+  const { name } = describeAdapter(adapter);
+  return { gpu: await openDevice(adapter), name };
 }

@@ -8,13 +8,13 @@ import { type Bench, type BenchCase, chosen, runCases } from "../../../bench/har
 import { type Compared, compareReports, differences } from "../../../bench/harness/compare.ts";
 import { parseReport, type Report, reportName } from "../../../bench/harness/report.ts";
 import { comparedTables, reportTables, type Table } from "../../../bench/harness/tables.ts";
-import { DispatchTimer } from "../../../bench/harness/timer.ts";
 import type { ModelFigures, ModelRequest } from "../../../bench/model-run.ts";
 import { benchPlots } from "../../../bench/plots.ts";
 import { type GeometryName, geometries, writeRandomModel } from "../../../bench/random-model.ts";
 import { benchCases } from "../../../bench/registry.ts";
 import { ResonantError } from "../../../common/errors.ts";
 import { parseConfig } from "../../../engine/config.ts";
+import { DispatchTimer } from "../../../engine/device/dispatch-timer.ts";
 import type { Gpu } from "../../../engine/device/gpu.ts";
 import { Model } from "../../../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../../../engine/platform/node/files.ts";

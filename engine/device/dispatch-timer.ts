@@ -1,5 +1,5 @@
-import type { Gpu } from "../../engine/device/gpu.ts";
 import type { Dispatch, RunShape } from "../../kernels/kernel.ts";
+import type { Gpu } from "./gpu.ts";
 
 /** GPU work to measure: one list of dispatches, run in order, or several lists that take turns. */
 export interface GpuWork {
