@@ -304,6 +304,7 @@ export const modelVariables = {
   attention: "ATTENTION",
   alignment: "ALIGNMENT",
   device: "DEVICE",
+  unchecked: "UNCHECKED",
   format: "WEIGHT_FORMAT",
 } as const;
 

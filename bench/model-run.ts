@@ -1,11 +1,12 @@
 import type { Gpu } from "../engine/device/gpu.ts";
 import { relativeError } from "../engine/goldens.ts";
 import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
+import type { RunSettings } from "../engine/runner/decode-run.ts";
 import type { Stream } from "../engine/state/stream.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
 import { splitTime, type TimeSplit } from "./harness/split.ts";
 import { type Summary, summarize, timed } from "./harness/statistics.ts";
-import { GREEDY, promptOf } from "./settings.ts";
+import { GREEDY, promptOf, SETTINGS } from "./settings.ts";
 
 /** Says how to measure a model in one weight format. */
 export interface ModelRequest {
@@ -37,8 +38,10 @@ export interface ModelFigures {
   readonly resident: number;
   /** Milliseconds per token of each prompt, in the order of the request. */
   readonly prompts: readonly Summary[];
-  /** Milliseconds per decoded token. */
+  /** Milliseconds per decoded token, always the most likely one. */
   readonly decode: Summary;
+  /** The same with a temperature, top-k and top-p, as users sample. */
+  readonly sampled: Summary;
   readonly dispatchesPerToken: number;
   /** Milliseconds per decoded token. */
   readonly spent: TimeSplit;
@@ -86,6 +89,7 @@ export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOpt
 
   const times = prompts.map((): number[] => []);
   const decodeTimes: number[] = [];
+  const sampledTimes: number[] = [];
   let [gpuBytes, gpuBytesAfter] = [0, 0];
   let decoded: number[] = [];
   let logits: number[] = [];
@@ -105,6 +109,8 @@ export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOpt
         };
         spent = await splitTime(gpu, model.runner, work);
         gpuBytesAfter = gpu.bytes - gpuBefore;
+        if (round === 0) await decode(model, stream, 1, RUN_AHEAD, SETTINGS); // compiles
+        sampledTimes.push(await timed(tokens, () => decode(model, stream, tokens, RUN_AHEAD, SETTINGS)));
       });
     }
   }
@@ -118,6 +124,7 @@ export async function runModel(gpu: Gpu, files: ModelFiles, options: ModelRunOpt
     resident: process.memoryUsage.rss(),
     prompts: times.map(summarize),
     decode: summarize(decodeTimes),
+    sampled: summarize(sampledTimes),
     dispatchesPerToken: model.runner.dispatchesPerToken,
     spent: { host: spent.host / tokens, gpu: spent.gpu === undefined ? undefined : spent.gpu / tokens },
     decoded,
@@ -146,15 +153,16 @@ export function feed({ runner }: Model, stream: Stream, prompt: readonly number[
 
 const GREEDY_ALONE = { ...GREEDY, logprobs: undefined };
 
-/** Decodes greedily after the pending token; returns the tokens. */
+/** Decodes after the pending token, by default greedily; returns the tokens. */
 export async function decode(
   model: Model,
   stream: Stream,
   maxTokens: number,
   runAhead = RUN_AHEAD,
+  settings: RunSettings = GREEDY_ALONE,
 ): Promise<number[]> {
   const tokens: number[] = [];
-  const steps = model.scheduler.decode(stream, [], { ...GREEDY_ALONE, runAhead, maxTokens });
+  const steps = model.scheduler.decode(stream, [], { ...settings, runAhead, maxTokens });
   for await (const { token } of steps) tokens.push(token);
   return tokens;
 }

@@ -6,7 +6,7 @@ import { less, more, type Row } from "./harness/row.ts";
 import { divided } from "./harness/statistics.ts";
 import { nearest } from "./kernels/kernel-case.ts";
 import type { ModelFigures, ModelRequest } from "./model-run.ts";
-import { type GeometryName, geometries } from "./random-model.ts";
+import { type GeometryName, geometries, tinyGeometries } from "./random-model.ts";
 import { stepCost } from "./step-cost.ts";
 
 /**
@@ -36,6 +36,7 @@ function geometryCases(name: GeometryName, formats: readonly WeightFormat[]): Be
   return formats.map((format) => ({
     group: "models",
     name: `${name} ${format}`,
+    onlyNamed: name in tinyGeometries,
     open(bench) {
       let figures: ModelFigures | undefined;
       return {
@@ -90,6 +91,10 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
       ...decoding,
       bytesPerSecond: bytes / seconds,
     }),
+    more(of(`decode of ${tokens}, sampled`), divided(1000, figures.sampled), "tokens/s", {
+      ...nearest({ bytes, flops, dispatches }, figures.sampled.median / 1000, bench.ceilings),
+      bytesPerSecond: (1000 * bytes) / figures.sampled.median,
+    }),
     ...(gpu === undefined ? [] : [less(of("GPU, a token"), gpu, "ms", { timed: "gpu" })]),
     less(of("JavaScript that records and submits, a token"), 1000 * host, "µs", { timed: "host" }),
     less(of("dispatches a token"), dispatches, ""),
@@ -102,5 +107,10 @@ function rowsOf(name: GeometryName, figures: ModelFigures, bench: Bench): Row[] 
 /** Random weights at the sizes of well-known models, in each weight format. */
 export const modelCases = (quick: boolean): readonly BenchCase[] =>
   quick
-    ? geometryCases("pythia-160m", ["f32", "q4"])
+    ? [
+        ...geometryCases("pythia-160m", ["f32", "q4"]),
+        ...(Object.keys(tinyGeometries) as GeometryName[]).flatMap((name) =>
+          geometryCases(name, weightFormats),
+        ),
+      ]
     : (Object.keys(geometries) as GeometryName[]).flatMap((name) => geometryCases(name, weightFormats));

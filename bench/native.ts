@@ -1,5 +1,6 @@
 import { Model, type ModelFiles } from "../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../engine/platform/node/files.ts";
+import type { RunSettings } from "../engine/runner/decode-run.ts";
 import { nativeTensors } from "../engine/weights.ts";
 import type { Bench, BenchCase } from "./harness/case.ts";
 import { less, more, type Row } from "./harness/row.ts";
@@ -7,7 +8,7 @@ import { splitTime } from "./harness/split.ts";
 import { divided, inTurns, summarize, timed, times } from "./harness/statistics.ts";
 import { nearest } from "./kernels/kernel-case.ts";
 import { assertReplayed, decode, feed, onStream } from "./model-run.ts";
-import { promptOf } from "./settings.ts";
+import { promptOf, SETTINGS } from "./settings.ts";
 import { stepCost } from "./step-cost.ts";
 
 /** Tokens of the check that decoding and prompts agree. */
@@ -23,11 +24,11 @@ const running: BenchCase = {
     const prompts = bench.quick ? [512] : [512, 2048];
     const tokens = bench.quick ? 32 : 128;
     /** Returns milliseconds per token, decoding from `position` on. */
-    const decodeAt = (position: number, runAhead: number) => () =>
+    const decodeAt = (position: number, runAhead: number, settings?: RunSettings) => () =>
       onStream(model, async (stream) => {
         stream.position = position;
         stream.pending = 0;
-        return timed(tokens, () => decode(model, stream, tokens, runAhead));
+        return timed(tokens, () => decode(model, stream, tokens, runAhead, settings));
       });
     const promptOfLength = (length: number) => () =>
       onStream(model, (stream) => feed(model, stream, promptOf(length, config.vocabulary)));
@@ -49,10 +50,11 @@ const running: BenchCase = {
         await assertReplayed(model, CHECKED.prompt, decoded);
       },
       async measure() {
-        const [ahead, waiting, early, late, stepped, ...scanned] = await inTurns(
+        const [ahead, waiting, sampled, early, late, stepped, ...scanned] = await inTurns(
           [
             decodeAt(0, 16),
             decodeAt(0, 0),
+            decodeAt(0, 16, SETTINGS),
             decodeAt(1000, 16),
             decodeAt(1_000_000, 16),
             stepByStep,
@@ -68,6 +70,7 @@ const running: BenchCase = {
         const rows: Row[] = [
           more("decode, running ahead", divided(1000, ahead!), "tokens/s", share),
           more("decode, waiting for each token", divided(1000, waiting!), "tokens/s"),
+          more("decode, sampled with a top-k and a top-p", divided(1000, sampled!), "tokens/s"),
           ...scanned.map((summary, i) => more(`prompt of ${prompts[i]}`, divided(1000, summary), "tokens/s")),
           more("prompt of 256, token by token", divided(1000, stepped!), "tokens/s"),
           less("a token at position 1,000", early!, "ms"),

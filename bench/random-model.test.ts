@@ -60,7 +60,9 @@ describe.each(names)("%s", (name) => {
 });
 
 it("has the sizes of the model it is named after", () => {
-  const sizes = Object.values(geometries).map(({ family, config }) => family.parse(config, "config.json"));
+  const sizes = names
+    .map((name) => geometries[name])
+    .map(({ family, config }) => family.parse(config, "config.json"));
   expect(sizes.map(({ vocabulary, size, layers }) => [vocabulary, size, layers])).toEqual([
     [50304, 768, 12],
     [50304, 2048, 16],
@@ -78,7 +80,7 @@ it("is measured while it loads and runs", async () => {
   expect(figures.residentPeak).toBeGreaterThanOrEqual(figures.residentBefore);
   expect(figures.gpuBytes).toBeGreaterThan(0);
   expect(figures.gpuBytesAfter).toBe(figures.gpuBytes);
-  for (const { low, median, high } of [...figures.prompts, figures.decode]) {
+  for (const { low, median, high } of [...figures.prompts, figures.decode, figures.sampled]) {
     expect(low).toBeGreaterThan(0);
     expect(median).toBeGreaterThanOrEqual(low);
     expect(high).toBeGreaterThanOrEqual(median);

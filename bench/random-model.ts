@@ -42,37 +42,60 @@ const pythia = (size: number, layers: number, heads: number): Geometry => ({
   shards: 1,
 });
 
-/** Geometries of well-known models, by name. */
+const tinyLlama = {
+  family: llama,
+  config: {
+    architectures: ["LlamaForCausalLM"],
+    attention_bias: false,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    hidden_act: "silu",
+    hidden_size: 2048,
+    initializer_range: 0.02,
+    intermediate_size: 5632,
+    max_position_embeddings: 2048,
+    model_type: "llama",
+    num_attention_heads: 32,
+    num_hidden_layers: 22,
+    num_key_value_heads: 4,
+    pretraining_tp: 1,
+    rms_norm_eps: 1e-5,
+    rope_scaling: null,
+    rope_theta: 10000,
+    tie_word_embeddings: false,
+    torch_dtype: "float16",
+    use_cache: true,
+    vocab_size: 32000,
+  },
+  shards: 2,
+} as const satisfies Geometry;
+
+/** Small sizes of the same families, for trying out what measures the large ones. */
+export const tinyGeometries = {
+  "tiny-neox": {
+    ...pythia(64, 2, 2),
+    config: { ...pythia(64, 2, 2).config, vocab_size: 320 },
+  },
+  "tiny-llama": {
+    ...tinyLlama,
+    config: {
+      ...tinyLlama.config,
+      hidden_size: 64,
+      intermediate_size: 176,
+      num_attention_heads: 4,
+      num_hidden_layers: 2,
+      num_key_value_heads: 2,
+      vocab_size: 320,
+    },
+  },
+} as const satisfies Record<string, Geometry>;
+
+/** Geometries of well-known models, and tiny ones, by name. */
 export const geometries = {
   "pythia-160m": pythia(768, 12, 12),
   "pythia-1b": pythia(2048, 16, 8),
-  "tinyllama-1.1b": {
-    family: llama,
-    config: {
-      architectures: ["LlamaForCausalLM"],
-      attention_bias: false,
-      bos_token_id: 1,
-      eos_token_id: 2,
-      hidden_act: "silu",
-      hidden_size: 2048,
-      initializer_range: 0.02,
-      intermediate_size: 5632,
-      max_position_embeddings: 2048,
-      model_type: "llama",
-      num_attention_heads: 32,
-      num_hidden_layers: 22,
-      num_key_value_heads: 4,
-      pretraining_tp: 1,
-      rms_norm_eps: 1e-5,
-      rope_scaling: null,
-      rope_theta: 10000,
-      tie_word_embeddings: false,
-      torch_dtype: "float16",
-      use_cache: true,
-      vocab_size: 32000,
-    },
-    shards: 2,
-  },
+  "tinyllama-1.1b": tinyLlama,
+  ...tinyGeometries,
 } as const satisfies Record<string, Geometry>;
 
 export type GeometryName = keyof typeof geometries;

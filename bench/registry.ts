@@ -1,5 +1,6 @@
 import { batchCase } from "./batch.ts";
 import { ceilingCases } from "./ceilings/ceilings.ts";
+import { gpuCases } from "./gpu/cases.ts";
 import type { BenchCase } from "./harness/case.ts";
 import { attentionCases } from "./kernels/attention.ts";
 import { blockCases } from "./kernels/blocks.ts";
@@ -15,6 +16,7 @@ import { retrievalCase } from "./retrieve.ts";
 /** Returns every case in the order of measurement: first the ceilings, with which the others are compared. */
 export const benchCases = (quick: boolean): readonly BenchCase[] => [
   ...ceilingCases,
+  ...gpuCases,
   ...productCases,
   ...blockCases,
   ...rowCases,

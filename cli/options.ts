@@ -49,6 +49,7 @@ export const modelOption = (): Option =>
 
 export interface DeviceFlags {
   readonly device?: DeviceName;
+  readonly unchecked?: boolean;
 }
 
 export interface ModelFlags extends DeviceFlags {
@@ -92,7 +93,13 @@ export function withModel(command: Command): Command {
         .default("f32")
         .env(modelVariables.format),
     )
-    .addOption(deviceOption());
+    .addOption(deviceOption())
+    .addOption(
+      new Option(
+        "--unchecked",
+        "compute without bounds checks, which can be faster; only for model files that you trust",
+      ).env(modelVariables.unchecked),
+    );
 }
 
 export const alignmentOption = (): Option =>
@@ -169,9 +176,14 @@ export async function openModel(
   }
 }
 
-/** Returns the library's option for the device that the flag names. */
-export const deviceChoice = ({ device }: DeviceFlags): Pick<OpenOptions, "device"> =>
-  device ? { device: deviceChoices[device] } : {};
+/** Returns the library's options for the device that the flags name. */
+export const deviceChoice = ({
+  device,
+  unchecked,
+}: DeviceFlags): Pick<OpenOptions, "device" | "unchecked"> => ({
+  ...(device && { device: deviceChoices[device] }),
+  ...(unchecked && { unchecked }),
+});
 
 /** Finds an adapter without loading a model. Shows a progress bar for the driver's download. */
 export async function findAdapter(flags: DeviceFlags): Promise<GPUAdapter> {

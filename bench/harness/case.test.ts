@@ -10,7 +10,7 @@ import { testGpu } from "../../test/gpu.ts";
 import { randomFloats } from "../kernels/given.ts";
 import { kernelCase, nearest } from "../kernels/kernel-case.ts";
 import { benchCases } from "../registry.ts";
-import { type Bench, type BenchCase, chosen, runCases } from "./case.ts";
+import { type Bench, type BenchCase, chosen, fullName, runCases } from "./case.ts";
 import { less } from "./row.ts";
 
 const gpu = await testGpu();
@@ -33,6 +33,7 @@ const bench = (): Bench => ({
   native,
   model: none,
   folder: none,
+  unchecked: none,
   apart: none,
 });
 
@@ -136,7 +137,8 @@ it("has unique case names, and finds cases by their group or a part of their nam
   const all = benchCases(false);
   const names = all.map(({ group, name }) => `${group}: ${name}`);
   expect(new Set(names).size).toBe(names.length);
-  expect(chosen(all, [])).toEqual(all);
+  expect(chosen(all, [])).toEqual(all.filter(({ onlyNamed }) => !onlyNamed));
+  expect(chosen(all, ["native: load"]).map(fullName)).toEqual(["native: load"]);
   expect(new Set(chosen(all, ["Ceilings"]).map(({ group }) => group))).toEqual(new Set(["ceilings"]));
   const found = chosen(all, ["layer-norm", "1.1b q"]).map(({ name }) => name);
   expect(found).toEqual(["layer-norm", "tinyllama-1.1b q8", "tinyllama-1.1b q4"]);

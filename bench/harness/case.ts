@@ -7,7 +7,7 @@ import type { GeometryName } from "../random-model.ts";
 import type { Row } from "./row.ts";
 
 /** Groups of cases, in the order of measurement. */
-export const groups = ["ceilings", "kernels", "native", "streams", "retrieval", "models"] as const;
+export const groups = ["ceilings", "gpu", "kernels", "native", "streams", "retrieval", "models"] as const;
 export type Group = (typeof groups)[number];
 
 /** The best that this device can do, as measured by the cases of the group `ceilings`. */
@@ -38,6 +38,8 @@ export interface Bench {
   model(): Promise<Model>;
   /** Returns a folder with a model of random weights, written once for all cases. */
   folder(geometry: GeometryName): Promise<string>;
+  /** Returns a device without Dawn's checks, opened once for all cases. */
+  unchecked(): Promise<Gpu>;
   /** Loads and runs a model in a separate process, because a process does not always return freed memory. */
   apart(request: ModelRequest): Promise<ModelFigures>;
 }
@@ -53,6 +55,8 @@ export interface OpenCase {
 export interface BenchCase {
   readonly group: Group;
   readonly name: string;
+  /** Whether it runs only if it is named. */
+  readonly onlyNamed?: boolean;
   open(bench: Bench): Promise<OpenCase> | OpenCase;
 }
 
@@ -67,16 +71,23 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What is told while cases run. */
+export interface CaseEvents {
+  onProgress?(done: number, total: number, name: string): void;
+  /** Called with the rows of each case, or its failure, as soon as they are there. */
+  onCase?(of: Pick<BenchCase, "group" | "name">, rows: readonly GroupedRow[], failure?: Failure): void;
+}
+
 /** Checks and then times each case; continues with the others if one fails. */
 export async function runCases(
   cases: readonly BenchCase[],
   bench: Bench,
-  onProgress?: (done: number, total: number, name: string) => void,
+  { onProgress, onCase }: CaseEvents = {},
 ): Promise<{ rows: GroupedRow[]; failures: Failure[] }> {
   const rows: GroupedRow[] = [];
   const failures: Failure[] = [];
   for (const [i, { group, name, open }] of cases.entries()) {
-    onProgress?.(i, cases.length, `${group}: ${name}`);
+    onProgress?.(i, cases.length, fullName({ group, name }));
     let opened: OpenCase | undefined;
     try {
       opened = await open(bench);
@@ -85,10 +96,14 @@ export async function runCases(
       await bench.gpu.settle();
       const odd = measured.find((row) => ![row.value, row.low, row.high].every(Number.isFinite));
       if (odd) throw new Error(`${odd.name}: ${odd.value} ${odd.unit} is not a measurement`);
-      rows.push(...measured.map((row) => ({ group, ...row })));
+      const grouped = measured.map((row) => ({ group, ...row }));
+      rows.push(...grouped);
+      onCase?.({ group, name }, grouped);
     } catch (error) {
+      const failure = { group, name, message: error instanceof Error ? error.message : String(error) };
+      failures.push(failure);
+      onCase?.({ group, name }, [], failure);
       bench.gpu.assertAlive(); // on a lost device everything else would fail too
-      failures.push({ group, name, message: error instanceof Error ? error.message : String(error) });
     } finally {
       opened?.close?.();
     }
@@ -97,12 +112,22 @@ export async function runCases(
   return { rows, failures };
 }
 
-/** Returns the cases whose group equals a pattern or whose name contains one; all cases if there are no patterns. */
+/** A case's name as lists show it. */
+export const fullName = ({ group, name }: Pick<BenchCase, "group" | "name">): string => `${group}: ${name}`;
+
+/**
+ * Returns the cases whose group equals a pattern or whose name contains one, or whose {@link fullName} a pattern is; all
+ * cases that need not be named if there are no patterns.
+ */
 export function chosen(cases: readonly BenchCase[], patterns: readonly string[]): BenchCase[] {
-  if (patterns.length === 0) return [...cases];
+  if (patterns.length === 0) return cases.filter(({ onlyNamed }) => !onlyNamed);
   const wanted = patterns.map((pattern) => pattern.toLowerCase());
-  const named = (pattern: string): boolean => groups.some((group) => group === pattern);
-  return cases.filter(({ group, name }) =>
-    wanted.some((pattern) => (named(pattern) ? group === pattern : name.toLowerCase().includes(pattern))),
+  const isGroup = (pattern: string): boolean => groups.some((group) => group === pattern);
+  const whole = new Set(cases.map((each) => fullName(each).toLowerCase()));
+  return cases.filter((each) =>
+    wanted.some((pattern) => {
+      if (whole.has(pattern)) return fullName(each).toLowerCase() === pattern;
+      return isGroup(pattern) ? each.group === pattern : each.name.toLowerCase().includes(pattern);
+    }),
   );
 }

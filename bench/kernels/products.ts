@@ -28,6 +28,8 @@ interface Size extends Shape {
   readonly rows: number;
   /** A row at a time, or in tiles of rows. */
   readonly by: "row" | TileBatch;
+  /** Rows of W for a workgroup; by default as a model's products. */
+  readonly rowsPerWorkgroup?: number;
 }
 
 /** The sizes of Pythia-160m, and of the default model's block and head. */
@@ -70,7 +72,7 @@ interface Data {
 const outputsOf = ({ epilogue, n }: Shape): number => (epilogue === "gated" ? n / 2 : n);
 
 function work(given: Given, bench: Bench, size: Size, data: Data, format: WeightFormat): KernelWork {
-  const { rows, n, k, epilogue, by } = size;
+  const { rows, n, k, epilogue, by, rowsPerWorkgroup } = size;
   const outputs = outputsOf(size);
   const gated = epilogue === "gated";
   const run: RunShape = { rows, length: by === "row" ? 1 : rows };
@@ -91,12 +93,14 @@ function work(given: Given, bench: Bench, size: Size, data: Data, format: Weight
   const shape = given.run(run);
   const lists = weights.map((weight) => {
     const product: Product = { ...shared, weight };
-    return by === "row" ? linearRow(given.host, product, norm) : linearTiled(given.host, shape, product, by);
+    return by === "row"
+      ? linearRow(given.host, product, norm, rowsPerWorkgroup)
+      : linearTiled(given.host, shape, product, by);
   });
   const kind =
     by === "row" ? "linear-row" : by === "prefill" ? "linear for prompts" : `linear for ${by} rows`;
   return {
-    name: `${kind}, ${size.of} ${n}×${k}${norm ? ", norm" : ""}, ${rows === 1 ? "1 row" : `${rows} rows`}, ${format}`,
+    name: `${kind}, ${size.of} ${n}×${k}${norm ? ", norm" : ""}, ${rows === 1 ? "1 row" : `${rows} rows`}, ${format}${rowsPerWorkgroup ? `, ${rowsPerWorkgroup} a workgroup` : ""}`,
     run,
     lists,
     bytes: bytes + 4 * n + 4 * rows * (k + outputs * (epilogue === "add" ? 2 : 1)),
@@ -119,24 +123,31 @@ function work(given: Given, bench: Bench, size: Size, data: Data, format: Weight
   };
 }
 
-function productCase(
+/** Works that share one input and one matrix; `sizes` differ only in how the product is done. */
+export function productWorks(
+  given: Given,
+  bench: Bench,
+  sizes: readonly Size[],
+  formats: readonly WeightFormat[],
+): KernelWork[] {
+  const [size] = sizes;
+  if (!size) return [];
+  const { rows, n, k } = size;
+  const data: Data = {
+    x: randomFloats(1, rows * k),
+    weight: randomFloats(2, n * k),
+    bias: randomFloats(3, n),
+    norm: randomFloats(4, 2 * k),
+    before: randomFloats(5, rows * outputsOf(size)),
+  };
+  return formats.flatMap((format) => sizes.map((each) => work(given, bench, each, data, format)));
+}
+
+const productCase = (
   name: string,
   sizeOf: (bench: Bench) => Size,
   formats: readonly WeightFormat[],
-): BenchCase {
-  return kernelCase(name, (given, bench) => {
-    const size = sizeOf(bench);
-    const { rows, n, k } = size;
-    const data: Data = {
-      x: randomFloats(1, rows * k),
-      weight: randomFloats(2, n * k),
-      bias: randomFloats(3, n),
-      norm: randomFloats(4, 2 * k),
-      before: randomFloats(5, rows * outputsOf(size)),
-    };
-    return formats.map((format) => work(given, bench, size, data, format));
-  });
-}
+): BenchCase => kernelCase(name, (given, bench) => productWorks(given, bench, [sizeOf(bench)], formats));
 
 type Name = keyof ReturnType<typeof shapes>;
 

@@ -1,10 +1,12 @@
 import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
+import { paperTables } from "../../bench/paper/tables.ts";
 import { benchCases } from "../../bench/registry.ts";
 import { type WeightFormat, weightFormats } from "../../kernels/matrix.ts";
 import { jsonOption, numberIn, withModel } from "../options.ts";
+import { print } from "../terminal.ts";
 import type { BenchFlags } from "./bench/flags.ts";
 import { benchLoad, benchOne } from "./bench/modes.ts";
-import { benchRegistry, listCases } from "./bench/registry.ts";
+import { benchLines, benchRegistry, listCases } from "./bench/registry.ts";
 
 /** `resonant bench`. */
 export function benchCommand(): Command {
@@ -21,6 +23,8 @@ export function benchCommand(): Command {
     .option("--plot", "also write plots of the results to the same folder, as SVG")
     .option("--compare <file>", "compare the results with those of an earlier --save")
     .option("--from <file>", "use the results of an earlier --save instead of measuring")
+    .option("--lines", "print the rows of the named cases as lines of JSON, as soon as they are there")
+    .option("--paper", "instead print what a GPU should do, computed from the kernels; needs no device")
     .addOption(
       new Option(
         "--retrieval [mode]",
@@ -58,6 +62,8 @@ export function benchCommand(): Command {
     .addOption(jsonOption())
     .action((cases: string[], flags: BenchFlags) => {
       if (flags.list) return listCases(benchCases(flags.quick ?? false));
+      if (flags.paper) return paperTables().then(print);
+      if (flags.lines) return benchLines(cases, flags);
       if (flags.load) return benchLoad(flags);
       return flags.streams || flags.retrieval ? benchOne(flags) : benchRegistry(cases, flags);
     });

@@ -5,6 +5,8 @@ import type { ModelFlags } from "../../options.ts";
 export interface BenchFlags extends ModelFlags {
   readonly quick?: boolean;
   readonly list?: boolean;
+  readonly lines?: boolean;
+  readonly paper?: boolean;
   readonly save?: string | true;
   readonly plot?: boolean;
   readonly compare?: string;

@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type Bench, type BenchCase, chosen, runCases } from "../../../bench/harness/case.ts";
+import { type Bench, type BenchCase, chosen, fullName, runCases } from "../../../bench/harness/case.ts";
 import { type Compared, compareReports, differences } from "../../../bench/harness/compare.ts";
 import { parseReport, type Report, reportName } from "../../../bench/harness/report.ts";
 import { comparedTables, reportTables, type Table } from "../../../bench/harness/tables.ts";
@@ -68,7 +68,9 @@ async function measure(patterns: readonly string[], flags: BenchFlags): Promise<
   try {
     const bench = await openBench(gpu, quick, flags);
     const date = new Date().toISOString();
-    const { rows, failures } = await runCases(cases, bench, (done, total) => progress.update(done, total));
+    const { rows, failures } = await runCases(cases, bench, {
+      onProgress: (done, total) => progress.update(done, total),
+    });
     const about = {
       adapter,
       date,
@@ -84,12 +86,45 @@ async function measure(patterns: readonly string[], flags: BenchFlags): Promise<
   }
 }
 
+/**
+ * `--lines`: runs the named cases in the order in which they are named, without the ceilings, and prints what comes as lines
+ * of JSON: what is measured on, each case that begins, and its rows or its error.
+ */
+export async function benchLines(patterns: readonly string[], flags: BenchFlags): Promise<void> {
+  const quick = flags.quick ?? false;
+  const all = benchCases(quick);
+  const cases = [...new Set(patterns.flatMap((pattern) => chosen(all, [pattern])))];
+  const { gpu, name: adapter } = await openTimedGpu(flags);
+  const line = (value: unknown): void => {
+    writeSync(1, `${JSON.stringify(value)}\n`); // at once: a process that crashes would lose what is buffered
+  };
+  try {
+    line({
+      adapter,
+      kind: gpu.kind,
+      date: new Date().toISOString(),
+      node: process.version,
+      version: packageJson.version,
+      quick,
+      tuning: storedTuning(gpu.tuning),
+    });
+    await runCases(cases, await openBench(gpu, quick, flags), {
+      onProgress: (_done, _total, name) => name !== "" && line({ begins: name }),
+      onCase: (of, rows, failure) =>
+        line(failure ? { case: fullName(of), error: failure.message } : { case: fullName(of), rows }),
+    });
+  } finally {
+    gpu.destroy();
+  }
+}
+
 async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<Bench> {
   const folder = await defaultModelFolder();
   const files = await openModelFolder(folder);
   const native = parseConfig(files.config, "config.json");
   await files.close();
   let model: Promise<Model> | undefined;
+  let withoutChecks: Promise<Gpu> | undefined;
   const load = async (): Promise<Model> => {
     const opened = await openModelFolder(folder);
     try {
@@ -112,6 +147,10 @@ async function openBench(gpu: Gpu, quick: boolean, flags: BenchFlags): Promise<B
       return model;
     },
     folder: randomFolders(),
+    unchecked: () => {
+      withoutChecks ??= openTimedGpu({ ...flags, unchecked: true }).then((opened) => opened.gpu);
+      return withoutChecks;
+    },
     apart: (request) => loadApart(request, flags),
   };
 }

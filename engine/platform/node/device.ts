@@ -20,7 +20,21 @@ export interface AdapterOptions {
   onProgress?: OnProgress | undefined;
   /** Options for Dawn, such as `disable-dawn-features=timestamp_quantization` for exact timings. */
   dawn?: readonly string[] | undefined;
+  /**
+   * Switches off Dawn's checks of every index and its zeroing of a workgroup's memory. These checks are what keeps a kernel
+   * from reading memory of other programs when the model's files lie, so this is for files that you trust. Default false.
+   */
+  unchecked?: boolean | undefined;
 }
+
+/** Dawn's toggles for {@link AdapterOptions.unchecked}. */
+const UNCHECKED = "enable-dawn-features=disable_robustness,disable_workgroup_init";
+
+/** The options that Dawn gets. */
+export const dawnOptions = ({
+  dawn = [],
+  unchecked = false,
+}: Pick<AdapterOptions, "dawn" | "unchecked">): string[] => (unchecked ? [...dawn, UNCHECKED] : [...dawn]);
 
 /**
  * Finds a WebGPU adapter through Dawn, and defines WebGPU's constants (`GPUBufferUsage` and so on) on `globalThis`. Node,
@@ -37,7 +51,7 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
     });
   }
   const implementation = await loadImplementation();
-  const found = await systemAdapters(implementation, options.dawn);
+  const found = await systemAdapters(implementation, dawnOptions(options));
   const wanted = found.find(({ kind }) => kind === (device === "software" ? "software" : "hardware"));
   const chosen = wanted ?? (device === undefined ? found[0] : undefined);
   if (chosen !== undefined) return keep(chosen);
@@ -58,7 +72,7 @@ export async function listAdapters(
   options: Omit<AdapterOptions, "device"> = {},
 ): Promise<AdapterDescription[]> {
   const implementation = await loadImplementation();
-  const found = await systemAdapters(implementation, options.dawn);
+  const found = await systemAdapters(implementation, dawnOptions(options));
   if (found.length === 0) found.push(await fetchedAdapter(implementation, options));
   const hardwareFirst = (a: Found) => (a.kind === "hardware" ? 0 : 1);
   found.sort((a, b) => hardwareFirst(a) - hardwareFirst(b));
@@ -86,12 +100,12 @@ function keep(found: Found): GPUAdapter {
 }
 
 /** The system's adapters. On Linux without a Vulkan loader, Dawn is not asked. */
-async function systemAdapters({ create, name }: Implementation, dawn?: readonly string[]): Promise<Found[]> {
+async function systemAdapters({ create, name }: Implementation, dawn: readonly string[]): Promise<Found[]> {
   return name === "dawn" && hasNoLoader() ? [] : surveyAdapters(create, dawn);
 }
 
 /** Every adapter that Dawn lists, the system's preferred one first. */
-async function surveyAdapters(create: CreateGpu, dawn: readonly string[] = []): Promise<Found[]> {
+async function surveyAdapters(create: CreateGpu, dawn: readonly string[]): Promise<Found[]> {
   const found = new Map<string, Found>();
   const names = await listNames(create);
   const add = async (options: string[], request: GPURequestAdapterOptions, listed?: Listed) => {
@@ -126,7 +140,7 @@ async function fetchedAdapter({ create, name }: Implementation, options: Adapter
     });
   }
   try {
-    const [found] = await withSoftwareDriver(() => surveyAdapters(create, options.dawn), options);
+    const [found] = await withSoftwareDriver(() => surveyAdapters(create, dawnOptions(options)), options);
     if (found !== undefined) return found;
     throw new ResonantError("no_adapter", "Dawn does not accept the fetched SwiftShader");
   } catch (error) {

@@ -33,7 +33,7 @@ export interface OpenOptions extends LoadOptions, Omit<AdapterOptions, "onProgre
  * @throws ResonantError naming what is missing or wrong, and the fix
  */
 export async function loadModel(options: OpenOptions = {}): Promise<Model> {
-  const { model, adapters, alignment, name, device, onDownload, onFetch, dawn, ...load } = options;
+  const { model, adapters, alignment, name, device, onDownload, onFetch, dawn, unchecked, ...load } = options;
   const onFallback = (reason: ResonantError) =>
     load.onRemark?.(`${reason.message}: what was fetched before is used`);
   const folder =
@@ -42,7 +42,7 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
       : await resolveModel(model, { onProgress: onFetch, onFallback });
   const files = await openModelFolder(folder, adapters, alignment);
   try {
-    const adapter = await requestAdapter({ device, dawn, onProgress: onDownload });
+    const adapter = await requestAdapter({ device, dawn, unchecked, onProgress: onDownload });
     const gpu = await openDevice(adapter, load.onRemark);
     const called = name ?? model ?? `resonant-${basename(folder)}`;
     return await Model.load(gpu, { ...files, name: called }, load);

@@ -1,0 +1,51 @@
+import type { WeightFormat } from "../../kernels/matrix.ts";
+
+/** One dispatch, as far as its time on a GPU is modelled. */
+export interface Launch {
+  /** The product's name, or the kernel's. */
+  readonly what: string;
+  readonly workgroups: number;
+  /** Undefined: little work, a few loads that wait for each other. */
+  readonly product?: ProductLaunch;
+  /** Iterations of a loop by one workgroup, each of which waits for a load from a near cache. */
+  readonly serialLoads?: number;
+}
+
+/** How a workgroup multiplies its rows of W by the input. */
+export interface ProductLaunch {
+  readonly shape: string;
+  /** Weights that all workgroups read. */
+  readonly bytes: number;
+  readonly threads: number;
+  /** Slices of 32 columns in a row. */
+  readonly slices: number;
+  readonly rowsPerWorkgroup: number;
+  /** Loads that a thread has in flight at once, and the bytes of the wider ones. */
+  readonly loads: number;
+  readonly loadBytes: 4 | 16;
+  /** How often a thread waits for memory: its loads / those in flight. */
+  readonly waits: number;
+  /** Lines of 128 bytes that one load of 32 threads touches. */
+  readonly lines: number;
+  readonly barriers: number;
+  readonly norm: boolean;
+  /** Whether the first weights are loaded before the input and its norm. */
+  readonly early: boolean;
+  /** Whether partial sums are read several at once, from different banks. */
+  readonly quickSums: boolean;
+}
+
+/** Loads of a slice of 32 weights: row after row, and interleaved with seven other rows. */
+export const sliceLoads = {
+  f32: { rows: 8, interleaved: 8, bytes: 128 },
+  f16: { rows: 4, interleaved: 4, bytes: 64 },
+  q8: { rows: 9, interleaved: 3, bytes: 36 },
+  q4: { rows: 5, interleaved: 2, bytes: 20 },
+} as const satisfies Record<WeightFormat, object>;
+
+/** Lines that 32 neighbouring threads touch if each reads from the next slice of a row. */
+export const linesInRows = (format: WeightFormat): number =>
+  Math.min(32, (32 * sliceLoads[format].bytes) / 128);
+
+/** The same if threads take neighbouring rows, of which eight share a line, before they take the next slice. */
+export const linesInterleaved = (rowsPerWorkgroup: number): number => 32 / Math.min(8, rowsPerWorkgroup);
