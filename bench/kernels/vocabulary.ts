@@ -5,6 +5,7 @@ import {
   LOGPROBS_BYTES,
   type Logprobs,
   logprobs,
+  logprobsWorkspaceBytes,
   TOP_LOGPROBS,
   type TokenLogprob,
 } from "../../kernels/logprobs/logprobs.ts";
@@ -14,7 +15,9 @@ import {
   quantileReference,
   threefryReference,
 } from "../../kernels/sample/reference.ts";
-import { encodeSampling, SAMPLING_BYTES, sample } from "../../kernels/sample/sample.ts";
+import { encodeSampling, isGreedy, SAMPLING_BYTES, sample } from "../../kernels/sample/sample.ts";
+import { sampleWorkspace } from "../../kernels/sample/sample-buffers.ts";
+import { sharesRows } from "../../kernels/vocabulary-parts.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { SAMPLING } from "../settings.ts";
 import { randomFloats } from "./given.ts";
@@ -41,11 +44,14 @@ const samples = kernelCase("sample", (given) =>
           metrics: given.words("metrics", 4),
           tokens: given.words("tokens", 1),
           results,
+          workspace: sharesRows(given.host, vocabulary)
+            ? sampleWorkspace(vocabulary, 1, (label, bytes) => given.words(label, bytes / 4))
+            : undefined,
         };
         return {
           name: `sample, vocabulary ${vocabulary}, ${kind}`,
           run,
-          lists: [[sample(given.host, vocabulary, 1, buffers)]],
+          lists: [sample(given.host, vocabulary, 1, buffers, isGreedy(settings.temperature))],
           bytes: 4 * vocabulary + SAMPLING_BYTES + 8,
           flops: 0,
           tolerance: 0,
@@ -74,11 +80,14 @@ const likelihoods = kernelCase("logprobs", (given) =>
       logits: given.upload("logits", logits),
       results: given.upload("results", Uint32Array.of(token)),
       logprobs: out,
+      candidates: sharesRows(given.host, vocabulary)
+        ? given.words("candidates", logprobsWorkspaceBytes(vocabulary, 1) / 4)
+        : undefined,
     };
     return {
       name: `logprobs, vocabulary ${vocabulary}`,
       run,
-      lists: [[logprobs(given.host, vocabulary, buffers)]],
+      lists: [logprobs(given.host, vocabulary, buffers)],
       bytes: 4 * vocabulary + LOGPROBS_BYTES,
       flops: 4 * vocabulary,
       async compare() {

@@ -41,7 +41,7 @@ export class TokenRanking {
         output: { buffer: logits, stride: vocabulary },
         epilogue: "store",
       }),
-      logprobs(scratch.host, vocabulary, {
+      ...logprobs(scratch.host, vocabulary, {
         run: this.#run,
         schedule: scratch.words("schedule", 8),
         logits,

@@ -1,11 +1,15 @@
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { tileBatchFor } from "../../kernels/linear/linear.ts";
-import { logprobs } from "../../kernels/logprobs/logprobs.ts";
+import { logprobs, logprobsWorkspaceBytes } from "../../kernels/logprobs/logprobs.ts";
 import { sample } from "../../kernels/sample/sample.ts";
+import { type SampleWorkspace, sampleWorkspace } from "../../kernels/sample/sample-buffers.ts";
+import { sharesRows } from "../../kernels/vocabulary-parts.ts";
 import type { Activations } from "./activations.ts";
 import { kept, type PassContext, type PassVariant, PLAIN } from "./pass-context.ts";
 
 export interface DecodeVariant extends PassVariant {
+  /** Whether every stream takes its most likely token. */
+  readonly greedy: boolean;
   /** Whether the log-probability of each token is computed. */
   readonly logprobs: boolean;
 }
@@ -27,41 +31,55 @@ export class DecodePasses {
   /** The least number of streams for which a step multiplies in tiles of rows. */
   readonly #tiledFrom: number;
   readonly #lists = new Map<string, DecodeLists>();
-  #logprobs: Dispatch | undefined;
+  readonly #logitLists = new Map<string, Omit<DecodeLists, "step">>();
+  readonly #draws = new Map<string, readonly Dispatch[]>();
+  #workspace: SampleWorkspace | undefined;
+  #candidates: GPUBuffer | undefined;
 
   /** @param slots the maximum number of streams in a step */
   constructor(on: PassContext, slots: number, maxSteps: number, tiledFrom: number) {
     this.#on = on;
     this.#tiledFrom = tiledFrom;
     this.activations = on.memory.of("steps", () => on.activations(slots, maxSteps, slots));
-    for (const measure of [false, true]) this.lists({ ...PLAIN, measure, logprobs: false });
+    for (const measure of [false, true]) this.lists({ ...PLAIN, measure, greedy: false, logprobs: false });
   }
 
   /** Returns the lists of a step of `streams` streams. */
-  lists(variant: DecodeVariant, streams = 1): DecodeLists {
-    const { measure, bias } = variant;
+  lists({ measure, bias, greedy, logprobs }: DecodeVariant, streams = 1): DecodeLists {
     const tiles = streams < this.#tiledFrom ? undefined : tileBatchFor(streams);
-    const key = `${measure} ${bias} ${tiles}`;
-    const lists = kept(this.#lists, key, () => this.#build({ measure, bias }, streams));
-    if (!variant.logprobs) return lists;
-    return kept(this.#lists, `${key} logprobs`, () => this.#withLogprobs(lists));
-  }
-
-  #build(variant: PassVariant, streams: number): DecodeLists {
-    const { gpu, vocabulary, passes, pool, memory } = this.#on;
-    const a = this.activations;
-    return memory.of("steps", () => {
-      const on = this.#on.workspace(a, variant, tileBatchFor(streams));
-      const draw = sample(gpu, vocabulary, a.layers, { ...a, counts: pool.counts });
-      const logits = passes.decodeStep(on, streams < this.#tiledFrom ? "row" : "tiles");
-      return { logits, step: [...logits, draw], head: [...passes.decodeHead(on), draw] };
+    const pass = `${measure} ${bias} ${tiles}`;
+    const drawn = `${greedy} ${logprobs}`;
+    return kept(this.#lists, `${pass} ${drawn}`, () => {
+      const { logits, head } = kept(this.#logitLists, pass, () => this.#logits({ measure, bias }, streams));
+      const draw = kept(this.#draws, drawn, () => this.#draw(greedy, logprobs));
+      return { logits, step: [...logits, ...draw], head: [...head, ...draw] };
     });
   }
 
-  #withLogprobs({ logits, step, head }: DecodeLists): DecodeLists {
-    const { gpu, vocabulary, memory } = this.#on;
-    const own = this.#logprobs ?? memory.of("steps", () => logprobs(gpu, vocabulary, this.activations));
-    this.#logprobs = own;
-    return { logits, step: [...step, own], head: [...head, own] };
+  /** The lists of a pass as far as the logits; `head` begins at h. */
+  #logits(variant: PassVariant, streams: number): Omit<DecodeLists, "step"> {
+    const { passes, memory } = this.#on;
+    return memory.of("steps", () => {
+      const on = this.#on.workspace(this.activations, variant, tileBatchFor(streams));
+      const logits = passes.decodeStep(on, streams < this.#tiledFrom ? "row" : "tiles");
+      return { logits, head: passes.decodeHead(on) };
+    });
+  }
+
+  /** From the logits to the next token, and to its log-probability if `withLogprobs` is set. */
+  #draw(greedy: boolean, withLogprobs: boolean): readonly Dispatch[] {
+    const { gpu, vocabulary, pool, memory } = this.#on;
+    const a = this.activations;
+    return memory.of("steps", () => {
+      const storage = (label: string, bytes: number): GPUBuffer => gpu.storage(label, bytes);
+      if (sharesRows(gpu, vocabulary)) this.#workspace ??= sampleWorkspace(vocabulary, a.rows, storage);
+      const buffers = { ...a, counts: pool.counts, workspace: this.#workspace };
+      const draw = sample(gpu, vocabulary, a.layers, buffers, greedy);
+      if (!withLogprobs) return draw;
+      if (sharesRows(gpu, vocabulary)) {
+        this.#candidates ??= storage("candidates", logprobsWorkspaceBytes(vocabulary, a.rows));
+      }
+      return [...draw, ...logprobs(gpu, vocabulary, { ...a, candidates: this.#candidates })];
+    });
   }
 }

@@ -1,5 +1,5 @@
 import type { RunShape } from "../../kernels/kernel.ts";
-import { encodeSampling, SAMPLING_BYTES } from "../../kernels/sample/sample.ts";
+import { encodeSampling, isGreedy, SAMPLING_BYTES } from "../../kernels/sample/sample.ts";
 import type { Activations } from "./activations.ts";
 import type { DecodeLists, DecodePasses } from "./decode-passes.ts";
 import { DecodeResults } from "./decode-results.ts";
@@ -98,7 +98,7 @@ export class DecodeRuns {
     readoutScale: number,
   ): PassOutputs {
     const bias = this.#on.bias.applies(readoutScale);
-    const { logits } = this.#passes.lists({ measure, bias, logprobs: false });
+    const { logits } = this.#passes.lists({ measure, bias, greedy: false, logprobs: false });
     return this.#feed.submit(logits, [{ slot, position }], [token], { readoutScale });
   }
 
@@ -111,6 +111,7 @@ export class DecodeRuns {
     const variant = {
       measure: settings.some((each) => each.measure),
       bias: this.#biased(settings),
+      greedy: settings.every((each) => isGreedy(each.sampling.temperature)),
       logprobs: settings.some((each) => each.logprobs !== undefined),
     };
     return this.#passes.lists(variant, settings.length);

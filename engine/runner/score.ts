@@ -31,7 +31,7 @@ export async function score(
   checkTokens(vocabulary, ids, "tokens");
   const { prefill } = runner;
   const width = prefill.passLength;
-  const after = [logprobs(gpu, vocabulary, prefill.workspace().a)];
+  const after = logprobs(gpu, vocabulary, prefill.workspace().a);
   const scores: Logprobs[] = [];
   const slot = pool.take();
   try {

@@ -10,19 +10,42 @@ import {
   uploadRun,
   uploadSchedule,
 } from "../../test/gpu.ts";
-import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs, TOP_LOGPROBS } from "./logprobs.ts";
+import {
+  decodeLogprobs,
+  LOGPROBS_BYTES,
+  type Logprobs,
+  logprobs,
+  logprobsWorkspaceBytes,
+  TOP_LOGPROBS,
+} from "./logprobs.ts";
 import { logprobsReference } from "./reference.ts";
 
 const gpu = await testGpu();
 const WORDS = LOGPROBS_BYTES / 4;
 const NO_TOKEN = 0xffffffff;
 
-/** The words of each row at step `step`; nothing of other steps may be read or written. */
+/**
+ * The words of each row at step `step`; nothing of other steps may be read or written. Many workgroups a row must give the
+ * same bits as one.
+ */
 async function run(
   logits: Float32Array<ArrayBuffer>,
   tokens: readonly number[],
   vocabulary: number,
   step = 1,
+): Promise<Uint32Array[]> {
+  const alone = await runBy("one", logits, tokens, vocabulary, step);
+  const shared = await runBy("many", logits, tokens, vocabulary, step);
+  expect(shared.map((words, row) => firstDifference(words, alone[row]!))).toEqual(tokens.map(() => -1));
+  return alone;
+}
+
+async function runBy(
+  workgroups: "one" | "many",
+  logits: Float32Array<ArrayBuffer>,
+  tokens: readonly number[],
+  vocabulary: number,
+  step: number,
 ): Promise<Uint32Array[]> {
   const rows = tokens.length;
   const shape = { rows, length: 1 };
@@ -35,8 +58,10 @@ async function run(
     logits: gpu.upload("logits", logits),
     results: gpu.upload("results", results),
     logprobs: out,
+    candidates: poisoned(gpu, "candidates", logprobsWorkspaceBytes(vocabulary, rows) / 4),
   };
-  await runDispatches(gpu, [logprobs(gpu, vocabulary, buffers)], shape);
+  const candidates = workgroups === "many" ? buffers.candidates : undefined;
+  await runDispatches(gpu, logprobs(gpu, vocabulary, { ...buffers, candidates }), shape);
   const all = new Uint32Array(await gpu.read(out));
   for (const buffer of Object.values(buffers)) buffer.destroy();
   expect(untouched(all.subarray(0, step * rows * WORDS), 0)).toBe(true);
@@ -58,7 +83,7 @@ function expectClose(actual: Logprobs, expected: Logprobs): void {
   });
 }
 
-it.each([1, 2, 4, 5, 37, 64, 65, 260, 1031, 50304])(
+it.each([1, 4, 37, 65, 260, 1031, 50304])(
   "agrees with the reference on a vocabulary of %i",
   async (vocabulary) => {
     for (const [rows, size] of [

@@ -1,10 +1,18 @@
 import { type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
+import best from "../lib/best.wgsl";
+import logprob from "../lib/logprob.wgsl";
 import order from "../lib/order.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import { stridedSum } from "../strided-sum.ts";
+import { vocabularyParts } from "../vocabulary-parts.ts";
 import source from "./logprobs.wgsl";
+import merge from "./logprobs-merge.wgsl";
+import parts from "./logprobs-parts.wgsl";
 
-const kernel = new Kernel("logprobs", run, reduce, order, source);
+const kernel = new Kernel("logprobs", run, reduce, order, logprob, source);
+const partsKernel = new Kernel("logprobs-parts", order, best, parts);
+const mergeKernel = new Kernel("logprobs-merge", run, best, logprob, stridedSum, merge);
 
 /** The number of most likely tokens given for each row. */
 export const TOP_LOGPROBS = 5;
@@ -54,15 +62,40 @@ export interface LogprobsBuffers extends PassBuffers {
    * Entries are token 0xFFFFFFFF with 0 where there are no more tokens, or where the logits are not all finite.
    */
   readonly logprobs: GPUBuffer;
+  /**
+   * {@link logprobsWorkspaceBytes}: if given, many workgroups share a row (see `sharesRows`), with the same results to the
+   * bit; without it, each row has a workgroup.
+   */
+  readonly candidates?: GPUBuffer | undefined;
 }
 
+/** Bytes of `candidates` for so many rows: `[rows, parts, TOP_LOGPROBS]` of `Best` of `lib/best.wgsl`. */
+export const logprobsWorkspaceBytes = (vocabulary: number, rows: number): number =>
+  12 * TOP_LOGPROBS * vocabularyParts(vocabulary).parts * rows;
+
 /** ln softmax(logits) of each row's token and of its {@link TOP_LOGPROBS} most likely ones. */
-export function logprobs(host: KernelHost, vocabulary: number, buffers: LogprobsBuffers): Dispatch {
-  return dispatch(
-    host,
-    kernel,
-    { VOCAB: vocabulary, TOP: TOP_LOGPROBS },
-    [buffers.run, buffers.schedule, buffers.logits, buffers.results, buffers.logprobs],
-    ({ rows }) => [rows, 1],
-  );
+export function logprobs(
+  host: KernelHost,
+  vocabulary: number,
+  { run, schedule, logits, results, logprobs, candidates }: LogprobsBuffers,
+): readonly Dispatch[] {
+  const overrides = { VOCAB: vocabulary, TOP: TOP_LOGPROBS };
+  if (!candidates) {
+    const buffers = [run, schedule, logits, results, logprobs];
+    return [dispatch(host, kernel, overrides, buffers, ({ rows }) => [rows, 1])];
+  }
+  const { part, parts } = vocabularyParts(vocabulary);
+  return [
+    dispatch(host, partsKernel, { ...overrides, PART: part }, [logits, candidates], ({ rows }) => [
+      parts,
+      rows,
+    ]),
+    dispatch(
+      host,
+      mergeKernel,
+      { ...overrides, PARTS: parts },
+      [run, schedule, logits, results, candidates, logprobs],
+      ({ rows }) => [rows, 1],
+    ),
+  ];
 }

@@ -1,104 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { chiSquaredP, upperGamma } from "../../test/chi-squared.ts";
+import { randomFloats, randomIntegers, testGpu } from "../../test/gpu.ts";
+import { distributionReference, quantileReference } from "./reference.ts";
+import { isGreedy, NOT_FINITE, type Sampling } from "./sample.ts";
 import {
-  poisoned,
-  randomFloats,
-  randomIntegers,
-  runDispatches,
-  testGpu,
-  uploadRun,
-  uploadSchedule,
-} from "../../test/gpu.ts";
-import { distributionReference, quantileReference, threefryReference } from "./reference.ts";
-import { encodeSampling, isGreedy, NOT_FINITE, SAMPLING_BYTES, type Sampling, sample } from "./sample.ts";
+  type Batch,
+  drawTokens,
+  LAYERS as layers,
+  plain,
+  quantileOf,
+  repeat,
+  seeds,
+} from "./testing/draw.ts";
 
 const gpu = await testGpu();
-const [slot, layers] = [1, 2];
-
-const plain: Sampling = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  repetitionPenalty: 1,
-  phaseTemperature: 0,
-  seed: 1,
-  choice: 0,
-};
-
-interface Batch {
-  readonly vocabulary: number;
-  /** One row for all, or one a row. */
-  readonly logits: Float32Array;
-  readonly settings: readonly Sampling[];
-  readonly counts?: Uint32Array;
-  /** R of each row and block; NaN elsewhere. */
-  readonly order?: Float32Array;
-  /** One for all, or one a row. */
-  readonly position?: number | readonly number[];
-  readonly step?: number;
-}
-
-/** `row` once for each of `rows`. */
-function repeat<T extends Float32Array | Uint32Array>(row: Float32Array | Uint32Array, into: T): T {
-  for (let at = 0; at < into.length; at += row.length) into.set(row.subarray(0, into.length - at), at);
-  return into;
-}
-
-/** The tokens of one step. The tokens to be fed next must be the same, and no result of another step may be written. */
-async function draw(batch: Batch): Promise<Uint32Array> {
-  const { vocabulary, settings, position = 0, step = 1 } = batch;
-  const rows = settings.length;
-  const shape = { rows, length: 1 };
-  const sampling = new Uint8Array(rows * SAMPLING_BYTES);
-  settings.forEach((setting, row) => {
-    sampling.set(new Uint8Array(encodeSampling(setting)), row * SAMPLING_BYTES);
-  });
-  const counts = new Uint32Array((slot + rows) * vocabulary);
-  repeat(batch.counts ?? new Uint32Array(vocabulary), counts);
-  const metrics = new Float32Array((step + 1) * rows * layers * 4).fill(Number.NaN);
-  batch.order?.forEach((value, i) => {
-    metrics[(step * rows * layers + i) * 4] = value;
-  });
-  const tokens = poisoned(gpu, "tokens", rows + 16);
-  const results = poisoned(gpu, "results", (step + 2) * rows);
-  const call = sample(gpu, vocabulary, layers, {
-    run: uploadRun(
-      gpu,
-      shape,
-      settings.map((_, row) => ({
-        slot: slot + row,
-        position: typeof position === "number" ? position : position[row]!,
-      })),
-    ),
-    schedule: uploadSchedule(gpu, step),
-    sampling: gpu.upload("sampling", sampling),
-    logits: gpu.upload("logits", repeat(batch.logits, new Float32Array(rows * vocabulary))),
-    counts: gpu.upload("counts", counts),
-    metrics: gpu.upload("metrics", metrics),
-    tokens,
-    results,
-  });
-  await runDispatches(gpu, [call], shape);
-  const all = new Uint32Array(await gpu.read(results, 0, (step + 2) * rows * 4));
-  const found = all.slice(step * rows, (step + 1) * rows);
-  all.fill(0x7fc00000, step * rows, (step + 1) * rows);
-  expect(all.every((word) => word === 0x7fc00000)).toBe(true);
-  const fed = new Uint32Array(await gpu.read(tokens, 0, (rows + 16) * 4));
-  found.forEach((token, row) => {
-    if (fed[row] !== (token === NOT_FINITE ? 0 : token)) throw new Error(`row ${row} feeds ${fed[row]}`);
-  });
-  expect(fed.subarray(rows).every((word) => word === 0x7fc00000)).toBe(true);
-  for (const buffer of [tokens, results]) buffer.destroy();
-  return found;
-}
-
-const seeds = (setting: Sampling, rows: number, first = 1): Sampling[] =>
-  Array.from({ length: rows }, (_, row) => ({ ...setting, seed: first + row }));
-
-/** The quantile that SPEC §4's generator draws for the token at `position`. */
-const quantileOf = ({ seed, choice }: Sampling, position: number): number =>
-  threefryReference([seed % 2 ** 32, Math.floor(seed / 2 ** 32)], [position, choice])[0] / 2 ** 32;
-
+const draw = (batch: Batch): Promise<Uint32Array> => drawTokens(gpu, batch);
 it("has a right p-value to judge by", () => {
   // χ² with 1 and 10 degrees of freedom: tabulated 5 % and 0.1 % points.
   expect(upperGamma(0.5, 3.841458821 / 2)).toBeCloseTo(0.05, 8);

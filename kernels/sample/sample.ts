@@ -1,11 +1,14 @@
-import { type Dispatch, dispatch, Kernel, type KernelHost, type PassBuffers } from "../kernel.ts";
+import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import order from "../lib/order.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
+import sampling from "../lib/sampling.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import source from "./sample.wgsl";
+import type { SampleBuffers } from "./sample-buffers.ts";
+import { sampleInParts } from "./sample-in-parts.ts";
 
-const kernel = new Kernel("sample", run, reduce, order, threefry, source);
+const kernel = new Kernel("sample", run, reduce, order, threefry, sampling, source);
 
 /** How the next token is chosen. */
 export interface Sampling {
@@ -37,7 +40,7 @@ const LEAST_NORMAL = 2 ** -126;
 /** Whether a temperature takes the most likely token alone: below 2⁻¹²⁶, once it is rounded to f32 as kernels get it. */
 export const isGreedy = (temperature: number): boolean => Math.fround(temperature) < LEAST_NORMAL;
 
-/** One row's `Sampling` of `sample.wgsl`. */
+/** One row's `Sampling` of `lib/sampling.wgsl`. */
 export function encodeSampling(s: Sampling): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(SAMPLING_BYTES));
   const greedy = isGreedy(s.temperature);
@@ -52,45 +55,27 @@ export function encodeSampling(s: Sampling): ArrayBuffer {
   return view.buffer;
 }
 
-export interface SampleBuffers extends PassBuffers {
-  /** `[rows]` of {@link encodeSampling}. */
-  readonly sampling: GPUBuffer;
-  /** `[rows, vocabulary]`. */
-  readonly logits: GPUBuffer;
-  /** `[slots, vocabulary]` u32: how often each token has been fed to each stream. */
-  readonly counts: GPUBuffer;
-  /** `[steps, rows, layers, 4]`; read only if a phase temperature is set. */
-  readonly metrics: GPUBuffer;
-  /** `[rows]` u32, written: the token that the next step feeds. */
-  readonly tokens: GPUBuffer;
-  /** `[steps, rows]` u32, written; {@link NOT_FINITE} where logits or probabilities are not. */
-  readonly results: GPUBuffer;
-}
-
 /**
  * Draws each row's next token (SPEC §4). The random number is Threefry-2x32 with the seed as key and (absolute position,
  * choice) as counter, so that it does not depend on the rest of the batch.
+ * @param greedy whether all rows are (see {@link isGreedy}), for which less need be computed
  */
 export function sample(
   host: KernelHost,
   vocabulary: number,
   layers: number,
   buffers: SampleBuffers,
-): Dispatch {
-  return dispatch(
-    host,
-    kernel,
-    { VOCAB: vocabulary, LAYERS: layers },
-    [
-      buffers.run,
-      buffers.schedule,
-      buffers.sampling,
-      buffers.logits,
-      buffers.counts,
-      buffers.metrics,
-      buffers.tokens,
-      buffers.results,
-    ],
-    ({ rows }) => [rows, 1],
-  );
+  greedy = false,
+): readonly Dispatch[] {
+  const { run, schedule, sampling, logits, counts, metrics, tokens, results, workspace } = buffers;
+  if (workspace) return sampleInParts(host, vocabulary, layers, { ...buffers, workspace }, greedy);
+  return [
+    dispatch(
+      host,
+      kernel,
+      { VOCAB: vocabulary, LAYERS: layers },
+      [run, schedule, sampling, logits, counts, metrics, tokens, results],
+      ({ rows }) => [rows, 1],
+    ),
+  ];
 }

@@ -4,16 +4,6 @@
 override VOCAB: u32;
 override LAYERS: u32;
 
-struct Sampling {
-  temperature: f32, // below LEAST_NORMAL: argmax
-  top_p: f32, // 1: off
-  penalty: f32, // 1: off
-  phase_temperature: f32, // λ: the temperature is scaled by 1 + λ (1 − R)
-  top_k: u32, // 0: off
-  choice: u32,
-  seed: vec2u,
-}
-
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<storage, read> schedule: Schedule;
 @group(0) @binding(2) var<storage, read> sampling: array<Sampling>; // [rows]
@@ -23,55 +13,45 @@ struct Sampling {
 @group(0) @binding(6) var<storage, read_write> tokens: array<u32>; // [rows]: fed next
 @group(0) @binding(7) var<storage, read_write> results: array<u32>; // [steps, rows]; NOT_FINITE where logits or probabilities are not
 
-const NOT_FINITE = 0xFFFFFFFFu;
-const UNIT = 2147483648.0; // 2³¹
-const LEAST_NORMAL = 0x1p-126f; // the inverse of anything less overflows
-const LEAST_EXPONENT = -120.0; // e^-120 is 0 in f32
-
 var<workgroup> best_values: array<f32, 64>;
 var<workgroup> best_tokens: array<u32, 64>;
-var<workgroup> broken: atomic<u32>;
 var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> masses: array<u32, 64>;
 
-// Values that `mass` and `key` of a token depend on; the same in every thread.
-struct Scale {
+// What the score and the mass of a token depend on; the same in every thread.
+struct Given {
   row: u32,
   penalty: f32,
-  peak: f32,
-  least: f32, // the least difference to the peak that matters: without it, a low temperature makes products overflow
-  inverse_temperature: f32,
-  inverse_sum: f32,
+  scale: Scale,
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
   let setting = sampling[row];
-  var scale = Scale(row, setting.penalty, 0.0, 0.0, 1.0, 1.0);
+  var given = Given(row, setting.penalty, Scale());
 
   var peak = -3.4e38;
   var best = VOCAB;
+  var failed = false;
   for (var v = lane; v < VOCAB; v += WORKGROUP) {
-    let value = score(v, scale);
-    if (!is_finite(value)) {
-      atomicStore(&broken, 1u);
-    }
+    let value = score(v, given);
+    failed = failed || !is_finite(value);
     if (best == VOCAB || value > peak) {
       peak = value;
       best = v;
     }
   }
   best_values[lane] = peak;
-  best_tokens[lane] = best;
+  best_tokens[lane] = select(best, NOT_FINITE, failed);
   workgroupBarrier();
   for (var i = 0u; i < 64u; i++) {
+    failed = failed || best_tokens[i] == NOT_FINITE;
     if (best_tokens[i] < VOCAB && (best_values[i] > peak || (best_values[i] == peak && best_tokens[i] < best))) {
       peak = best_values[i];
       best = best_tokens[i];
     }
   }
-  var failed = atomicLoad(&broken) != 0u;
 
   let step = schedule.step;
   var temperature = setting.temperature;
@@ -89,30 +69,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     return;
   }
-  scale.peak = peak;
-  scale.least = LEAST_EXPONENT * temperature;
-  scale.inverse_temperature = 1.0 / temperature;
+  given.scale = scale_of(peak, temperature);
   var sum = 0.0;
   for (var v = lane; v < VOCAB; v += WORKGROUP) {
-    sum += weight_of(v, scale);
+    sum += weight_of(score(v, given), given.scale);
   }
-  scale.inverse_sum = 1.0 / workgroup_sum(sum, lane);
+  given.scale.inverse_sum = 1.0 / workgroup_sum(sum, lane);
 
   var threshold = 0u;
   if (setting.top_k > 0u && setting.top_k < VOCAB) {
-    threshold = select_key(0u, setting.top_k, false, scale, lane);
+    threshold = select_key(0u, setting.top_k, false, given, lane);
   }
   if (setting.top_p < 1.0) {
-    let kept = total_mass(threshold, scale, lane).y;
+    let kept = total_mass(threshold, given, lane).y;
     let wanted = max(1u, u32(setting.top_p * f32(kept)));
-    threshold = max(threshold, select_key(threshold, wanted, true, scale, lane));
+    threshold = max(threshold, select_key(threshold, wanted, true, given, lane));
   }
 
   let span = (VOCAB + 63u) / 64u;
-  let kept = total_mass(threshold, scale, lane);
+  let kept = total_mass(threshold, given, lane);
   let random = threefry(setting.seed, vec2u(run.streams[row].position + step + 1u, setting.choice)).x;
   let target_mass = multiply_high(random, kept.y);
-  failed = failed || !is_finite(scale.inverse_sum) || kept.y == 0u;
+  failed = failed || !is_finite(given.scale.inverse_sum) || kept.y == 0u;
   if (failed) {
     if (lane == 0u) {
       publish(row, step, NOT_FINITE);
@@ -122,8 +100,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var token = best;
     var below = kept.x;
     for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span) && below <= target_mass; v++) {
-      if (sort_key(score(v, scale)) >= threshold) {
-        let own = mass(v, scale);
+      if (sort_key(score(v, given)) >= threshold) {
+        let own = mass_of(score(v, given), given.scale);
         token = select(token, v, own > 0u);
         below += own;
       }
@@ -138,30 +116,22 @@ fn publish(row: u32, step: u32, token: u32) {
 }
 
 // A logit after the repetition penalty.
-fn score(v: u32, scale: Scale) -> f32 {
-  let logit = logits[scale.row * VOCAB + v];
-  if (scale.penalty == 1.0 || counts[run.streams[scale.row].slot * VOCAB + v] == 0u) {
+fn score(v: u32, given: Given) -> f32 {
+  let logit = logits[given.row * VOCAB + v];
+  if (given.penalty == 1.0 || counts[run.streams[given.row].slot * VOCAB + v] == 0u) {
     return logit;
   }
-  return select(logit / scale.penalty, logit * scale.penalty, logit < 0.0);
-}
-
-fn weight_of(v: u32, scale: Scale) -> f32 {
-  return exp(max(score(v, scale) - scale.peak, scale.least) * scale.inverse_temperature);
-}
-
-fn mass(v: u32, scale: Scale) -> u32 {
-  return u32(weight_of(v, scale) * scale.inverse_sum * UNIT + 0.5);
+  return penalised(logit, given.penalty);
 }
 
 // The mass of the tokens at or above `threshold`: x is the mass before this thread's span of the vocabulary, y the total.
 // Leaves the mass of each span in `masses`.
-fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
+fn total_mass(threshold: u32, given: Given, lane: u32) -> vec2u {
   let span = (VOCAB + 63u) / 64u;
   var own = 0u;
   for (var v = lane * span; v < min(VOCAB, (lane + 1u) * span); v++) {
-    if (sort_key(score(v, scale)) >= threshold) {
-      own += mass(v, scale);
+    if (sort_key(score(v, given)) >= threshold) {
+      own += mass_of(score(v, given), given.scale);
     }
   }
   workgroupBarrier();
@@ -176,7 +146,7 @@ fn total_mass(threshold: u32, scale: Scale, lane: u32) -> vec2u {
 
 // The largest key such that the tokens with this key or a larger one (among those at or above `threshold`) have a count, or
 // a mass, of at least `wanted`. A radix search, four bits per round.
-fn select_key(threshold: u32, wanted: u32, by_mass: bool, scale: Scale, lane: u32) -> u32 {
+fn select_key(threshold: u32, wanted: u32, by_mass: bool, given: Given, lane: u32) -> u32 {
   var prefix = 0u;
   var above = 0u; // count or mass of the keys above those with the current prefix
   for (var round = 0u; round < 8u; round++) {
@@ -186,11 +156,11 @@ fn select_key(threshold: u32, wanted: u32, by_mass: bool, scale: Scale, lane: u3
     }
     workgroupBarrier();
     for (var v = lane; v < VOCAB; v += WORKGROUP) {
-      let key = sort_key(score(v, scale));
+      let key = sort_key(score(v, given));
       if (key >= threshold && (round == 0u || (key >> (shift + 4u)) == prefix)) {
         var amount = 1u;
         if (by_mass) {
-          amount = mass(v, scale);
+          amount = mass_of(score(v, given), given.scale);
         }
         atomicAdd(&bins[(key >> shift) & 15u], amount);
       }

@@ -1,0 +1,39 @@
+// What sampling's kernels share (SPEC §4): a row's settings, and the probability of a token as a whole multiple of 2⁻³¹.
+struct Sampling {
+  temperature: f32, // below LEAST_NORMAL: argmax
+  top_p: f32, // 1: off
+  penalty: f32, // 1: off
+  phase_temperature: f32, // λ: the temperature is scaled by 1 + λ (1 − R)
+  top_k: u32, // 0: off
+  choice: u32,
+  seed: vec2u,
+}
+
+const NOT_FINITE = 0xFFFFFFFFu;
+const UNIT = 2147483648.0; // 2³¹
+const LEAST_NORMAL = 0x1p-126f; // the inverse of anything less overflows
+const LEAST_EXPONENT = -120.0; // e^-120 is 0 in f32
+
+// What a row's probabilities depend on; the same for every token.
+struct Scale {
+  peak: f32,
+  least: f32, // the least difference to the peak that matters: without it, a low temperature makes products overflow
+  inverse_temperature: f32,
+  inverse_sum: f32,
+}
+
+fn scale_of(peak: f32, temperature: f32) -> Scale {
+  return Scale(peak, LEAST_EXPONENT * temperature, 1.0 / temperature, 1.0);
+}
+
+fn penalised(logit: f32, penalty: f32) -> f32 {
+  return select(logit / penalty, logit * penalty, logit < 0.0);
+}
+
+fn weight_of(score: f32, scale: Scale) -> f32 {
+  return exp(max(score - scale.peak, scale.least) * scale.inverse_temperature);
+}
+
+fn mass_of(score: f32, scale: Scale) -> u32 {
+  return u32(weight_of(score, scale) * scale.inverse_sum * UNIT + 0.5);
+}
