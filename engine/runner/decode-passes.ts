@@ -40,7 +40,15 @@ export class DecodePasses {
   constructor(on: PassContext, slots: number, maxSteps: number, tiledFrom: number) {
     this.#on = on;
     this.#tiledFrom = tiledFrom;
-    this.activations = on.memory.of("steps", () => on.activations(slots, maxSteps, slots));
+    const { gpu, vocabulary, memory } = on;
+    this.activations = memory.of("steps", () => on.activations(slots, maxSteps, slots));
+    if (sharesRows(gpu, vocabulary)) {
+      memory.of("steps", () => {
+        const storage = (label: string, bytes: number): GPUBuffer => gpu.storage(label, bytes);
+        this.#workspace = sampleWorkspace(vocabulary, slots, storage);
+        this.#candidates = storage("candidates", logprobsWorkspaceBytes(vocabulary, slots));
+      });
+    }
     for (const measure of [false, true]) this.lists({ ...PLAIN, measure, greedy: false, logprobs: false });
   }
 
@@ -71,14 +79,9 @@ export class DecodePasses {
     const { gpu, vocabulary, pool, memory } = this.#on;
     const a = this.activations;
     return memory.of("steps", () => {
-      const storage = (label: string, bytes: number): GPUBuffer => gpu.storage(label, bytes);
-      if (sharesRows(gpu, vocabulary)) this.#workspace ??= sampleWorkspace(vocabulary, a.rows, storage);
       const buffers = { ...a, counts: pool.counts, workspace: this.#workspace };
       const draw = sample(gpu, vocabulary, a.layers, buffers, greedy);
       if (!withLogprobs) return draw;
-      if (sharesRows(gpu, vocabulary)) {
-        this.#candidates ??= storage("candidates", logprobsWorkspaceBytes(vocabulary, a.rows));
-      }
       return [...draw, ...logprobs(gpu, vocabulary, { ...a, candidates: this.#candidates })];
     });
   }
