@@ -26,6 +26,11 @@ fn scale_of(peak: f32, temperature: f32) -> Scale {
   return Scale(peak, LEAST_EXPONENT * temperature, 1.0 / temperature, 1.0);
 }
 
+// `order`: R, summed over the blocks. The product is sealed: a compiler could fuse it with the sum.
+fn phase_aware(temperature: f32, lambda: f32, order: f32, blocks: u32) -> f32 {
+  return temperature * (1.0 + sealed(lambda * (1.0 - sealed(order / f32(blocks), SEAL)), SEAL));
+}
+
 fn penalised(logit: f32, penalty: f32) -> f32 {
   return select(logit / penalty, logit * penalty, logit < 0.0);
 }

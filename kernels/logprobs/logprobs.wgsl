@@ -27,8 +27,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   broken[lane] = select(0u, 1u, failed);
   let log_sum = log(workgroup_sum(sum, lane));
-  for (var i = 0u; i < 64u; i++) {
-    failed = failed || broken[i] != 0u;
+  if (lane == 0u) {
+    for (var i = 0u; i < 64u; i++) {
+      failed = failed || broken[i] != 0u;
+    }
   }
 
   let place = schedule.step * run.rows + group.x;

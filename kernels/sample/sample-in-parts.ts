@@ -5,6 +5,7 @@ import run from "../lib/run.wgsl";
 import sampledRow from "../lib/sampled-row.wgsl";
 import sampling from "../lib/sampling.wgsl";
 import scan from "../lib/scan.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import { stridedSum } from "../strided-sum.ts";
 import { vocabularyParts } from "../vocabulary-parts.ts";
@@ -15,10 +16,10 @@ import scores from "./sample-scores.wgsl";
 import sum from "./sample-sum.wgsl";
 
 const kernels = {
-  scores: new Kernel("sample-scores", run, order, best, sampling, scores),
-  sum: new Kernel("sample-sum", run, order, best, sampling, sampledRow, stridedSum, sum),
-  masses: new Kernel("sample-masses", order, sampling, sampledRow, masses),
-  draw: new Kernel("sample-draw", run, order, threefry, scan, sampling, sampledRow, draw),
+  scores: new Kernel("sample-scores", run, order, best, sealed, sampling, scores),
+  sum: new Kernel("sample-sum", run, order, best, sealed, sampling, sampledRow, stridedSum, sum),
+  masses: new Kernel("sample-masses", order, sealed, sampling, sampledRow, masses),
+  draw: new Kernel("sample-draw", run, order, threefry, scan, sealed, sampling, sampledRow, draw),
 } as const;
 
 /** `sample` by many workgroups a row: the same tokens. Of greedy rows two kernels are enough. */

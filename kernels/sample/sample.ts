@@ -3,12 +3,13 @@ import order from "../lib/order.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import sampling from "../lib/sampling.wgsl";
+import sealed from "../lib/sealed.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import source from "./sample.wgsl";
 import type { SampleBuffers } from "./sample-buffers.ts";
 import { sampleInParts } from "./sample-in-parts.ts";
 
-const kernel = new Kernel("sample", run, reduce, order, threefry, sampling, source);
+const kernel = new Kernel("sample", run, reduce, order, threefry, sealed, sampling, source);
 
 /** How the next token is chosen. */
 export interface Sampling {

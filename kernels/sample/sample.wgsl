@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var layer = 0u; layer < LAYERS; layer++) {
       order += metrics[(step * run.rows + row) * LAYERS + layer].x;
     }
-    temperature *= 1.0 + setting.phase_temperature * (1.0 - order / f32(LAYERS));
+    temperature = phase_aware(temperature, setting.phase_temperature, order, LAYERS);
   }
   failed = failed || !is_finite(temperature);
   if (temperature < LEAST_NORMAL) {
