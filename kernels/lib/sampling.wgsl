@@ -12,18 +12,16 @@ struct Sampling {
 const NOT_FINITE = 0xFFFFFFFFu;
 const UNIT = 2147483648.0; // 2³¹
 const LEAST_NORMAL = 0x1p-126f; // the inverse of anything less overflows
-const LEAST_EXPONENT = -120.0; // e^-120 is 0 in f32
 
 // What a row's probabilities depend on; the same for every token.
 struct Scale {
   peak: f32,
-  least: f32, // the least difference to the peak that matters: without it, a low temperature makes products overflow
   inverse_temperature: f32,
   inverse_sum: f32,
 }
 
 fn scale_of(peak: f32, temperature: f32) -> Scale {
-  return Scale(peak, LEAST_EXPONENT * temperature, 1.0 / temperature, 1.0);
+  return Scale(peak, 1.0 / temperature, 1.0);
 }
 
 // `order`: R, summed over the blocks. The product is sealed: a compiler could fuse it with the sum.
@@ -36,7 +34,7 @@ fn penalised(logit: f32, penalty: f32) -> f32 {
 }
 
 fn weight_of(score: f32, scale: Scale) -> f32 {
-  return exp(max(score - scale.peak, scale.least) * scale.inverse_temperature);
+  return exp((score - scale.peak) * scale.inverse_temperature);
 }
 
 fn mass_of(score: f32, scale: Scale) -> u32 {
