@@ -32,7 +32,7 @@ export interface Dispatch {
   readonly label: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
-  /** Workgroups in x and y. */
+  /** Workgroups in x and y; [0, 0] if the pass does not need it. */
   readonly grid: (run: RunShape) => readonly [number, number];
 }
 
@@ -58,6 +58,11 @@ export interface KernelHost {
   readonly sharedLoadLanes: 0 | 4 | 8;
   /** How new matrices are laid out. */
   readonly weightLayout: WeightLayout;
+  /**
+   * How products are done in tiles where no lanes share loads: in tiles made for a software adapter; in tiles made for a GPU,
+   * whose sizes follow the rows of a pass; or in those of 64 rows alone, where sizes may differ in a bit.
+   */
+  readonly productTiles: "software" | "gpu" | "gpu-64";
   /** The most bytes of a storage buffer that one binding can cover. */
   readonly bindingBytes: number;
   /** @throws ResonantError `shader` if the text does not compile; it comes later, and names the kernel */

@@ -106,6 +106,10 @@ export const bindingAtMost = (gpu: Gpu, bindingBytes: number): KernelHost => hos
 export const sharedLoadHost = (gpu: Gpu, lanes: KernelHost["sharedLoadLanes"]): KernelHost =>
   hostLike(gpu, { sharedLoadLanes: lanes, rowsPerWorkgroup: lanes ? 64 : 16 });
 
+/** Returns a host like `gpu` whose kernels share no loads, with the tiles of a GPU. */
+export const gpuTilesHost = (gpu: Gpu, productTiles: "gpu" | "gpu-64" = "gpu"): KernelHost =>
+  hostLike(gpu, { sharedLoadLanes: 0, rowsPerWorkgroup: 16, productTiles });
+
 /** Returns a host for each number of lanes that can share loads on this adapter, including 0. */
 export const sharedLoadHosts = (gpu: Gpu): KernelHost[] =>
   ([0, 4, 8] as const)
@@ -117,6 +121,7 @@ const hostLike = (gpu: Gpu, changes: Partial<KernelHost>): KernelHost => ({
   rowsPerWorkgroup: gpu.rowsPerWorkgroup,
   sharedLoadLanes: gpu.sharedLoadLanes,
   weightLayout: gpu.weightLayout,
+  productTiles: gpu.productTiles,
   bindingBytes: gpu.bindingBytes,
   ...changes,
   pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),

@@ -39,6 +39,7 @@ export class DispatchTimer {
     for (let i = 0; i < repeats; i++) {
       for (const { pipeline, bindGroup, grid } of lists[i % lists.length]!) {
         const [x, y] = grid(run);
+        if (x * y === 0) continue;
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, bindGroup);
         pass.dispatchWorkgroups(x, y);

@@ -3,6 +3,9 @@ import type { Dispatch, Kernel, KernelHost, RunShape, WeightLayout } from "../..
 import { type DeviceKind, kindOf } from "./device-kind.ts";
 import { defaultTuning, mostSharedLoadLanes, type Tuning, weightLayoutOf } from "./tuning.ts";
 
+/** Dawn's feature for strict maths, on Metal and D3D: no quotient becomes a product, and no sum is taken in another order. */
+const STRICT_MATHS = "shader-module-compilation-options";
+
 /**
  * A device with what all parts of the engine need from it: named buffers, pipelines that are made once, and errors that
  * name the kernel or buffer at fault. Errors that WebGPU reports late are thrown by the next {@link Gpu.settle}.
@@ -24,8 +27,8 @@ export class Gpu implements KernelHost {
   #bytes = 0;
 
   /**
-   * Opens a device of `adapter`, with every limit raised to what the adapter offers, and with subgroups and timestamps if
-   * it has them.
+   * Opens a device of `adapter`, with every limit raised to what the adapter offers, and with subgroups, timestamps and
+   * strict maths if it has them.
    * @param name the adapter's name as its driver gives it, where the platform knows it
    * @param tuning the tuning measured on this adapter before; by default the standard one of its kind
    * @throws ResonantError `invalid_argument` for a tuning with more lanes than the adapter's subgroups have, `device_lost`
@@ -103,6 +106,12 @@ export class Gpu implements KernelHost {
 
   get weightLayout(): WeightLayout {
     return weightLayoutOf(this.kind);
+  }
+
+  get productTiles(): KernelHost["productTiles"] {
+    if (this.kind === "software") return "software";
+    const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = this.device.limits;
+    return Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX) < 256 ? "gpu-64" : "gpu";
   }
 
   /** Bytes of all buffers that exist now. */
@@ -193,7 +202,8 @@ export class Gpu implements KernelHost {
   #module({ name, code }: Kernel): GPUShaderModule {
     let module = this.#modules.get(code);
     if (!module) {
-      module = this.device.createShaderModule({ label: name, code });
+      const strict = this.device.features.has(STRICT_MATHS) ? { strictMath: true } : {};
+      module = this.device.createShaderModule({ label: name, code, ...strict });
       this.#modules.set(code, module);
     }
     return module;
@@ -237,6 +247,7 @@ export class Gpu implements KernelHost {
     const pass = encoder.beginComputePass();
     for (const { pipeline, bindGroup, grid } of dispatches) {
       const [x, y] = grid(run);
+      if (x * y === 0) continue;
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
       pass.dispatchWorkgroups(x, y);
@@ -283,7 +294,7 @@ export class Gpu implements KernelHost {
 }
 
 /** Features that are used if the adapter has them. */
-const wanted = ["subgroups", "timestamp-query"] as const;
+const wanted = ["subgroups", "timestamp-query", STRICT_MATHS] as readonly GPUFeatureName[];
 
 function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {
   const outOfMemory = error instanceof GPUOutOfMemoryError;

@@ -19,6 +19,7 @@ export class TemporaryBuffers {
       rowsPerWorkgroup: gpu.rowsPerWorkgroup,
       sharedLoadLanes: gpu.sharedLoadLanes,
       weightLayout: gpu.weightLayout,
+      productTiles: gpu.productTiles,
       bindingBytes: gpu.bindingBytes,
       pipeline: (kernel, overrides) => gpu.pipeline(kernel, overrides),
       uniform: (label, data) => this.#keep(gpu.uniform(label, data)),

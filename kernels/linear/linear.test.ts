@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   bindingAtMost,
   firstDifference,
+  gpuTilesHost,
   poisoned,
   randomFloats,
   relativeError,
@@ -12,7 +13,7 @@ import {
   uploadMatrix,
   uploadRun,
 } from "../../test/gpu.ts";
-import type { Dispatch, WeightLayout } from "../kernel.ts";
+import type { Dispatch, KernelHost, WeightLayout } from "../kernel.ts";
 import { layerNorm, type Norm } from "../layer-norm/layer-norm.ts";
 import { layerNormReference, type NormKind } from "../layer-norm/reference.ts";
 import { bindingsOf, matrixBytes, type WeightFormat, weightFormats } from "../matrix.ts";
@@ -105,28 +106,32 @@ const byRow = (c: Case, rowsPerWorkgroup?: number) =>
  */
 const hosts = sharedLoadHosts(gpu);
 type Way = [name: string, make: (p: Product, shape: GPUBuffer) => Dispatch[], layout: WeightLayout];
-const ways = hosts.flatMap((host) =>
-  (["rows", "interleaved"] as const).flatMap((layout): Way[] => [
-    [`row, ${layout}, ${host.sharedLoadLanes}`, (p) => linearRow(host, p), layout],
-    ...([16, 32, "prefill"] as const).map(
-      (rows): Way => [
-        `${rows}, ${layout}, ${host.sharedLoadLanes}`,
-        (p, shape) => linearTiled(host, shape, p, rows),
-        layout,
-      ],
-    ),
-  ]),
-);
+const inTiles = (name: string, host: KernelHost, layout: WeightLayout): Way[] =>
+  ([16, 32, "prefill"] as const).map((rows) => [
+    `${rows}, ${name}`,
+    (p, shape) => linearTiled(host, shape, p, rows),
+    layout,
+  ]);
+const gpuTiles = inTiles("in a GPU's tiles", gpuTilesHost(gpu), "interleaved");
+const ways = [
+  ...hosts.flatMap((host) =>
+    (["rows", "interleaved"] as const).flatMap((layout): Way[] => [
+      [`row, ${layout}, ${host.sharedLoadLanes}`, (p) => linearRow(host, p), layout],
+      ...inTiles(`${layout}, ${host.sharedLoadLanes}`, host, layout),
+    ]),
+  ),
+  ...gpuTiles,
+];
 
 /** Interleaved rows are a GPU's choice: with lanes that share loads they are tried in f32 only. */
 const isUnused = (name: string): boolean =>
   (gpu.mostSharedLoadLanes === 8 && name.endsWith(", 4")) || /interleaved, [48]$/.test(name);
 
 /** One way per kernel that the adapter would run: for every number of rows the text is the same. */
-const kernelWays = ways.filter(([name]) => /^(row|prefill), /.test(name) && !isUnused(name));
+const kernelWays = ways.filter(([name]) => /^(row|prefill), \w+, \d/.test(name) && !isUnused(name));
 
 /** The same with the tiles that compile fastest: what becomes of a sum is one text in all kernels. */
-const epilogueWays = ways.filter(([name]) => /^(row|16), /.test(name) && !isUnused(name));
+const epilogueWays = ways.filter(([name]) => /^(row|16), \w+, \d/.test(name) && !isUnused(name));
 
 /**
  * Rows, K, N and formats. Compiling is what these tests take time for: a row's kernel is compiled for each K, a tile's is not.
@@ -154,6 +159,48 @@ it.each(sizes.flatMap(([rows, k, n, formats]) => formats.map((format) => [rows, 
     }
   },
 );
+
+it.each(["f16", "q8", "q4"] as const)(
+  "gives the same bits in a GPU's tiles of a prompt in %s",
+  async (format) => {
+    const [, way, layout] = gpuTiles.find(([name]) => name.startsWith("prefill"))!;
+    for (const rows of [33, 200]) {
+      const c: Case = { ...base, rows, n: 63, format };
+      const values = await run(c, way, layout);
+      expect(relativeError(values, expectedOf(c))).toBeLessThan(2e-6);
+      expect(firstDifference(values, await byRow(c)), `${rows}`).toBe(-1);
+    }
+  },
+);
+
+it("takes the tiles of a GPU that suit a pass's rows, or those of 64 rows alone", () => {
+  const grids = (host: KernelHost, rows: number): string[] => {
+    const weight = {
+      buffer: gpu.storage("w", 4),
+      rows: 130,
+      columns: 8,
+      format: "f32",
+      layout: "rows",
+    } as const;
+    const io = { buffer: weight.buffer, stride: 8 };
+    const made = linearTiled(host, uploadRun(gpu, { rows, length: rows }), {
+      weight,
+      input: io,
+      output: io,
+      epilogue: "store",
+    });
+    return made.flatMap(({ label, grid }) => {
+      const [x, y] = grid({ rows, length: rows });
+      return x * y > 0 ? [`${label} ${x} ${y}`] : [];
+    });
+  };
+  const fit = gpuTilesHost(gpu);
+  expect(grids(fit, 1)).toEqual(["linear-gpu-64-f32 5 1"]);
+  expect(grids(fit, 64)).toEqual(["linear-gpu-64-f32 5 1"]);
+  expect(grids(fit, 65)).toEqual(["linear-gpu-128-f32 3 1"]);
+  expect(grids(fit, 129)).toEqual(["linear-gpu-128-f32 3 2"]);
+  expect(grids(gpuTilesHost(gpu, "gpu-64"), 129)).toEqual(["linear-gpu-64-f32 5 3"]);
+});
 
 it.each([
   ["gated", "f32"],

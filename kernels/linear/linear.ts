@@ -12,6 +12,7 @@ import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
 import tiledSource from "./linear.wgsl";
 import tile16Source from "./linear-16.wgsl";
+import gpuSource from "./linear-gpu.wgsl";
 import lanesSource from "./linear-lanes.wgsl";
 import rowSource from "./linear-row.wgsl";
 import loadX from "./load-x.wgsl";
@@ -19,12 +20,51 @@ import tile from "./tile.wgsl";
 
 const sources = [run, product, sealed, activation, epilogue, loadX] as const;
 const tiled = matrixKernels("linear", ...sources, tile, tiledSource);
-/** Tiles that go through a workgroup's memory, by their rows: 64 for prefill, 16 and 32 for the decode steps of a batch. */
-const memoryTiles = {
-  64: { kernels: tiled, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
-  32: { kernels: tiled, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
-  16: { kernels: matrixKernels("linear-16", ...sources, tile, tile16Source), columns: 64, overrides: {} },
-} as const;
+
+/** The tiles of a product, and the passes that take them. */
+interface Tile {
+  readonly kernels: MatrixKernels;
+  readonly rows: number;
+  readonly columns: number;
+  readonly overrides: Readonly<Record<string, number>>;
+  /** Rows of the passes that take these tiles: `[more than, at most]`; without it, of all. */
+  readonly passes?: readonly [number, number];
+}
+
+/**
+ * Tiles that go through a workgroup's memory on a software adapter, by their rows: 64 for prefill, 16 and 32 for the decode
+ * steps of a batch.
+ */
+const softwareTiles: Readonly<Record<16 | 32 | 64, Tile>> = {
+  64: { kernels: tiled, rows: 64, columns: 32, overrides: { COLUMN_GROUPS: 8 } },
+  32: { kernels: tiled, rows: 32, columns: 64, overrides: { COLUMN_GROUPS: 16 } },
+  16: {
+    kernels: matrixKernels("linear-16", ...sources, tile, tile16Source),
+    rows: 16,
+    columns: 64,
+    overrides: {},
+  },
+};
+
+/**
+ * A tile of `rows · rowGroups` rows and `4 · columnGroups` columns that goes through a workgroup's memory, laid out for the
+ * banks of a GPU.
+ */
+function gpuTile(rows: 4 | 8, rowGroups: number, columnGroups: number): Tile {
+  const counts = { ROWS: rows, ROW_GROUPS: rowGroups, COLUMN_GROUPS: columnGroups };
+  const constants = Object.entries(counts).map(([name, count]) => `const ${name} = ${count}u;`);
+  const size = { rows: rows * rowGroups, columns: 4 * columnGroups };
+  const text = [...constants, ...sources, tile, unroll(gpuSource, counts)];
+  return { kernels: matrixKernels(`linear-gpu-${size.rows}`, ...text), ...size, overrides: {} };
+}
+
+/** Tiles for GPUs, by their rows: 128 and 64 for prefill, 16 and 32 for the decode steps of a batch. */
+const gpuTiles: Readonly<Record<16 | 32 | 64 | 128, Tile>> = {
+  128: gpuTile(8, 16, 16),
+  64: gpuTile(8, 8, 8),
+  32: gpuTile(8, 4, 16),
+  16: gpuTile(4, 4, 16),
+};
 
 /** Rows of a tile that lanes keep in registers. */
 const LANE_ROWS = 8;
@@ -132,20 +172,26 @@ export type TileBatch = "prefill" | 16 | 32;
 /** The tiles for a decode step of `streams` streams. */
 export const tileBatchFor = (streams: number): TileBatch => (streams <= 16 ? 16 : 32);
 
-/** The kernels and the size of the tiles for a batch and a product of `outputs` columns. */
-function tileFor({ sharedLoadLanes }: KernelHost, batch: TileBatch, outputs: number) {
-  if (sharedLoadLanes === 0) {
-    const rows = batch === "prefill" ? 64 : batch;
-    return { ...memoryTiles[rows], rows };
+/** The tiles for a batch and a product of `outputs` columns. A pass takes one of them. */
+function tilesFor({ sharedLoadLanes, productTiles }: KernelHost, batch: TileBatch, outputs: number): Tile[] {
+  if (sharedLoadLanes !== 0) {
+    // Half as wide where there would be too few tiles to keep all cores busy.
+    const pairs = batch === "prefill" || outputs >= 2048 ? 2 : 1;
+    const kernels = laneTiles[sharedLoadLanes][pairs];
+    return [{ kernels, rows: LANE_ROWS, columns: 128 * pairs, overrides: {} }];
   }
-  // Half as wide where there would be too few tiles to keep all cores busy.
-  const pairs = batch === "prefill" || outputs >= 2048 ? 2 : 1;
-  return { kernels: laneTiles[sharedLoadLanes][pairs], rows: LANE_ROWS, columns: 128 * pairs, overrides: {} };
+  if (productTiles === "software") return [softwareTiles[batch === "prefill" ? 64 : batch]];
+  if (productTiles === "gpu-64") return [gpuTiles[64]];
+  if (batch !== "prefill") return [gpuTiles[batch]];
+  return [
+    { ...gpuTiles[64], passes: [0, 64] },
+    { ...gpuTiles[128], passes: [64, Number.POSITIVE_INFINITY] },
+  ];
 }
 
 /**
- * `Y = epilogue(X Wᵀ + b)` in tiles of rows: one dispatch for each part of W that the device binds at once. Bit for bit the
- * same as {@link linearRow}.
+ * `Y = epilogue(X Wᵀ + b)` in tiles of rows: for each part of W that the device binds at once, one dispatch for each size of
+ * tiles. A pass takes one size, and the grids of the others are empty. Bit for bit the same as {@link linearRow}.
  * @param batch what its tiles are made for
  */
 export function linearTiled(
@@ -154,16 +200,21 @@ export function linearTiled(
   p: Product,
   batch: TileBatch = "prefill",
 ): Dispatch[] {
-  return boundProducts(host, p).map(({ shape, outputs, weight, bias }) => {
-    const tile = tileFor(host, batch, outputs);
-    return dispatch(
-      host,
-      kernelFor(tile.kernels, p.weight),
-      { ...tile.overrides, EPILOGUE: epilogues.indexOf(p.epilogue) },
-      [run, shape, p.input.buffer, weight, bias, p.output.buffer],
-      (run) => [ceilDivide(outputs, tile.columns), ceilDivide(run.rows, tile.rows)],
-    );
-  });
+  return boundProducts(host, p).flatMap(({ shape, outputs, weight, bias }) =>
+    tilesFor(host, batch, outputs).map((tile) =>
+      dispatch(
+        host,
+        kernelFor(tile.kernels, p.weight),
+        { ...tile.overrides, EPILOGUE: epilogues.indexOf(p.epilogue) },
+        [run, shape, p.input.buffer, weight, bias, p.output.buffer],
+        ({ rows }) => {
+          const [above, most] = tile.passes ?? [0, rows];
+          if (rows <= above || rows > most) return [0, 0];
+          return [ceilDivide(outputs, tile.columns), ceilDivide(rows, tile.rows)];
+        },
+      ),
+    ),
+  );
 }
 
 /**
