@@ -46,6 +46,7 @@ export function modelInfo(model: Model) {
     memory_features: { pvm_enabled: facts.pvm, plm_enabled: facts.lattice !== undefined },
     device: deviceNames[model.gpu.kind],
     adapter: model.gpu.name,
+    bit_agreement: { shown_by: model.gpu.agreement.shownBy, differing: [...model.gpu.agreement.differing] },
     parameters: facts.parameters,
     weight_format: facts.format,
     state_bytes: facts.stateBytes,

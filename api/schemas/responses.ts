@@ -64,6 +64,15 @@ export const modelInfoResponse = v.pipe(
     memory_features: v.object({ pvm_enabled: v.boolean(), plm_enabled: v.boolean() }),
     device: v.pipe(v.picklist(["cuda", "mps", "gpu", "cpu"]), v.description("cpu: a software adapter")),
     adapter: v.pipe(v.string(), v.description("Name of the GPU, as its driver reports it")),
+    bit_agreement: v.pipe(
+      v.object({
+        shown_by: v.picklist(["tests", "check", "nothing"]),
+        differing: v.array(v.string()),
+      }),
+      v.description(
+        "Whether a row's kernels and a batch's give the same bits here, and what shows it; where some differ, batches are decoded a row at a time",
+      ),
+    ),
     parameters: whole,
     weight_format: v.string(),
     state_bytes: v.pipe(whole, v.description("Size of one stream's state")),

@@ -23,6 +23,17 @@ const places = { embedding: "before the first layer", layers: "one after each of
 
 const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(3);
 
+const shown = {
+  tests: "as the tests show on software adapters",
+  check: "as a check on this device found",
+  nothing: "not checked on this device",
+} as const;
+
+const batches = ({ shown_by, differing }: ReturnType<typeof modelInfo>["bit_agreement"]): string =>
+  differing.length === 0
+    ? `a stream's bits do not depend on its batch, ${shown[shown_by]}`
+    : `a row at a time, because tiles give other bits on this device: ${differing.join(", ")}`;
+
 const heads = ({ heads, kvHeads }: BaseModel): string =>
   heads === kvHeads ? `${heads} heads` : `${heads} heads for ${kvHeads} of keys`;
 
@@ -98,6 +109,7 @@ export function infoCommand(): Command {
             : []),
           ["dispatches per token", String(info.dispatches_per_token)],
           ["device", `${info.device}, ${info.adapter}`],
+          ["batches", batches(info.bit_agreement)],
           ["fingerprint", info.fingerprint.slice(0, 16)],
         ]),
       );

@@ -7,6 +7,8 @@ import { collect } from "../generate.ts";
 import { requestAdapter } from "../platform/node/device.ts";
 import { Gpu } from "./gpu.ts";
 
+const STRICT_MATHS = "shader-module-compilation-options" as GPUFeatureName;
+
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
@@ -28,6 +30,35 @@ it("has timestamps where its adapter has them", async () => {
   const gpu = await Gpu.open(adapter);
   own.push(gpu);
   expect(gpu.device.features.has("timestamp-query")).toBe(has);
+});
+
+it.each([true, false])("asks for strict maths where the adapter lets it choose: %s", async (chooses) => {
+  const asked: unknown[] = [];
+  const real = await requestAdapter();
+  const features = new Set([...real.features, ...(chooses ? ["shader-module-compilation-options"] : [])]);
+  const adapter = new Proxy(real, {
+    get(of, key) {
+      if (key === "features") return features;
+      if (key !== "requestDevice") return Reflect.get(of, key, of);
+      return async (descriptor: GPUDeviceDescriptor) => {
+        asked.push([...(descriptor.requiredFeatures ?? [])].includes(STRICT_MATHS));
+        const requiredFeatures = [...(descriptor.requiredFeatures ?? [])].filter((of) => of !== STRICT_MATHS);
+        const device = await of.requestDevice({ ...descriptor, requiredFeatures });
+        const { createShaderModule } = device;
+        device.createShaderModule = (descriptor) => {
+          asked.push("strictMath" in descriptor && descriptor.strictMath);
+          return createShaderModule.call(device, descriptor);
+        };
+        Object.defineProperty(device, "features", { value: features });
+        return device;
+      };
+    },
+  });
+  const gpu = await Gpu.open(adapter);
+  own.push(gpu);
+  gpu.pipeline(new Kernel("nothing", "@compute @workgroup_size(1) fn main() {}"), {});
+  await gpu.settle();
+  expect(asked).toEqual([chooses, chooses]);
 });
 
 describe("a kernel", () => {

@@ -1,5 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 import type { Dispatch, Kernel, KernelHost, RunShape, WeightLayout } from "../../kernels/kernel.ts";
+import type { Agreement } from "./agreement.ts";
 import { type DeviceKind, kindOf } from "./device-kind.ts";
 import { defaultTuning, mostSharedLoadLanes, type Tuning, weightLayoutOf } from "./tuning.ts";
 
@@ -19,6 +20,8 @@ export class Gpu implements KernelHost {
   /** The most that {@link KernelHost.sharedLoadLanes} can be on this adapter. */
   readonly mostSharedLoadLanes: KernelHost["sharedLoadLanes"];
   readonly bindingBytes: number;
+  /** Whether rows and tiles give the same bits here. Set it before a model is loaded. */
+  agreement: Agreement;
   /** By a kernel's text, since its name is for people: its pipelines by their overrides. */
   readonly #pipelines = new Map<string, Map<string, GPUComputePipeline>>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -84,6 +87,7 @@ export class Gpu implements KernelHost {
     this.kind = kind;
     this.mostSharedLoadLanes = mostLanes;
     this.tuning = tuning;
+    this.agreement = { shownBy: kind === "software" ? "tests" : "nothing", differing: [] };
     this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {
@@ -111,7 +115,13 @@ export class Gpu implements KernelHost {
   get productTiles(): KernelHost["productTiles"] {
     if (this.kind === "software") return "software";
     const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = this.device.limits;
-    return Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX) < 256 ? "gpu-64" : "gpu";
+    const most = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
+    return most < 256 || this.rowsAlone ? "gpu-64" : "gpu";
+  }
+
+  /** Whether decode steps take a row at a time whatever the batch, because tiles give other bits here. */
+  get rowsAlone(): boolean {
+    return this.agreement.differing.length > 0;
   }
 
   /** Bytes of all buffers that exist now. */

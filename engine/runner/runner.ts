@@ -82,7 +82,8 @@ export class Runner {
     this.#bias = new ReadoutBias(gpu, weights, memory);
     const parts = { passes, pool: this.pool, bias: this.#bias, memory };
     this.#context = new PassContext(gpu, network, shape, parts);
-    const tiledFrom = options.tiledDecodeFrom ?? gpu.tuning.tiledDecodeFrom;
+    const tuned = gpu.rowsAlone ? Number.POSITIVE_INFINITY : gpu.tuning.tiledDecodeFrom;
+    const tiledFrom = options.tiledDecodeFrom ?? tuned;
     this.#passes = new DecodePasses(this.#context, slots, this.maxSteps, tiledFrom);
     this.#decode = new DecodeRuns(this.#context, this.#passes, this.snapshots);
   }
@@ -202,7 +203,8 @@ export class Runner {
     if (!first) return [];
     const last = position + tokens.length - 1;
     const rows = streams.map((stream) => ({ ...stream, position: last }));
-    if (tokens.length === 1) {
+    // A single token is a decode step, unless that might give other bits than the prompt's other tokens have.
+    if (tokens.length === 1 && !this.gpu.rowsAlone) {
       const { queue } = this.gpu.device;
       for (const { slot } of others) this.snapshots.fork(first.slot, slot);
       for (const { slot } of streams)

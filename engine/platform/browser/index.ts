@@ -4,6 +4,7 @@ import type { LoadProgress } from "../../weights.ts";
 import { openModelFiles } from "../model-folder.ts";
 import { requestAdapter } from "./device.ts";
 import { DroppedFolder } from "./dropped-folder.ts";
+import { agreementOf } from "./kept-agreement.ts";
 import { type FetchOptions, ServedFolder } from "./served-folder.ts";
 
 export * from "../library.ts";
@@ -33,7 +34,8 @@ export interface OpenOptions extends FilesOptions, Omit<LoadOptions, "onProgress
 }
 
 /**
- * Loads a model from the URL of its folder, or from the files of a dropped folder by name.
+ * Loads a model from the URL of its folder, or from the files of a dropped folder by name. The first time that a page uses a
+ * GPU, it also checks there that batches give the bits of single rows (`model.gpu.agreement`).
  * @throws ResonantError naming what is missing or wrong, and the fix; the signal's reason
  */
 export async function loadModel(from: ModelSource, options: OpenOptions = {}): Promise<Model> {
@@ -41,7 +43,10 @@ export async function loadModel(from: ModelSource, options: OpenOptions = {}): P
   signal?.throwIfAborted();
   const gpu = given ?? (await Gpu.open(await requestAdapter()));
   try {
-    const files = await openModel(from, options);
+    // Checked while files come: both wait for something else.
+    const checked = gpu.agreement.shownBy === "nothing" ? agreementOf(gpu) : gpu.agreement;
+    const [files, agreement] = await Promise.all([openModel(from, options), checked]);
+    gpu.agreement = agreement;
     const onProgress: LoadProgress = (done, total, name) => {
       signal?.throwIfAborted();
       onUpload?.(done, total, name);

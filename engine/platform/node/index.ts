@@ -4,6 +4,7 @@ import type { HubOptions } from "../../../weights/node/hub/fetch.ts";
 import { resolveModel } from "../../../weights/node/hub/model.ts";
 import { Gpu } from "../../device/gpu.ts";
 import { type LoadOptions, Model } from "../../model.ts";
+import { agreementOf } from "./agreement-file.ts";
 import { type AdapterOptions, describeAdapter, requestAdapter } from "./device.ts";
 import { defaultModelFolder, openModelFolder } from "./files.ts";
 import { rememberedTuning } from "./tuning-file.ts";
@@ -52,9 +53,21 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
 }
 
 /**
- * Opens a device of an adapter, with the tuning that `resonant tune` measured, if it did.
- * @throws ResonantError `device_lost` if the adapter gives no device
+ * Opens a device of an adapter, with the tuning that `resonant tune` measured, if it did. The first time that this version of
+ * the package uses a GPU, it checks that rows and tiles give the same bits there, and remembers the result.
+ * @throws ResonantError `device_lost` if the adapter gives no device; as `checkAgreement`
  */
 export async function openDevice(adapter: GPUAdapter, onRemark?: (remark: string) => void): Promise<Gpu> {
-  return Gpu.open(adapter, describeAdapter(adapter).name, await rememberedTuning(adapter, { onRemark }));
+  const gpu = await Gpu.open(
+    adapter,
+    describeAdapter(adapter).name,
+    await rememberedTuning(adapter, { onRemark }),
+  );
+  try {
+    if (gpu.kind !== "software") gpu.agreement = await agreementOf(gpu, adapter, { onRemark });
+    return gpu;
+  } catch (error) {
+    gpu.destroy();
+    throw error;
+  }
 }
