@@ -2,15 +2,19 @@
 export class Kernel {
   static readonly #all: Kernel[] = [];
   readonly name: string;
-  readonly code: string;
+  readonly #code: string; // private, so that no other object passes for a kernel
 
   /** @param parts its text; a line `enable …;` of any part is moved to the top, where WGSL wants it */
   constructor(name: string, ...parts: string[]) {
     const text = parts.join("\n");
     const enables = new Set(text.match(ENABLE));
     this.name = name;
-    this.code = [...enables, enables.size > 0 ? text.replace(ENABLE, "") : text].join("");
+    this.#code = [...enables, enables.size > 0 ? text.replace(ENABLE, "") : text].join("");
     Kernel.#all.push(this);
+  }
+
+  get code(): string {
+    return this.#code;
   }
 
   /** Every kernel that has been made: the tests compile all of them, and can miss none. */

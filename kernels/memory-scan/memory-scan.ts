@@ -18,10 +18,7 @@ import loadPair from "./load-pair.wgsl";
 import scanSource from "./scan.wgsl";
 
 const ends = new Kernel("memory-ends", run, memory, pairs, loadPair, endsSource);
-const scan = {
-  name: "memory-scan",
-  code: [run, block, stateLayout, memory, pairs, loadPair, scanSource].join("\n"),
-};
+const scan = new Kernel("memory-scan", run, block, stateLayout, memory, pairs, loadPair, scanSource);
 
 /** Tokens in a chunk of the scan. A prompt cut at a multiple of it gives the same numbers, bit for bit. */
 export const CHUNK = 64;
