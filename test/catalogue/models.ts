@@ -97,7 +97,10 @@ export const catalogueModels: Readonly<Record<string, CatalogueModel>> = {
   "a native model": { open: () => goldenModelFiles("native_long") },
   "another grid": { open: () => goldenModelFiles("native_grid2x4") },
   "no convolution": { open: () => goldenModelFiles("native_noconv_odd_vocab") },
-  "768 columns": native({ ...tinyConfig, hidden_size: 768, intermediate_size: 3072, conv_kernel: 4 }),
+  "768 columns": {
+    ...native({ ...tinyConfig, hidden_size: 768, intermediate_size: 3072, conv_kernel: 4 }),
+    on: "a GPU",
+  },
   "adapters on GPT-NeoX": fixture("neox-parallel", adapters, { placement: "embedding" }),
   "adapters after layers": fixture("llama-gqa-tied", adapters, { placement: "layers" }),
   "attention bypassed": fixture("neox-parallel", adapters, { attention: "bypass" }),

@@ -52,6 +52,7 @@ export async function useModel(model: Model): Promise<void> {
 /** What is asked for only where a format is measured against the weights as they were read. */
 export function usePacking(gpu: Gpu): void {
   const [matrix, sums] = [gpu.storage("matrix", 256), gpu.storage("sums", PACK_ERROR_BYTES)];
-  const weight = { buffer: gpu.storage("weight", 256), rows: 1, columns: 32, format: "f32" } as const;
-  packError(gpu, { matrix, rows: 1, weight }, sums);
+  const weight = { buffer: gpu.storage("weight", 2 ** 14), rows: 1, columns: 32, format: "f32" } as const;
+  for (const layout of ["rows", "interleaved"] as const)
+    packError(gpu, { matrix, rows: 1, weight: { ...weight, layout } }, sums);
 }
