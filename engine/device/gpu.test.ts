@@ -78,6 +78,26 @@ describe("a kernel", () => {
   });
 });
 
+it("shows the line of a kernel that does not compile, however little WebGPU's own message says", async () => {
+  const gpu = await ownGpu();
+  const pop = gpu.device.popErrorScope.bind(gpu.device);
+  gpu.device.popErrorScope = async () => {
+    const error = await pop();
+    return error && new GPUValidationError("the shader module is invalid");
+  };
+  const kernel = new Kernel(
+    "crooked-kernel",
+    "// a part",
+    "@compute @workgroup_size(1) fn main() {",
+    "  bent();",
+    "}",
+  );
+  gpu.pipeline(kernel, {});
+  const error = await refusal(gpu.settle());
+  expect(error).toMatchObject({ code: "shader", where: "kernel crooked-kernel" });
+  expect(error.message).toMatch(/bent.*line 3: bent\(\);/s);
+});
+
 describe("a buffer", () => {
   it("beyond the device's limits is refused at once by its name, with both numbers", async () => {
     const gpu = await testGpu();

@@ -197,13 +197,15 @@ export class Gpu implements KernelHost {
       );
       this.device.pushErrorScope("internal");
       this.device.pushErrorScope("validation");
+      const module = this.#module(kernel); // within the scopes, which take its errors
       pipeline = this.device.createComputePipeline({
         label: kernel.name,
         layout: "auto",
-        compute: { module: this.#module(kernel), entryPoint: "main", constants },
+        compute: { module, entryPoint: "main", constants },
       });
-      this.#check(`kernel ${kernel.name}`, "shader");
-      this.#check(`kernel ${kernel.name}`, "shader");
+      const cause = () => compileErrors(module, kernel.code);
+      this.#check(`kernel ${kernel.name}`, "shader", cause);
+      this.#check(`kernel ${kernel.name}`, "shader", cause);
       pipelines.set(key, pipeline);
     }
     return pipeline;
@@ -219,10 +221,11 @@ export class Gpu implements KernelHost {
     return module;
   }
 
-  #check(where: string, code?: "shader"): void {
+  /** @param cause what is known about the error besides its message, if it has happened */
+  #check(where: string, code?: "shader", cause?: () => Promise<string | undefined>): void {
     this.#checks.push(
       this.device.popErrorScope().then(
-        (error) => (error ? mapError(error, where, code) : undefined),
+        async (error) => (error ? mapError(error, where, code, await cause?.()) : undefined),
         () => undefined, // a lost device is reported by `lost`
       ),
     );
@@ -306,11 +309,28 @@ export class Gpu implements KernelHost {
 /** Features that are used if the adapter has them. */
 const wanted = ["subgroups", "timestamp-query", STRICT_MATHS] as readonly GPUFeatureName[];
 
-function mapError(error: GPUError, where: string, code?: "shader"): ResonantError {
+function mapError(error: GPUError, where: string, code?: "shader", cause?: string): ResonantError {
   const outOfMemory = error instanceof GPUOutOfMemoryError;
-  return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), error.message.trim(), {
-    where,
+  const problem = cause ?? error.message.trim();
+  return new ResonantError(outOfMemory ? "out_of_memory" : (code ?? "shader"), problem, { where });
+}
+
+const MOST_COMPILE_ERRORS = 3;
+
+/**
+ * What the compiler says is wrong with a module of the text `code`: the messages, each with its line, which would say nothing
+ * by its number alone since a kernel's text is made of parts. Undefined if it says nothing.
+ */
+async function compileErrors(module: GPUShaderModule, code: string): Promise<string | undefined> {
+  const info = await module.getCompilationInfo().catch(() => undefined);
+  const errors = info?.messages.filter(({ type }) => type === "error") ?? [];
+  if (errors.length === 0) return undefined;
+  const lines = code.split("\n");
+  const shown = errors.slice(0, MOST_COMPILE_ERRORS).map(({ message, lineNum }) => {
+    const line = lines[lineNum - 1]?.trim();
+    return line ? `${message.trim()}, in line ${lineNum}: ${line}` : message.trim();
   });
+  return shown.join("; ");
 }
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
