@@ -1,7 +1,7 @@
 import { Gpu } from "../../engine/device/gpu.ts";
 import { defaultTuning, rowsPerWorkgroupChoices, type Tuning } from "../../engine/device/tuning.ts";
 import { Model } from "../../engine/model.ts";
-import type { Kernel } from "../../kernels/kernel.ts";
+import { Kernel } from "../../kernels/kernel.ts";
 import { weightFormats } from "../../kernels/matrix.ts";
 import { catalogueModels } from "./models.ts";
 import { type NullAdapterOptions, nullAdapter } from "./null-adapter.ts";
@@ -30,6 +30,9 @@ const allDevices: readonly Device[] = [
   ...rowsPerWorkgroupChoices.map(
     (rowsPerWorkgroup): Device => [{ vendor: "some" }, { ...defaultTuning("gpu", 0), rowsPerWorkgroup }],
   ),
+  ...([4, 8] as const).map(
+    (lanes): Device => [{ vendor: "some", subgroupSize: lanes }, defaultTuning("gpu", lanes, lanes)],
+  ),
 ];
 const devicesOf = { "a GPU": [gpu], "all devices": allDevices } as const;
 
@@ -53,7 +56,28 @@ export async function makeCatalogue(): Promise<Catalogue> {
     }
   }
   usePacking(await openNull(gpu, seen));
+  lendToTwins(seen);
   return seen;
+}
+
+/** A kernel's name without what tells its twins apart. */
+const family = ({ name }: Kernel): string => name.replaceAll(/-(lanes|interleaved)/g, "");
+
+/**
+ * Kernels are made with all their twins, by lanes and by layout, and no device takes some of these. They have to compile
+ * too, with the overrides of a twin that is used.
+ */
+function lendToTwins(seen: Map<Kernel, Map<string, Overrides>>): void {
+  for (const kernel of Kernel.all) {
+    if (seen.has(kernel)) continue;
+    const twin = [...seen].find(([other]) => family(other) === family(kernel));
+    const [overrides] = twin?.[1].values() ?? [];
+    if (!overrides) continue;
+    const { SHARED_LOAD_LANES, ...others } = overrides;
+    const lanes = /override SHARED_LOAD_LANES/.test(kernel.code);
+    const own = lanes ? { ...others, SHARED_LOAD_LANES: SHARED_LOAD_LANES ?? 4 } : others;
+    seen.set(kernel, new Map([[JSON.stringify(own), own]]));
+  }
 }
 
 async function openNull([adapter, tuning]: Device, seen: Map<Kernel, Map<string, Overrides>>): Promise<Gpu> {
