@@ -15,49 +15,75 @@ beforeAll(async () => {
 
 afterAll(() => rm(home, { recursive: true }));
 
-const row = (name: string, value: number, more = {}) => ({ name, value, ...more });
+const gpu = (...flags: string[]) => run(process.execPath, [script, ...flags]);
 
-/** A report as `resonant bench --save` writes it. */
-const RUN = {
-  adapter: "Some GPU (a driver)",
-  date: "2026-11-27T12:00:00.000Z",
-  rows: [
-    row("copy of 64 MiB, read and written", 2000),
-    // This row comes first, to test that the shorter name does not match it.
-    row("a token at position 1,000,000", 0.51),
-    row("a token at position 1,000", 0.5),
-    row("large f16: decode of 128", 500, { bytesPerSecond: 1.1e12 }),
-    row("small f32: prompt of 512", 9000),
-    row("small f32: prompt of 32", 1000),
-    row("small f32: decode of 128", 800),
-    row("small f16: decode of 128", 900),
-  ],
-};
+/** Measures a software adapter; returns the lines of `--out`. */
+async function measured(...flags: string[]) {
+  const out = join(home, "out.jsonl");
+  const tiny = ["--software", "--quick", "--large", "tiny-llama", "--small", "tiny-neox"];
+  const {
+    code,
+    err,
+    out: printed,
+  } = await gpu(...tiny, "--python", join(home, "nowhere"), "--out", out, ...flags);
+  expect(code, err).toBe(0);
+  const lines = (await readFile(out, "utf8")).trim().split("\n");
+  return { lines: lines.map((line) => JSON.parse(line)), printed };
+}
 
-const table = async (rows: unknown, ...flags: string[]) => {
-  const from = join(home, "bench.json");
-  await writeFile(from, JSON.stringify({ ...RUN, rows }));
-  const named = ["--large", "large", "--small", "small", "--python", join(home, "nowhere")];
-  const out = ["--out", join(home, "out.json")];
-  return run(process.execPath, [script, "--from", from, ...named, ...out, ...flags]);
-};
-
-describe("the GPU's table", () => {
-  it("gives the bandwidth of decoding as a share of a copy's, and a token's cost at both positions", async () => {
-    const { code, out, err } = await table(RUN.rows);
-    expect(code, err).toBe(0);
-    expect(out).toContain("large f16: 500 tokens/s read 1100 GB/s, 55.0 % of the 2000 GB/s of a copy");
-    expect(out).toContain("| small, one stream, 128 tokens after 512 |");
-    expect(out).toContain("| Resonant | Some GPU (a driver) | f16 | 900 | |");
-    expect(out).toMatch(/^\| PyTorch \| did not run: .*nowhere.* \|$/m);
-    expect(out).toContain("native, a token at position 1,000: 0.500 ms; at 1,000,000: 0.510 ms, 1.02 ×");
-    const kept = JSON.parse(await readFile(join(home, "out.json"), "utf8"));
-    expect(kept).toMatchObject({ date: "2026-11-27", positions: { 1000: 0.5, 1000000: 0.51 } });
+describe("bench/gpu.mjs", () => {
+  it("keeps the rows of each case, and the reason where there are none", async () => {
+    const cases = ["first dispatches", "tiny-llama out q4", "row against tile", "tiny-neox f16", "PyTorch"];
+    const { lines, printed } = await measured("--cases", ...cases);
+    expect(lines[0].plan).toHaveLength(cases.length);
+    const valuesOf = (name: string) => lines.filter((line) => line.case === name && line.value !== undefined);
+    expect(valuesOf("gpu: first dispatches")).toHaveLength(3);
+    expect(valuesOf("gpu: product tiny-llama out q4")).toHaveLength(4);
+    expect(valuesOf("gpu: row against tile bits").every(({ value }) => value === 0)).toBe(true);
+    expect(valuesOf("models: tiny-neox f16").some(({ name }) => name.endsWith(", sampled"))).toBe(true);
+    expect(lines.at(-1)).toMatchObject({
+      case: "rivals: PyTorch",
+      error: expect.stringContaining("nowhere"),
+    });
+    expect(printed).toContain("- row against tiles: the same bits");
+    expect(printed).toMatch(/^rivals: PyTorch: failed: /m);
   });
 
-  it("names the row that a report lacks", async () => {
-    const { code, err } = await table(RUN.rows.slice(1));
-    expect(code).toBe(1);
-    expect(err).toContain('bench.json: there is no row "copy of');
+  it("lists what does not fit into the time", async () => {
+    const { lines, printed } = await measured("--minutes", "0.001", "--cases", "ceilings", "PyTorch");
+    const missing = lines.filter(({ notRun }) => notRun !== undefined).map((line) => line.case);
+    expect(new Set(missing)).toEqual(new Set(lines[0].plan));
+    expect(printed).toContain("ceilings: copy: not run, the 0.001 minutes were over");
+  });
+
+  it("prints the answers of an earlier run", async () => {
+    const from = join(home, "earlier.jsonl");
+    const row = (of: string, name: string, value: number, more = {}) => ({
+      case: of,
+      name,
+      value,
+      unit: "",
+      ...more,
+    });
+    const lines = [
+      { run: "gpu.mjs", large: "large", small: "small", plan: [] },
+      { adapter: "Some GPU", kind: "nvidia", node: "v20", date: "2026-11-27T12:00:00.000Z" },
+      row("ceilings: copy", "copy of 512 MiB, read and written", 2000),
+      row("ceilings: read", "read of 512 MiB", 2200),
+      row("models: large f16", "large f16: decode of 128", 500, { bytesPerSecond: 1.1e12 }),
+      row("models: small f32", "small f32: decode of 128", 800),
+      row("rivals: PyTorch", "PyTorch eager, Some GPU", 200, { format: "f32" }),
+      // This row comes first, to test that the shorter name does not match it.
+      row("native: decode and prompt", "a token at position 1,000,000", 0.51),
+      row("native: decode and prompt", "a token at position 1,000", 0.5),
+      row("gpu: row against tile bits", "values that differ, q4", 3),
+    ];
+    await writeFile(from, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    const { code, out, err } = await gpu("--from", from);
+    expect(code, err).toBe(0);
+    expect(out).toContain("large f16: 500 tokens/s read 1100 GB/s, 55.0 % of a copy, 50.0 % of reading");
+    expect(out).toContain("small f32: 800 tokens/s are 4.00 × the 200 of PyTorch eager, Some GPU");
+    expect(out).toContain("a token at position 1,000: 0.500 ms; at 1,000,000: 0.510 ms, 1.02 ×");
+    expect(out).toContain("row against tiles: values that differ, q4");
   });
 });

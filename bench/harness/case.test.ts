@@ -140,7 +140,9 @@ it("has unique case names, and finds cases by their group or a part of their nam
   expect(chosen(all, [])).toEqual(all.filter(({ onlyNamed }) => !onlyNamed));
   expect(chosen(all, ["native: load"]).map(fullName)).toEqual(["native: load"]);
   expect(new Set(chosen(all, ["Ceilings"]).map(({ group }) => group))).toEqual(new Set(["ceilings"]));
-  const found = chosen(all, ["layer-norm", "1.1b q"]).map(({ name }) => name);
+  const found = chosen(all, ["layer-norm", "models: tinyllama-1.1b q8", "models: tinyllama-1.1b q4"]).map(
+    ({ name }) => name,
+  );
   expect(found).toEqual(["layer-norm", "tinyllama-1.1b q8", "tinyllama-1.1b q4"]);
   expect(chosen(all, ["no such"])).toEqual([]);
 });
