@@ -84,7 +84,7 @@ async function measure() {
   while (remaining.size > 0 && left() > 0) {
     const before = remaining.size;
     const { failure } = await runCases(remaining, keep);
-    if (remaining.size < before) continue;
+    if (remaining.size < before || left() <= 0) continue;
     // It ended before the first case, and would do so again.
     if (before === plan.filter((name) => name !== PYTORCH).length) throw new Error(failure);
     for (const name of remaining) keep({ case: name, error: failure });

@@ -34,6 +34,8 @@ describe("resonant tune", () => {
     const tuned = await json("tune");
     expect(tuned).toMatchObject({
       adapter: (await json("devices"))[0].name,
+      model: "resonant-shakespeare",
+      timed: expect.stringMatching(/^(gpu|host)$/),
       file: file(),
       standard: { share: expect.any(Number), products: expect.any(Number), many_rows: expect.any(Number) },
     });
@@ -52,7 +54,7 @@ describe("resonant tune", () => {
   it("prints the choices and their times in words", async () => {
     const { code, out, err } = await run("tune");
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    expect(out).toMatch(/^choice +product +µs, f32 +f16$/m);
+    expect(out).toMatch(/^choice +products +µs, f32 +f16$/m);
     expect(out).toMatch(/^lanes that share loads +1 row, 0 lanes +[\d.]+ +[\d.]+$/m);
     expect(out).toMatch(/^least number of streams for tiles +\d+ +\d+$/m);
     expect(out).toContain(`remembered in ${file()}`);

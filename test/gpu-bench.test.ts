@@ -4,8 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "./cli.ts";
+import { testGpu } from "./gpu.ts";
 
 const script = fileURLToPath(new URL("../bench/gpu.mjs", import.meta.url));
+
+const isHardware = (await testGpu()).kind !== "software";
 
 let home: string;
 
@@ -47,6 +50,14 @@ describe("bench/gpu.mjs", () => {
     });
     expect(printed).toContain("- row against tiles: the same bits");
     expect(printed).toMatch(/^rivals: PyTorch: failed: /m);
+  });
+
+  it.skipIf(isHardware)("refuses a software adapter, and keeps no row of it", async () => {
+    const out = join(home, "refused.jsonl");
+    const { code, err } = await gpu("--out", out, "--cases", "first dispatches");
+    expect(code).toBe(1);
+    expect(err).toMatch(/hardware adapter|--software/);
+    expect(await readFile(out, "utf8")).not.toContain('"value"');
   });
 
   it("lists what does not fit into the time", async () => {
