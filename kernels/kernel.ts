@@ -51,7 +51,8 @@ export interface KernelHost {
   readonly device: GPUDevice;
   /**
    * Rows of a matrix that one workgroup multiplies by when a product is done a row at a time; even. Few rows keep the many
-   * cores of a GPU busy; many rows save a software adapter from repeating the norm before them.
+   * cores of a GPU busy; many rows save a software adapter from repeating the norm before them. Of an interleaved matrix with
+   * few rows a workgroup takes fewer (`rowsFor` in `products.ts`).
    */
   readonly rowsPerWorkgroup: number;
   /**

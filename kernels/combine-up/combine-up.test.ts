@@ -109,6 +109,15 @@ function setUp({ size, inner, streams, tail, format, pvm, plm }: Case) {
 
 type SetUp = ReturnType<typeof setUp>;
 
+/** The same with interleaved rows of the matrices. */
+function withInterleavedRows(all: SetUp, { size, inner, format, plm }: Case): SetUp {
+  const { data, weights } = all;
+  const options = { layout: "interleaved" } as const;
+  const memory = uploadMatrix(gpu, data.memory, [(plm ? 3 : 1) * size, size], format, options);
+  const up = uploadMatrix(gpu, data.up, [2 * inner, size], format, { gated: true, ...options });
+  return { ...all, weights: { ...weights, memory, up } };
+}
+
 /** The buffers of a pass: inputs as given, outputs full of NaN. */
 const working = ({ data, shape }: SetUp, { size, inner }: Case) => ({
   state: gpu.upload("state", data.state),
@@ -271,8 +280,12 @@ describe.each(cases)("for %o", (c) => {
   it("gives, bit for bit, what memory-step, combine and linear-row give", async () => {
     const separate = await apart(all, c);
     // Compiling takes all of this test's time, so only one case has every host.
-    for (const host of c === cases[1] ? sharedLoadHosts(gpu) : [plain]) {
-      const values = await together(all, c, host);
+    const ways = [
+      ...(c === cases[1] ? sharedLoadHosts(gpu) : [plain]).map((host) => [host, all] as const),
+      [plain, withInterleavedRows(all, c)] as const,
+    ];
+    for (const [host, given] of ways) {
+      const values = await together(given, c, host);
       const h = separate.h.subarray(0, streams * size);
       expect(firstDifference(values.after.subarray(0, streams * size), h)).toBe(-1);
       for (const part of ["inner", "state", "memory"] as const) {
@@ -290,10 +303,13 @@ it("gives the same bits however many columns and rows of W a workgroup takes", a
   for (const [columns, rows] of [
     [1, 2],
     [3, 30],
+    [40, 80], // more than 64 threads, where rows are interleaved
   ] as const) {
-    const other = await together(all, c, plain, [columns, rows]);
-    for (const part of ["mixed", "gates", "after", "inner", "state"] as const) {
-      expect(firstDifference(other[part], values[part])).toBe(-1);
+    for (const given of [all, withInterleavedRows(all, c)]) {
+      const other = await together(given, c, plain, [columns, rows]);
+      for (const part of ["mixed", "gates", "after", "inner", "state"] as const) {
+        expect(firstDifference(other[part], values[part])).toBe(-1);
+      }
     }
   }
 });

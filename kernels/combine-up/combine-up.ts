@@ -14,7 +14,7 @@ import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { productKernel, productKernels } from "../products.ts";
+import { productKernel, productKernels, rowsFor } from "../products.ts";
 import source from "./combine-up.wgsl";
 
 const kernels = productKernels(
@@ -69,7 +69,7 @@ export function combineUp(
   size: number,
   state: StateShape,
   buffers: CombineUpBuffers,
-  rowsPerWorkgroup = host.rowsPerWorkgroup,
+  rowsPerWorkgroup = rowsFor(host, buffers.weight),
 ): Dispatch {
   const { weight } = buffers;
   const { kernel, overrides } = productKernel(host, kernels, weight, {

@@ -18,30 +18,32 @@ override OUTPUTS: u32; // rows of W, two for each value of inner
 var<workgroup> source: array<f32, D>; // s, then h'
 var<workgroup> input: array<vec4f, K4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let row = group.y;
-  for (var d = lane; d < D; d += WORKGROUP) {
+  // As in the statistics, the first WORKGROUP threads work, and each reads what it wrote: only their own barriers are needed.
+  let first = select(D, lane, lane < WORKGROUP);
+  for (var d = first; d < D; d += WORKGROUP) {
     source[d] = mixed[row * 2u * D + d];
   }
-  // The statistics read by the same threads as write here, so only their own barriers are needed.
   let second = row_statistics(0u, D, lane);
-  for (var d = lane; d < D; d += WORKGROUP) {
+  for (var d = first; d < D; d += WORKGROUP) {
     source[d] = before[row * D + d] + fma((source[d] - second.x) * second.y, vectors[d], vectors[D + d]);
   }
   let third = row_statistics(0u, D, lane);
-  for (var i = lane; i < K4; i += WORKGROUP) {
+  for (var i = lane; i < K4; i += THREADS) {
     var values = vec4f();
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       let d = i * 4u + c;
       values[c] = fma((source[d] - third.x) * third.y, vectors[2u * D + d], vectors[3u * D + d]);
     }
-    input[i] = values;
+    input[input_place(i)] = values;
   }
   if (group.x == 0u) {
     let memories = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
-    for (var d = lane; d < D; d += WORKGROUP) {
+    for (var d = lane; d < D; d += THREADS) {
       after[row * D + d] = source[d];
       if (PVM) {
         state[memories + d] = memory[row * 2u * D + d];
@@ -53,14 +55,15 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
-  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * WORKGROUP) {
+  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * THREADS) {
     let column = group.x * ROWS_PER_WORKGROUP + product;
     if (column < OUTPUTS) {
-      let value = product_of(product) + vectors[4u * D + column];
-      let gate = sigmoid(product_of(product + 1u) + vectors[4u * D + column + 1u]);
+      let sums = two_products_of(product);
+      let value = sums.x + vectors[4u * D + column];
+      let gate = sigmoid(sums.y + vectors[4u * D + column + 1u]);
       inner[row * (OUTPUTS / 2u) + column / 2u] = value * gate;
     }
   }
@@ -71,7 +74,7 @@ fn weight_row(group: u32, product: u32) -> u32 {
 }
 
 fn input4(i: u32) -> vec4f {
-  return input[i];
+  return input[input_place(i)];
 }
 
 fn slices_of(first: u32) -> u32 {

@@ -5,16 +5,17 @@ override EPS: f32 = 1e-5;
 override RMS: bool = false;
 
 fn row_statistics(base: u32, size: u32, lane: u32) -> vec2f {
+  let first = select(size, lane, lane < WORKGROUP);
   var mean = 0.0;
   if (!RMS) {
     var sum = 0.0;
-    for (var i = lane; i < size; i += WORKGROUP) {
+    for (var i = first; i < size; i += WORKGROUP) {
       sum += source[base + i];
     }
     mean = sealed(workgroup_sum(sum, lane) / f32(size), SEAL);
   }
   var squares = 0.0;
-  for (var i = lane; i < size; i += WORKGROUP) {
+  for (var i = first; i < size; i += WORKGROUP) {
     let centred = source[base + i] - mean;
     squares = fma(centred, centred, squares);
   }

@@ -12,15 +12,16 @@ override NORM: bool;
 
 var<workgroup> input: array<vec4f, K4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let base = group.y * shape.in_stride + shape.in_offset;
   var statistics = vec2f(0.0, 1.0);
   if (NORM) {
     statistics = row_statistics(base, K, lane);
   }
-  for (var i = lane; i < K4; i += WORKGROUP) {
+  for (var i = lane; i < K4; i += THREADS) {
     var values = vec4f();
     for (var c = 0u; c < min(4u, K - min(K, i * 4u)); c++) {
       let k = i * 4u + c;
@@ -29,17 +30,18 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
         values[c] = fma((values[c] - statistics.x) * statistics.y, norm[k], norm[K + k]);
       }
     }
-    input[i] = values;
+    input[input_place(i)] = values;
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
-  for (var c = lane * 2u; c < ROWS_PER_WORKGROUP; c += 2u * WORKGROUP) {
+  for (var c = lane * 2u; c < ROWS_PER_WORKGROUP; c += 2u * THREADS) {
     let column = group.x * ROWS_PER_WORKGROUP + c;
     if (column < shape.outputs) {
-      store(group.y * shape.out_stride + shape.out_offset, column, product_of(c), product_of(c + 1u));
+      let sums = two_products_of(c);
+      store(group.y * shape.out_stride + shape.out_offset, column, sums.x, sums.y);
     }
   }
 }
@@ -49,7 +51,7 @@ fn weight_row(group: u32, product: u32) -> u32 {
 }
 
 fn input4(i: u32) -> vec4f {
-  return input[i];
+  return input[input_place(i)];
 }
 
 fn slices_of(first: u32) -> u32 {

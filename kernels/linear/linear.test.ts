@@ -7,6 +7,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharedLoadHost,
   sharedLoadHosts,
   testGpu,
   untouched,
@@ -279,6 +280,22 @@ it("gives the same bits however many rows of W a workgroup takes", async () => {
     expect(firstDifference(await byRow(c, rowsPerWorkgroup), values)).toBe(-1);
   }
 });
+
+// In f32 and 64 rows: 704 slices, for 256 threads.
+it.each(weightFormats)(
+  "gives the same bits however many rows a workgroup takes of an interleaved W in %s",
+  async (format) => {
+    const c: Case = { ...base, rows: 3, k: 330, n: 100, epilogue: "gated", format };
+    const host = sharedLoadHost(gpu, 0);
+    const norm = (buffer: GPUBuffer): Norm => ({ buffer, rms: true });
+    const values = await run(c, (p, _, buffer) => linearRow(gpu, p, norm(buffer)));
+    for (const rowsPerWorkgroup of [2, 4, 6, 16, 64]) {
+      const make = (p: Product, _: GPUBuffer, buffer: GPUBuffer) =>
+        linearRow(host, p, norm(buffer), rowsPerWorkgroup);
+      expect(firstDifference(await run(c, make, "interleaved"), values), `${rowsPerWorkgroup}`).toBe(-1);
+    }
+  },
+);
 
 it("gives a row the same bits wherever it lies in the batch and however large that is", async () => {
   const c = { ...base, rows: 65 };

@@ -7,7 +7,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, kernelFor, type Matrix, type MatrixKernels, matrixKernels } from "../matrix.ts";
-import { productKernel, productKernels, rowsThatFit } from "../products.ts";
+import { productKernel, productKernels, rowsFor } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
 import tiledSource from "./linear.wgsl";
@@ -219,13 +219,13 @@ export function linearTiled(
 
 /**
  * The same product a row at a time, with an optional norm of the input.
- * @param rowsPerWorkgroup rows of W that a workgroup takes: even, at least 2, at most {@link rowsThatFit}
+ * @param rowsPerWorkgroup rows of W that a workgroup takes: even, at least 2, at most `rowsThatFit`
  */
 export function linearRow(
   host: KernelHost,
   p: Product,
   norm?: GPUBuffer | Norm,
-  rowsPerWorkgroup = rowsThatFit(host, p.columns ?? p.weight.columns),
+  rowsPerWorkgroup = rowsFor(host, p.weight, p.rows?.[1]),
 ): Dispatch[] {
   const columns = p.columns ?? p.weight.columns;
   const { kernel, overrides } = productKernel(host, rowKernels, p.weight, {

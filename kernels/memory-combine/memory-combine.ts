@@ -15,12 +15,11 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { productKernel, productKernels } from "../products.ts";
+import { columnsFor, productKernel, productKernels } from "../products.ts";
 import source from "./memory-combine.wgsl";
 
 const kernels = productKernels(
   "memory-combine",
-  "const WORKGROUP = 64u;",
   run,
   block,
   stateLayout,
@@ -50,11 +49,12 @@ export interface MemoryCombineBuffers extends PassBuffers {
 }
 
 /** Columns of D that a workgroup takes by default. */
-const columnsOf = (host: KernelHost): number => (host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2);
+/** The most columns of each product that a workgroup takes. */
+const mostColumns = (host: KernelHost): number => (host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2);
 
 /** Whether a workgroup has room for what {@link memoryCombine} keeps there. */
 export const memoryCombineFits = (host: KernelHost, size: number): boolean =>
-  4 * (slicesOf(size) * (64 + 3 * columnsOf(host)) + size) <=
+  4 * (slicesOf(size) * (64 + 3 * mostColumns(host)) + size) <=
   host.device.limits.maxComputeWorkgroupStorageSize;
 
 /**
@@ -69,7 +69,7 @@ export function memoryCombine(
   state: StateShape,
   gated: boolean,
   buffers: MemoryCombineBuffers,
-  columns = columnsOf(host),
+  columns = columnsFor(host, buffers.weight, size, state.plm ? 3 : 1),
 ): Dispatch {
   const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
     columns: size,

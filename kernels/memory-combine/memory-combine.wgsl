@@ -26,18 +26,19 @@ override INPUTS = 2u * K;
 var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 var<workgroup> vector_memory: array<f32, D>; // m
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let row = group.y;
   let base = row * 2u * D;
   let tail = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
   let memories = tail + TAIL * D;
-  for (var i = lane; i < INPUTS; i += WORKGROUP) {
+  for (var i = lane; i < INPUTS; i += THREADS) {
     inputs[i] = 0.0;
   }
   workgroupBarrier();
-  for (var p = lane; p < PAIRS; p += WORKGROUP) {
+  for (var p = lane; p < PAIRS; p += THREADS) {
     let first = pair_first(p, D);
     let second = p + D / 2u;
     let whole = pair_is_whole(p, D);
@@ -59,12 +60,12 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
       }
     }
     now = advance(now, u, decay[p]);
-    inputs[first] = u.x;
-    inputs[K + first] = now.z;
+    inputs[place_of(first)] = u.x;
+    inputs[place_of(K + first)] = now.z;
     vector_memory[first] = now.x;
     if (whole) {
-      inputs[second] = u.y;
-      inputs[K + second] = now.w;
+      inputs[place_of(second)] = u.y;
+      inputs[place_of(K + second)] = now.w;
       vector_memory[second] = now.y;
     }
     if (group.x == 0u) {
@@ -78,17 +79,17 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
   let angles = schedule.angles[(schedule.step * run.rows + row) * LAYERS + block.layer];
-  for (var c = lane; c < COLUMNS; c += WORKGROUP) {
+  for (var c = lane; c < COLUMNS; c += THREADS) {
     let d = group.x * COLUMNS + c;
     if (d >= D) {
       break;
     }
     let x = mixed[base + d];
-    var y = inputs[d];
+    var y = inputs[place_of(d)];
     let pvm_gate = sigmoid(product_of(c) + vectors[d]);
     gates[base + d] = pvm_gate;
     if (PVM) {
@@ -123,12 +124,17 @@ fn read_out(d: u32, angle: vec2f) -> f32 {
   return vector_memory[d];
 }
 
+// Where the k-th input lies.
+fn place_of(k: u32) -> u32 {
+  return input_place(k / 4u) * 4u + k % 4u;
+}
+
 fn weight_row(group: u32, product: u32) -> u32 {
   return product / COLUMNS * D + min(group * COLUMNS + product % COLUMNS, D - 1u);
 }
 
 fn input4(i: u32) -> vec4f {
-  let k = i * 4u;
+  let k = input_place(i) * 4u;
   return vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
 }
 

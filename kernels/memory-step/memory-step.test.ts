@@ -7,6 +7,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharedLoadHost,
   sharedLoadHosts,
   testGpu,
   untouched,
@@ -66,6 +67,13 @@ function setUp({ size, streams, format, pvm, plm }: Case) {
 }
 
 type SetUp = ReturnType<typeof setUp>;
+
+/** The same with interleaved weights. */
+const interleaved = (all: SetUp, { size, plm, format }: Case): SetUp => {
+  const shape = [(plm ? 3 : 1) * size, size] as const;
+  const weight = uploadMatrix(gpu, all.data.weight, shape, format, { layout: "interleaved" });
+  return { ...all, buffers: { ...all.buffers, weight } };
+};
 
 const outputs = (words: number) => ({
   gates: poisoned(gpu, "gates", words + 64),
@@ -172,6 +180,10 @@ describe.each(cases)("for %o", (c) => {
     expect(firstDifference(together.gates, separate.gates)).toBe(-1);
     expect(firstDifference(together.memory, separate.memory)).toBe(-1);
     expect(firstDifference(together.plm, separate.plm)).toBe(-1);
+    const ahead = await step(interleaved(all, c), c, undefined, sharedLoadHost(gpu, 0));
+    expect(firstDifference(ahead.gates, together.gates)).toBe(-1);
+    expect(firstDifference(ahead.memory, together.memory)).toBe(-1);
+    expect(firstDifference(ahead.plm, together.plm)).toBe(-1);
   });
 });
 
@@ -181,6 +193,15 @@ it("gives the same bits however many columns share a workgroup", async () => {
   const others = [1, 3, 16].map((columns) => [columns, gpu] as const);
   for (const [columns, host] of [...others, ...sharedLoadHosts(gpu).map((host) => [64, host] as const)]) {
     const other = await step(all, base, columns, host);
+    expect(firstDifference(other.gates, values.gates)).toBe(-1);
+    expect(firstDifference(other.plm, values.plm)).toBe(-1);
+  }
+  const ofInterleaved = interleaved(all, base);
+  for (const [columns, host] of [
+    ...[1, 3, 32].map((columns) => [columns, sharedLoadHost(gpu, 0)] as const),
+    ...sharedLoadHosts(gpu).map((host) => [64, host] as const),
+  ]) {
+    const other = await step(ofInterleaved, base, columns, host);
     expect(firstDifference(other.gates, values.gates)).toBe(-1);
     expect(firstDifference(other.plm, values.plm)).toBe(-1);
   }

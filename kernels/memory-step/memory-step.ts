@@ -15,12 +15,11 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { productKernel, productKernels } from "../products.ts";
+import { columnsFor, productKernel, productKernels } from "../products.ts";
 import source from "./memory-step.wgsl";
 
 const kernels = productKernels(
   "memory-step",
-  "const WORKGROUP = 64u;",
   run,
   block,
   stateLayout,
@@ -62,7 +61,7 @@ export function memoryStep(
   state: StateShape,
   gated: boolean,
   buffers: MemoryStepBuffers,
-  columns = host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2,
+  columns = columnsFor(host, buffers.weight, size, state.plm ? 3 : 1),
 ): Dispatch {
   const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
     columns: size,

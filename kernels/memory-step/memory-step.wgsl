@@ -22,17 +22,18 @@ override INPUTS = 2u * K;
 // Scalars, not vectors: threads write single elements, and writing one component of a vector may touch the others.
 var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let row = group.y;
   let base = row * 2u * D;
   let state_base = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE + TAIL * D;
-  for (var i = lane; i < INPUTS; i += WORKGROUP) {
+  for (var i = lane; i < INPUTS; i += THREADS) {
     inputs[i] = 0.0;
   }
   workgroupBarrier();
-  for (var p = lane; p < PAIRS; p += WORKGROUP) {
+  for (var p = lane; p < PAIRS; p += THREADS) {
     let first = pair_first(p, D);
     let second = p + D / 2u;
     let whole = pair_is_whole(p, D);
@@ -54,11 +55,11 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
       }
     }
     now = advance(now, u, decay[p]);
-    inputs[first] = u.x;
-    inputs[K + first] = now.z;
+    inputs[place_of(first)] = u.x;
+    inputs[place_of(K + first)] = now.z;
     if (whole) {
-      inputs[second] = u.y;
-      inputs[K + second] = now.w;
+      inputs[place_of(second)] = u.y;
+      inputs[place_of(K + second)] = now.w;
     }
     if (group.x == 0u) {
       memory[base + first] = now.x;
@@ -71,10 +72,10 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
-  for (var product = lane; product < ROWS_PER_WORKGROUP; product += WORKGROUP) {
+  for (var product = lane; product < ROWS_PER_WORKGROUP; product += THREADS) {
     let kind = product / COLUMNS;
     let column = group.x * COLUMNS + product % COLUMNS;
     if (column < D) {
@@ -88,12 +89,17 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   }
 }
 
+// Where the k-th input lies.
+fn place_of(k: u32) -> u32 {
+  return input_place(k / 4u) * 4u + k % 4u;
+}
+
 fn weight_row(group: u32, product: u32) -> u32 {
   return product / COLUMNS * D + min(group * COLUMNS + product % COLUMNS, D - 1u);
 }
 
 fn input4(i: u32) -> vec4f {
-  let k = i * 4u;
+  let k = input_place(i) * 4u;
   return vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
 }
 

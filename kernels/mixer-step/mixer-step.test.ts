@@ -6,6 +6,7 @@ import {
   randomFloats,
   relativeError,
   runDispatches,
+  sharedLoadHost,
   sharedLoadHosts,
   testGpu,
   untouched,
@@ -51,6 +52,14 @@ function setUp(size: number, taps: number, streams: number, format: WeightFormat
   };
   return { layout, data, shape, buffers, words: 2 * streams * size };
 }
+
+/** The same with interleaved weights. */
+const interleaved = (all: SetUp, size: number): SetUp => {
+  const shape = [2 * size, size] as const;
+  const options = { gated: true, layout: "interleaved" } as const;
+  const weight = uploadMatrix(gpu, all.data.weight, shape, all.buffers.weight.format, options);
+  return { ...all, buffers: { ...all.buffers, weight } };
+};
 
 type SetUp = ReturnType<typeof setUp>;
 
@@ -128,6 +137,8 @@ it.each(cases)(
       expect(relativeError(own, expected)).toBeLessThan(2e-6);
     }
     expect(firstDifference(await apart(all, size, taps), values)).toBe(-1);
+    const ahead = await step(interleaved(all, size), size, taps, undefined, sharedLoadHost(gpu, 0));
+    expect(firstDifference(ahead, values)).toBe(-1);
   },
 );
 
@@ -137,6 +148,15 @@ it("gives the same bits however many rows of W a workgroup takes", async () => {
   for (const rowsPerWorkgroup of [2, 6, 32]) {
     expect(firstDifference(await step(all, 65, 4, rowsPerWorkgroup), values)).toBe(-1);
   }
-  for (const host of sharedLoadHosts(gpu))
-    expect(firstDifference(await step(all, 65, 4, 64, host), values)).toBe(-1);
+  const other = interleaved(all, 65);
+  // 64 rows: 192 slices, for 128 threads.
+  for (const rowsPerWorkgroup of [2, 6, 64]) {
+    const found = await step(other, 65, 4, rowsPerWorkgroup, sharedLoadHost(gpu, 0));
+    expect(firstDifference(found, values)).toBe(-1);
+  }
+  for (const host of sharedLoadHosts(gpu)) {
+    for (const of of [all, other]) {
+      expect(firstDifference(await step(of, 65, 4, 64, host), values)).toBe(-1);
+    }
+  }
 });

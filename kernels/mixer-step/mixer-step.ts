@@ -15,7 +15,7 @@ import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import type { Matrix } from "../matrix.ts";
-import { productKernel, productKernels } from "../products.ts";
+import { productKernel, productKernels, rowsFor } from "../products.ts";
 import source from "./mixer-step.wgsl";
 
 const kernels = productKernels(
@@ -54,7 +54,7 @@ export function mixerStep(
   taps: number,
   state: StateShape,
   buffers: MixerStepBuffers,
-  rowsPerWorkgroup = host.rowsPerWorkgroup,
+  rowsPerWorkgroup = rowsFor(host, buffers.weight),
 ): Dispatch {
   const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
     columns: size,

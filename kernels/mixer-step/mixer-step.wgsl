@@ -15,14 +15,15 @@ override TAPS: u32;
 
 var<workgroup> input: array<vec4f, K4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let row = group.y;
   let base = row * D;
   let statistics = row_statistics(base, D, lane);
   let tail = run.streams[row].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;
-  for (var i = lane; i < K4; i += WORKGROUP) {
+  for (var i = lane; i < K4; i += THREADS) {
     var values = vec4f();
     for (var c = 0u; c < min(4u, D - min(D, i * 4u)); c++) {
       let d = i * 4u + c;
@@ -39,18 +40,19 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
         mixed[row * 2u * D + d] = x;
       }
     }
-    input[i] = values;
+    input[input_place(i)] = values;
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
-  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * WORKGROUP) {
+  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * THREADS) {
     let column = group.x * ROWS_PER_WORKGROUP + product;
     if (column < 2u * D) {
-      let value = product_of(product) + bias[column];
-      mixed[row * 2u * D + D + column / 2u] = value * sigmoid(product_of(product + 1u) + bias[column + 1u]);
+      let sums = two_products_of(product);
+      let value = sums.x + bias[column];
+      mixed[row * 2u * D + D + column / 2u] = value * sigmoid(sums.y + bias[column + 1u]);
     }
   }
 }
@@ -60,7 +62,7 @@ fn weight_row(group: u32, product: u32) -> u32 {
 }
 
 fn input4(i: u32) -> vec4f {
-  return input[i];
+  return input[input_place(i)];
 }
 
 fn slices_of(first: u32) -> u32 {

@@ -72,6 +72,13 @@ function setUp({ shape, size, streams, position, format, bias }: Case) {
 
 type SetUp = ReturnType<typeof setUp>;
 
+/** The same with interleaved weights. */
+const interleaved = (all: SetUp, c: Case): SetUp => {
+  const shape = [rowWidth(c.shape), c.size] as const;
+  const weight = uploadMatrix(gpu, all.data.weight, shape, c.format, { layout: "interleaved" });
+  return { ...all, buffers: { ...all.buffers, weight } };
+};
+
 /** What `make` writes into NaN: q `[streams, H · hd]` and the caches. */
 async function run(
   { shape, streams }: Case,
@@ -177,8 +184,12 @@ it.each(cases)("gives, bit for bit, what a product and rope give, for %o", async
   const right = await apart(all, c);
   const { heads, headSize } = c.shape;
   const width = rowWidth(c.shape);
-  for (const host of hosts) {
-    const actual = await together(all, c, host);
+  const ways = [
+    ...hosts.map((host) => [all, host] as const),
+    [interleaved(all, c), sharedLoadHost(gpu, 0)] as const,
+  ];
+  for (const [given, host] of ways) {
+    const actual = await together(given, c, host);
     for (let row = 0; row < c.streams; row++) {
       const [from, to] = [row * width, row * width + heads * headSize];
       expect(firstDifference(actual.qkv.subarray(from, to), right.qkv.subarray(from, to))).toBe(-1);
@@ -194,9 +205,11 @@ it("gives the same bits however many rows of W a workgroup takes", async () => {
   const host = sharedLoadHost(gpu, 0);
   const right = await together(all, c, host);
   for (const rows of [2, 6, 30]) {
-    const actual = await together(all, c, host, rows);
-    for (const part of ["qkv", "keys", "values"] as const) {
-      expect(firstDifference(actual[part], right[part])).toBe(-1);
+    for (const given of [all, interleaved(all, c)]) {
+      const actual = await together(given, c, host, rows);
+      for (const part of ["qkv", "keys", "values"] as const) {
+        expect(firstDifference(actual[part], right[part])).toBe(-1);
+      }
     }
   }
 });

@@ -6,7 +6,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, type Matrix } from "../matrix.ts";
-import { productKernel, productKernels, rowsThatFit } from "../products.ts";
+import { productKernel, productKernels, rowsFor, rowsThatFit } from "../products.ts";
 import source from "./qkv-rope.wgsl";
 
 const kernels = productKernels("qkv-rope", run, reduce, sealed, statistics, source);
@@ -43,7 +43,7 @@ export function qkvRope(
   shape: AttentionShape,
   { norm, biased }: { readonly norm: Norm; readonly biased: boolean },
   buffers: QkvRopeBuffers,
-  rowsPerWorkgroup = rowsThatFit(host, buffers.weight.columns),
+  rowsPerWorkgroup = rowsFor(host, buffers.weight),
 ): Dispatch {
   const { weight } = buffers;
   const { heads, kvHeads, headSize, rotary, positions } = shape;

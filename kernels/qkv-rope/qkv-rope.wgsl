@@ -23,28 +23,30 @@ override PAIRS = (SIZE + 1u) / 2u; // of a head; the last of an odd SIZE has one
 
 var<workgroup> input: array<vec4f, K4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
+  let ahead = load_ahead(group.x, invocation);
   let lane = invocation.lane;
   let base = group.y * K;
   let statistics = row_statistics(base, K, lane);
-  for (var i = lane; i < K4; i += WORKGROUP) {
+  for (var i = lane; i < K4; i += THREADS) {
     var four = vec4f();
     for (var c = 0u; c < min(4u, K - min(K, i * 4u)); c++) {
       let k = i * 4u + c;
       four[c] = fma((source[base + k] - statistics.x) * statistics.y, vectors[k], vectors[K + k]);
     }
-    input[i] = four;
+    input[input_place(i)] = four;
   }
   workgroupBarrier();
 
-  multiply(group.x, invocation);
+  multiply_ahead(group.x, invocation, ahead);
   workgroupBarrier();
 
-  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * WORKGROUP) {
+  for (var product = lane * 2u; product < ROWS_PER_WORKGROUP; product += 2u * THREADS) {
     let pair = (group.x * ROWS_PER_WORKGROUP + product) / 2u;
     if (pair < ALL_HEADS * PAIRS) {
-      store(group.y, pair, product_of(product), product_of(product + 1u));
+      let sums = two_products_of(product);
+      store(group.y, pair, sums.x, sums.y);
     }
   }
 }
@@ -109,7 +111,7 @@ fn weight_row(group: u32, product: u32) -> u32 {
 }
 
 fn input4(i: u32) -> vec4f {
-  return input[i];
+  return input[input_place(i)];
 }
 
 fn slices_of(first: u32) -> u32 {
