@@ -86,6 +86,15 @@ const pythia = {
   tie_word_embeddings: false,
 };
 
+/** Pythia's vocabulary, in a small model. */
+const manyTokens = {
+  ...pythia,
+  vocab_size: 50304,
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_attention_heads: 4,
+};
+
 /** Heads whose keys cannot be read four at a time. */
 const oddHeads = { ...pythia, hidden_size: 30, intermediate_size: 50, num_attention_heads: 5 };
 
@@ -94,6 +103,7 @@ export const catalogueModels: Readonly<Record<string, CatalogueModel>> = {
   "the default model": { open: async () => openModelFolder(await defaultModelFolder()), on: "all devices" },
   "TinyLlama's layer": { ...base(llama, tinyLlama), on: "a GPU" },
   "Pythia-160m's layer": { ...base(gptNeox, pythia), on: "a GPU" },
+  "Pythia's tokens": { ...base(gptNeox, manyTokens), on: "a GPU" },
   "a native model": { open: () => goldenModelFiles("native_long") },
   "another grid": { open: () => goldenModelFiles("native_grid2x4") },
   "no convolution": { open: () => goldenModelFiles("native_noconv_odd_vocab") },
