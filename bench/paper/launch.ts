@@ -35,12 +35,15 @@ export interface ProductLaunch {
   readonly quickSums: boolean;
 }
 
-/** Loads of a slice of 32 weights: row after row, and interleaved with seven other rows. */
+/**
+ * Loads of a slice of 32 weights: row after row, and interleaved with seven other rows, where a scale of 4 bytes beside words
+ * of 16 is not counted.
+ */
 export const sliceLoads = {
   f32: { rows: 8, interleaved: 8, bytes: 128 },
   f16: { rows: 4, interleaved: 4, bytes: 64 },
-  q8: { rows: 9, interleaved: 3, bytes: 36 },
-  q4: { rows: 5, interleaved: 2, bytes: 20 },
+  q8: { rows: 9, interleaved: 2, bytes: 36 },
+  q4: { rows: 5, interleaved: 1, bytes: 20 },
 } as const satisfies Record<WeightFormat, object>;
 
 /** Lines that 32 neighbouring threads touch if each reads from the next slice of a row. */

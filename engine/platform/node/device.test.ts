@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
-import { describeAdapter, listAdapters, requestAdapter } from "./device.ts";
+import { generated, loadTiny } from "../../../test/models.ts";
+import { Gpu } from "../../device/gpu.ts";
+import { dawnOptions, describeAdapter, listAdapters, requestAdapter } from "./device.ts";
 import { withSoftwareDriver } from "./software-driver.ts";
 
 const linuxX64 = process.platform === "linux" && process.arch === "x64";
@@ -117,5 +119,26 @@ describe.skipIf(!linuxX64)("the fetched SwiftShader (Linux x64 only)", () => {
     expect(request).toMatch(
       /^has |^no_adapter .*npm was not found.*mesa-vulkan-drivers 23\.2.*bookworm-backports/,
     );
+  });
+});
+
+describe("Dawn's checks", () => {
+  it("are on unless they are switched off", () => {
+    expect(dawnOptions({})).toEqual([]);
+    const toggles = "enable-dawn-features=disable_robustness,disable_workgroup_init";
+    expect(dawnOptions({ dawn: ["backend=vulkan"], unchecked: true })).toEqual(["backend=vulkan", toggles]);
+  });
+
+  it("change no bit of a text: no kernel reads out of bounds, or memory of its workgroup that it has not written", async () => {
+    const texts: unknown[] = [];
+    for (const unchecked of [false, true]) {
+      const gpu = await Gpu.open(await requestAdapter({ unchecked }));
+      const model = await loadTiny(gpu, { slots: 1 });
+      const sampling = { temperature: 1, topK: 9, topP: 0.9, seed: 4 };
+      const { tokens, saved } = await generated(model, [65, 66, 67], { ...sampling, maxTokens: 12 });
+      texts.push({ tokens, saved });
+      gpu.destroy();
+    }
+    expect(texts[1]).toEqual(texts[0]);
   });
 });
