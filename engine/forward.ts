@@ -51,9 +51,15 @@ export function decodeStep(w: Weights, on: Workspace): Dispatch[] {
   ];
 }
 
-/** On a GPU a dispatch costs more than what its workgroups then compute several times. */
+/**
+ * On a GPU a dispatch costs more than what its workgroups then compute several times. On a software adapter it does not,
+ * with lanes or without.
+ */
 const suitsFewDispatches = (host: KernelHost, { shape: { size } }: Blocks): boolean =>
-  host.sharedLoadLanes === 0 && memoryCombineFits(host, size) && combineUpFits(host, size);
+  host.sharedLoadLanes === 0 &&
+  host.productTiles !== "software" &&
+  memoryCombineFits(host, size) &&
+  combineUpFits(host, size);
 
 /** The norm and head of a decode step, row by row of h. */
 export function decodeHead(w: Weights, on: Workspace): Dispatch[] {
