@@ -38,6 +38,8 @@ export interface Dispatch {
   readonly bindGroup: GPUBindGroup;
   /** Workgroups in x and y; [0, 0] if the pass does not need it. */
   readonly grid: (run: RunShape) => readonly [number, number];
+  /** Floating-point operations, or more if it waits for memory; 0 if it is short whatever the pass. */
+  readonly work: (run: RunShape) => number;
 }
 
 /**
@@ -111,6 +113,7 @@ export function dispatch(
   overrides: Readonly<Record<string, number | boolean>>,
   buffers: readonly (GPUBuffer | GPUBufferBinding)[],
   grid: Dispatch["grid"],
+  work: Dispatch["work"] = () => 0,
 ): Dispatch {
   const pipeline = host.pipeline(kernel, overrides);
   const bindGroup = host.device.createBindGroup({
@@ -121,7 +124,7 @@ export function dispatch(
       resource: "buffer" in bound ? bound : { buffer: bound },
     })),
   });
-  return { label: kernel.name, pipeline, bindGroup, grid };
+  return { label: kernel.name, pipeline, bindGroup, grid, work };
 }
 
 export const ceilDivide = (value: number, by: number): number => Math.ceil(value / by);

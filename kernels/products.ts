@@ -1,4 +1,4 @@
-import type { Kernel, KernelHost } from "./kernel.ts";
+import type { Dispatch, Kernel, KernelHost } from "./kernel.ts";
 import invocation from "./lib/invocation.wgsl";
 import invocationLanes from "./lib/invocation-lanes.wgsl";
 import product from "./lib/product.wgsl";
@@ -42,6 +42,15 @@ const aheadParts = perFormat({ f32: sliceF32, f16: sliceF16, q8: sliceQ8, q4: sl
   // The numbers of words and sums, which the text itself names.
   return unroll(text, { AT_ONCE, 4: 4, 8: 8 });
 });
+
+/** A product of fewer rows waits for its weights, and takes as long as one of this many. */
+const LEAST_WORK_ROWS = 16;
+
+/** The work of a product of each row of a pass with `outputs` rows of a matrix. */
+export const productWork =
+  (outputs: number, columns: number): Dispatch["work"] =>
+  ({ rows }) =>
+    2 * outputs * columns * Math.max(rows, LEAST_WORK_ROWS);
 
 /** Kernels made of `lib/products*.wgsl` and then `parts`. */
 export const productKernels = (name: string, ...parts: string[]): ProductKernels => ({

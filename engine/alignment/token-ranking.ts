@@ -25,7 +25,9 @@ export class TokenRanking {
 
   constructor(gpu: Gpu, { embed: table }: Weights) {
     const { rows: vocabulary, columns: size } = table;
-    this.#rows = Math.max(1, Math.min(MOST_ROWS, Math.floor(PRODUCT_BYTES / (4 * vocabulary))));
+    const room = Math.floor(PRODUCT_BYTES / (4 * vocabulary));
+    const brief = Math.floor(gpu.submissionWork / (2 * vocabulary * size));
+    this.#rows = Math.max(1, Math.min(MOST_ROWS, room, brief));
     this.#size = size;
     this.#gpu = gpu;
     const scratch = new TemporaryBuffers(gpu, "alignment");

@@ -3,6 +3,7 @@ import type { Dispatch, Kernel, KernelHost, RunShape, WeightLayout } from "../..
 import type { Agreement } from "./agreement.ts";
 import { type DeviceKind, kindOf } from "./device-kind.ts";
 import { defaultTuning, mostSharedLoadLanes, type Tuning, weightLayoutOf } from "./tuning.ts";
+import { submissionWork } from "./work.ts";
 
 /** Dawn's feature for strict maths, on Metal and D3D: no quotient becomes a product, and no sum is taken in another order. */
 const STRICT_MATHS = "shader-module-compilation-options";
@@ -22,6 +23,8 @@ export class Gpu implements KernelHost {
   readonly bindingBytes: number;
   /** Whether rows and tiles give the same bits here. Set it before a model is loaded. */
   agreement: Agreement;
+  /** The most work of one command buffer, see `submissionWork`. Set it before a model is loaded. */
+  submissionWork: number;
   /** By a kernel's text, since its name is for people: its pipelines by their overrides. */
   readonly #pipelines = new Map<string, Map<string, GPUComputePipeline>>();
   readonly #modules = new Map<string, GPUShaderModule>();
@@ -88,6 +91,7 @@ export class Gpu implements KernelHost {
     this.mostSharedLoadLanes = mostLanes;
     this.tuning = tuning;
     this.agreement = { shownBy: kind === "software" ? "tests" : "nothing", differing: [] };
+    this.submissionWork = submissionWork(kind);
     this.bindingBytes = device.limits.maxStorageBufferBindingSize;
     device.lost.then(({ reason, message }) => {
       this.#failure ??= new ResonantError("device_lost", `the GPU device was lost (${reason}): ${message}`, {

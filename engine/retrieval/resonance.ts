@@ -6,6 +6,7 @@ import { fadeTable, memoryWindow, planarWidth } from "../../kernels/memory-windo
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import { latticeRows, segmentCosine } from "../../kernels/segment-cosine/segment-cosine.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { Submissions } from "../device/submissions.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
 import { readFades } from "./decay.ts";
 import { type FeatureTable, featuresOf, SILENCE } from "./feature-table.ts";
@@ -150,6 +151,8 @@ export class Resonance {
       MOST_ROWS,
       features.most - segments.span,
       Math.max(LEAST_ROWS, Math.floor(ROOM / bytes)),
+      // The larger product is the lattice's, with two rows a segment.
+      Math.max(1, Math.floor(gpu.submissionWork / (4 * count * width))),
     );
     const longest = Math.max(...cues.map((cue) => cue.length));
     const scratch = new TemporaryBuffers(gpu, "retrieval");
@@ -248,10 +251,10 @@ export class Resonance {
     this.#compared += count;
     const before = Math.min(first, 2 ** 31 - 1);
     queue.writeBuffer(this.#positions, 0, Uint32Array.of(count, first % this.#ring, before, count));
-    gpu.submit((encoder) => {
-      gpu.record(encoder, this.#compare, { rows, length: rows });
-      if (count > 0) gpu.record(encoder, [this.#align], { rows: count, length: count });
-    });
+    const submissions = new Submissions(gpu);
+    submissions.dispatch(this.#compare, { rows, length: rows });
+    if (count > 0) submissions.dispatch([this.#align], { rows: count, length: count });
+    submissions.end();
     if (count === 0) return { scores: Promise.resolve({ first, count, scores: new Uint32Array() }) };
     const read = gpu.read(this.#scores, 0, 4 * this.#columns * count);
     return { scores: read.then((bytes) => ({ first, count, scores: new Uint32Array(bytes) })) };

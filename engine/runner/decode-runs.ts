@@ -1,5 +1,6 @@
 import type { RunShape } from "../../kernels/kernel.ts";
 import { encodeSampling, isGreedy, SAMPLING_BYTES } from "../../kernels/sample/sample.ts";
+import { Submissions } from "../device/submissions.ts";
 import type { Activations } from "./activations.ts";
 import type { DecodeLists, DecodePasses } from "./decode-passes.ts";
 import { DecodeResults } from "./decode-results.ts";
@@ -9,7 +10,7 @@ import type { PassOutputs } from "./pass-outputs.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { TokenFeed } from "./token-feed.ts";
 
-/** Submits runs of decode steps, one command buffer per run, and reads back their results. */
+/** Submits runs of decode steps, and reads back their results. */
 export class DecodeRuns {
   readonly activations: Activations;
   readonly #on: PassContext;
@@ -40,24 +41,28 @@ export class DecodeRuns {
     const { step } = this.#lists(streams.map(({ settings }) => settings));
     const run = this.#prepare(streams, steps, -1);
     const results = this.#results.open(streams, steps);
-    gpu.submit((encoder) => {
+    const submissions = new Submissions(gpu);
+    submissions.copy((encoder) => {
       for (const { slot, snapshot } of streams) {
         if (snapshot !== undefined) this.#snapshots.record(encoder, slot, snapshot);
       }
       for (const { slot, row, count } of neighbours(streams)) {
         encoder.copyBufferToBuffer(pool.pending, 4 * slot, a.tokens, 4 * row, 4 * count);
       }
-      if (results.traced) {
-        for (let at = 0; at < steps; at++) {
-          gpu.record(encoder, step, run);
-          results.recordStates(encoder, at);
-        }
-      } else {
-        gpu.record(encoder, Array.from({ length: steps }, () => step).flat(), run);
+    });
+    if (results.traced) {
+      for (let at = 0; at < steps; at++) {
+        submissions.dispatch(step, run);
+        submissions.copy((encoder) => results.recordStates(encoder, at));
       }
+    } else {
+      submissions.dispatch(Array.from({ length: steps }, () => step).flat(), run);
+    }
+    submissions.copy((encoder) => {
       this.#recordPending(encoder, streams);
       results.record(encoder);
     });
+    submissions.end();
     return results.read();
   }
 

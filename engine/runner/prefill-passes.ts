@@ -36,7 +36,10 @@ export class PrefillPasses {
   constructor(on: PassContext, rows: number) {
     const { gpu, network, bias, memory, vocabulary } = on;
     this.#on = on;
-    this.logitRows = Math.max(1, Math.min(rows, Math.floor(LOGIT_BYTES / (4 * vocabulary))));
+    const room = Math.floor(LOGIT_BYTES / (4 * vocabulary));
+    // The head is one dispatch, which no submission cuts.
+    const brief = Math.floor(gpu.submissionWork / (2 * vocabulary * network.weights.shape.size));
+    this.logitRows = Math.max(1, Math.min(rows, room, Math.max(CHUNK, brief)));
     this.#activations = memory.of("prompts", () => on.activations(rows, 1, this.logitRows));
     this.#feed = new TokenFeed(gpu, network, this.#activations, bias);
   }

@@ -20,7 +20,10 @@ import { Snapshots } from "./snapshots.ts";
 export interface RunnerOptions {
   /** The maximum number of open streams. Default 16. */
   readonly slots?: number;
-  /** The maximum number of rows in a prompt pass, rounded up to whole chunks of the scan. Default 512. */
+  /**
+   * The maximum number of rows in a prompt pass, rounded up to whole chunks of the scan. Default 512; fewer where a dispatch
+   * would be too much work for one submission.
+   */
   readonly promptRows?: number;
   /** The maximum number of steps in one run. Default 32. */
   readonly steps?: number;
@@ -31,6 +34,12 @@ export interface RunnerOptions {
 }
 
 const PREFIX_BYTES = 16 * 2 ** 20;
+
+/** The work per row of the largest dispatch of a layer: an MLP's gate and input in one; Q, K and V; or attention. */
+function largestWork({ config, inner, weights }: Network): number {
+  const { size } = weights.shape;
+  return 2 * size * Math.max(2 * inner, 3 * size, 2 * (config.positions ?? 0));
+}
 
 /**
  * Runs a network on the streams of a state pool. {@link PrefillPasses} feeds prompts and given texts, {@link DecodeRuns}
@@ -66,7 +75,8 @@ export class Runner {
     this.network = network;
     this.weights = weights;
     this.maxSteps = options.steps ?? 32;
-    this.promptRows = Math.ceil((options.promptRows ?? 512) / CHUNK) * CHUNK;
+    const most = Math.floor(gpu.submissionWork / largestWork(network) / CHUNK);
+    this.promptRows = Math.min(Math.ceil((options.promptRows ?? 512) / CHUNK), Math.max(1, most)) * CHUNK;
     const memory = new MemoryCount(gpu);
     this.#memory = memory;
     const passes = memory.of("attention", () => network.passes(gpu, slots));

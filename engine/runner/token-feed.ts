@@ -3,6 +3,7 @@ import type { Dispatch } from "../../kernels/kernel.ts";
 import type { StreamPlace } from "../../kernels/run.ts";
 import type { ReadoutBias } from "../alignment/readout-bias.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { submitAll } from "../device/submissions.ts";
 import type { Network } from "../network.ts";
 import type { Activations } from "./activations.ts";
 import { PassOutputs } from "./pass-outputs.ts";
@@ -56,7 +57,7 @@ export class TokenFeed {
     a.setTokens(tokens);
     if (targets) gpu.device.queue.writeBuffer(a.results, 0, targets);
     if (readoutScale) this.#bias.setScales(a, new Array(run.rows).fill(readoutScale));
-    gpu.submit((encoder) => gpu.record(encoder, list, run));
+    submitAll(gpu, list, run);
     this.#outputs = new PassOutputs(gpu, a);
     return this.#outputs;
   }

@@ -2,6 +2,7 @@ import {
   type AttentionBuffers,
   type AttentionShape,
   attentionOverrides,
+  attentionWork,
   keyKernels,
   splitsOf,
 } from "../attention/attention.ts";
@@ -41,10 +42,14 @@ export function attentionStep(
   const splits = splitsOf(shape).count;
   const overrides = { ...attentionOverrides(shape), SPLITS: splits };
   return [
-    dispatch(host, kernel(shape), overrides, [run, schedule, qkv, keys, values, partials], ({ rows }) => [
-      heads * splits,
-      rows,
-    ]),
+    dispatch(
+      host,
+      kernel(shape),
+      overrides,
+      [run, schedule, qkv, keys, values, partials],
+      ({ rows }) => [heads * splits, rows],
+      attentionWork(shape),
+    ),
     dispatch(host, merge, overrides, [run, schedule, partials, out], ({ rows }) => [
       ceilDivide(heads * headSize, 64),
       rows,

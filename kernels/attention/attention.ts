@@ -75,6 +75,12 @@ export const attentionOverrides = (shape: AttentionShape) => ({
   SCALE: shape.scale ?? 1 / Math.sqrt(shape.headSize),
 });
 
+/** The work of attention at most: the position is not known, so each row is counted with all keys of a slot. */
+export const attentionWork =
+  ({ heads, headSize, positions }: AttentionShape): Dispatch["work"] =>
+  ({ rows }) =>
+    4 * heads * headSize * positions * rows;
+
 const kernel = keyKernels("attention", invocation, each, source);
 const lanesKernel = keyKernels("attention-lanes", invocationLanes, eachLanes, source);
 
@@ -98,5 +104,6 @@ export function attention(host: KernelHost, shape: AttentionShape, buffers: Atte
     },
     [run, schedule, qkv, keys, values, out],
     ({ rows, length }) => [shape.heads, (rows / length) * ceilDivide(length, QUERIES)],
+    attentionWork(shape),
   );
 }

@@ -14,7 +14,7 @@ import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { productKernel, productKernels, rowsFor } from "../products.ts";
+import { productKernel, productKernels, productWork, rowsFor } from "../products.ts";
 import source from "./combine-up.wgsl";
 
 const kernels = productKernels(
@@ -93,5 +93,6 @@ export function combineUp(
       buffers.inner,
     ],
     ({ rows }) => [ceilDivide(weight.rows, rowsPerWorkgroup), rows],
+    productWork(weight.rows, size),
   );
 }

@@ -7,7 +7,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, kernelFor, type Matrix, type MatrixKernels, matrixKernels } from "../matrix.ts";
-import { productKernel, productKernels, rowsFor } from "../products.ts";
+import { productKernel, productKernels, productWork, rowsFor } from "../products.ts";
 import { unroll } from "../unroll.ts";
 import epilogue from "./epilogue.wgsl";
 import tiledSource from "./linear.wgsl";
@@ -212,6 +212,7 @@ export function linearTiled(
           if (rows <= above || rows > most) return [0, 0];
           return [ceilDivide(outputs, tile.columns), ceilDivide(rows, tile.rows)];
         },
+        productWork(outputs, p.columns ?? p.weight.columns),
       ),
     ),
   );
@@ -246,6 +247,7 @@ export function linearRow(
       all,
       [shape, p.input.buffer, norm ? normBuffer(norm) : weight, weight, bias, p.output.buffer],
       ({ rows }) => [ceilDivide(outputs, rowsPerWorkgroup), rows],
+      productWork(outputs, columns),
     ),
   );
 }

@@ -15,7 +15,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { columnsFor, productKernel, productKernels } from "../products.ts";
+import { columnsFor, productKernel, productKernels, productWork } from "../products.ts";
 import source from "./memory-combine.wgsl";
 
 const kernels = productKernels(
@@ -101,5 +101,6 @@ export function memoryCombine(
       buffers.memory,
     ],
     ({ rows }) => [ceilDivide(size, columns), rows],
+    productWork(buffers.weight.rows, size),
   );
 }

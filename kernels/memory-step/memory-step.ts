@@ -15,7 +15,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { columnsFor, productKernel, productKernels } from "../products.ts";
+import { columnsFor, productKernel, productKernels, productWork } from "../products.ts";
 import source from "./memory-step.wgsl";
 
 const kernels = productKernels(
@@ -92,5 +92,6 @@ export function memoryStep(
       buffers.plm,
     ],
     ({ rows }) => [ceilDivide(size, columns), rows],
+    productWork(buffers.weight.rows, size),
   );
 }

@@ -15,7 +15,7 @@ import sealed from "../lib/sealed.wgsl";
 import stateLayout from "../lib/state.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import type { Matrix } from "../matrix.ts";
-import { productKernel, productKernels, rowsFor } from "../products.ts";
+import { productKernel, productKernels, productWork, rowsFor } from "../products.ts";
 import source from "./mixer-step.wgsl";
 
 const kernels = productKernels(
@@ -76,5 +76,6 @@ export function mixerStep(
       buffers.mixed,
     ],
     ({ rows }) => [ceilDivide(2 * size, rowsPerWorkgroup), rows],
+    productWork(2 * size, size),
   );
 }

@@ -6,7 +6,7 @@ import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
 import statistics from "../lib/statistics.wgsl";
 import { bindingsOf, type Matrix } from "../matrix.ts";
-import { productKernel, productKernels, rowsFor, rowsThatFit } from "../products.ts";
+import { productKernel, productKernels, productWork, rowsFor, rowsThatFit } from "../products.ts";
 import source from "./qkv-rope.wgsl";
 
 const kernels = productKernels("qkv-rope", run, reduce, sealed, statistics, source);
@@ -78,5 +78,6 @@ export function qkvRope(
       buffers.values,
     ],
     ({ rows }) => [ceilDivide(2 * pairs, rowsPerWorkgroup), rows],
+    productWork(weight.rows, weight.columns),
   );
 }
