@@ -9,8 +9,10 @@ export interface Library {
 /** What a model answers, to be compared bit by bit. */
 export interface Answers {
   readonly text: string;
-  /** Texts with metrics and log-probabilities, a batch, a score, and search results, as JSON. */
-  readonly rest: string;
+  /** Texts with metrics, a batch, and search results, as JSON has them. */
+  readonly rest: unknown;
+  /** All log-probabilities, of texts and of a score. */
+  readonly logprobs: readonly number[];
 }
 
 const PROMPT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n";
@@ -19,7 +21,7 @@ const PROMPT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\
 export async function answersOf({ collect, retrieve }: Library, model: Model): Promise<Answers> {
   const sampled = { seed: 7, maxTokens: 32, temperature: 0.9, metrics: true, logprobs: 5 };
   const first = await collect(model.generate("ROMEO:", sampled));
-  const greedy = { maxTokens: 12, temperature: 0 };
+  const greedy = { seed: 1, maxTokens: 12, temperature: 0 };
   const prompt = await collect(model.generate(PROMPT, { ...sampled, maxTokens: 12, repetitionPenalty: 1.2 }));
   const lengths = [5, 30, 50, 70];
   const batch = await Promise.all(
@@ -31,5 +33,12 @@ export async function answersOf({ collect, retrieve }: Library, model: Model): P
     const search = { context: PROMPT.repeat(4), needle: "Before we procede", mode, topK: 3 };
     rest.push(await retrieve(model, search));
   }
-  return { text: first.text, rest: JSON.stringify(rest) };
+  const logprobs: number[] = [];
+  const json = JSON.stringify(rest, (key, value: unknown) => {
+    if (typeof value !== "number") return value;
+    if (key === "logprob") logprobs.push(value);
+    // A confidence is computed by JavaScript, in f64, and `Math.exp` is another one in each version of V8.
+    return key === "logprob" ? undefined : key === "confidence" ? Number(value.toPrecision(12)) : value;
+  });
+  return { text: first.text, rest: JSON.parse(json), logprobs };
 }
