@@ -1,3 +1,4 @@
+import { lengthOf } from "../../common/length.ts";
 import { planarWidth, toPlanar } from "../../kernels/memory-window/memory-window.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Weights } from "../weights.ts";
@@ -135,7 +136,7 @@ const minus = (u: Float32Array, mean: Float64Array): Float64Array => mean.map((v
 
 /** Scales to length 1. Zeros remain zeros. */
 function unit(values: Float64Array): Float64Array {
-  const length = Math.hypot(...values);
+  const length = lengthOf(values);
   return length > 0 ? values.map((value) => value / length) : values;
 }
 

@@ -1,3 +1,4 @@
+import { lengthOf } from "../../common/length.ts";
 import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import reduce from "../lib/reduce.wgsl";
 import source from "./memory-window.wgsl";
@@ -98,7 +99,7 @@ export function fadeTable(pairs: readonly PairFade[], size: number, span: number
       re,
       im,
       gainOf(beta, alpha, span),
-      whole ? gainOf(Math.hypot(re, im), drive, span) : 0,
+      whole ? gainOf(lengthOf([re, im]), drive, span) : 0,
     ];
     columns.forEach((value, column) => {
       table[Math.floor(p / 4) * 20 + column * 4 + (p % 4)] = value;
