@@ -7,7 +7,7 @@ import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../engine/platform/node/files.ts";
 import { retrieve } from "../engine/retrieval/retrieval.ts";
-import { type Answers, answersOf } from "./deno/answers.ts";
+import { type Answers, answersOf } from "./answers.ts";
 import { lackingDeno, runInDeno } from "./deno/deno.ts";
 import type { Spoken, ToAsk } from "./deno/speak.ts";
 import { testGpu } from "./gpu.ts";

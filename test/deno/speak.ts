@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { argv } from "node:process";
 import { pathToFileURL } from "node:url";
 import type { WeightFormat } from "../../engine/platform/library.ts";
-import { type Answers, answersOf } from "./answers.ts";
+import { type Answers, answersOf } from "../answers.ts";
 
 /** A model to ask: the paths of its files by their names. */
 export interface ToAsk {

@@ -1,4 +1,4 @@
-import type { Model, Piece, RetrieveOptions } from "../../engine/platform/library.ts";
+import type { Model, Piece, RetrieveOptions } from "../engine/platform/library.ts";
 
 /** The part of the library that is tried, from whichever build. */
 export interface Library {
