@@ -61,10 +61,10 @@ export async function makeCatalogue(): Promise<Catalogue> {
 }
 
 /** A kernel's name without what tells its twins apart. */
-const family = ({ name }: Kernel): string => name.replaceAll(/-(lanes|interleaved)/g, "");
+const family = ({ name }: Kernel): string => name.replaceAll(/-(lanes|ahead|interleaved)/g, "");
 
 /**
- * Kernels are made with all their twins, by lanes and by layout, and no device takes some of these. They have to compile
+ * Kernels are made with all their twins, by lanes, by layout and by loads ahead, and no device takes some of these. They have to compile
  * too, with the overrides of a twin that is used.
  */
 function lendToTwins(seen: Map<Kernel, Map<string, Overrides>>): void {
@@ -73,9 +73,9 @@ function lendToTwins(seen: Map<Kernel, Map<string, Overrides>>): void {
     const twin = [...seen].find(([other]) => family(other) === family(kernel));
     const [overrides] = twin?.[1].values() ?? [];
     if (!overrides) continue;
-    const { SHARED_LOAD_LANES, ...others } = overrides;
-    const lanes = /override SHARED_LOAD_LANES/.test(kernel.code);
-    const own = lanes ? { ...others, SHARED_LOAD_LANES: SHARED_LOAD_LANES ?? 4 } : others;
+    const takes = (name: string): boolean => new RegExp(`\\boverride ${name}\\b`).test(kernel.code);
+    const given = Object.entries({ SHARED_LOAD_LANES: 4, ...overrides });
+    const own = Object.fromEntries(given.filter(([name]) => takes(name)));
     seen.set(kernel, new Map([[JSON.stringify(own), own]]));
   }
 }
