@@ -31,25 +31,27 @@ export class DispatchTimer {
   /** Returns the microseconds of one run of a list: the mean of `repeats` runs. */
   async sample({ lists, run }: GpuWork, repeats: number): Promise<number> {
     const { device } = this.#gpu;
-    const encoder = device.createCommandEncoder();
     const querySet = this.#queries;
-    const pass = encoder.beginComputePass(
-      querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } } : {},
-    );
-    for (let i = 0; i < repeats; i++) {
-      for (const { pipeline, bindGroup, grid } of lists[i % lists.length]!) {
-        const [x, y] = grid(run);
-        if (x * y === 0) continue;
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, bindGroup);
-        pass.dispatchWorkgroups(x, y);
+    const submit = this.#gpu.prepare((encoder) => {
+      const pass = encoder.beginComputePass(
+        querySet
+          ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } }
+          : {},
+      );
+      for (let i = 0; i < repeats; i++) {
+        for (const { pipeline, bindGroup, grid } of lists[i % lists.length]!) {
+          const [x, y] = grid(run);
+          if (x * y === 0) continue;
+          pass.setPipeline(pipeline);
+          pass.setBindGroup(0, bindGroup);
+          pass.dispatchWorkgroups(x, y);
+        }
       }
-    }
-    pass.end();
-    if (querySet && this.#stamps) encoder.resolveQuerySet(querySet, 0, 2, this.#stamps, 0);
-    const commands = encoder.finish();
+      pass.end();
+      if (querySet && this.#stamps) encoder.resolveQuerySet(querySet, 0, 2, this.#stamps, 0);
+    });
     const start = performance.now();
-    device.queue.submit([commands]);
+    submit();
     if (!this.#stamps) {
       await device.queue.onSubmittedWorkDone();
       return ((performance.now() - start) * 1000) / repeats;

@@ -259,6 +259,14 @@ export class Gpu implements KernelHost {
     return recorded;
   }
 
+  /** Records a command buffer; the function that it returns submits it, once. For timing that must not include recording. */
+  prepare(record: (encoder: GPUCommandEncoder) => void): () => void {
+    const encoder = this.device.createCommandEncoder();
+    record(encoder);
+    const commands = encoder.finish();
+    return () => this.device.queue.submit([commands]);
+  }
+
   /** Records `dispatches` in order into one compute pass. */
   record(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], run: RunShape): void {
     const pass = encoder.beginComputePass();
