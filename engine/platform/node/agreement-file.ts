@@ -1,26 +1,25 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import * as v from "valibot";
-import packageJson from "../../../package.json" with { type: "json" };
-import { writeFileAtomically } from "../../../weights/node/file.ts";
 import type { Agreement } from "../../device/agreement.ts";
 import { checkAgreement } from "../../device/check-agreement.ts";
 import type { Gpu } from "../../device/gpu.ts";
-import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
-import type { TuningFileOptions } from "./tuning-file.ts";
+import { cacheFolders, writableCacheFolder } from "./cache-folder.ts";
+import {
+  type DeviceFileOptions,
+  identity,
+  identityOf,
+  isEntryOf,
+  readDeviceFile,
+  writeDeviceFile,
+} from "./device-file.ts";
 
-const FILE = "agreement.json";
-
-const entry = v.object({
-  vendor: v.string(),
-  architecture: v.string(),
-  device: v.string(),
-  description: v.string(),
-  version: v.string(),
-  differing: v.array(v.string()),
-});
-const agreementFile = v.object({ agreements: v.array(entry) });
+const entry = v.object({ ...identity, differing: v.array(v.string()) });
 type Entry = v.InferOutput<typeof entry>;
+
+const file = {
+  name: "agreement.json",
+  schema: v.object({ agreements: v.array(entry) }),
+  instead: "The check is made again",
+};
 
 /**
  * What {@link checkAgreement} found on an adapter with this version of the package: as remembered in the cache folder, beside
@@ -31,16 +30,13 @@ type Entry = v.InferOutput<typeof entry>;
 export async function agreementOf(
   gpu: Gpu,
   { info }: Pick<GPUAdapter, "info">,
-  options: TuningFileOptions = {},
+  options: DeviceFileOptions = {},
   check: (gpu: Gpu) => Promise<Agreement> = checkAgreement,
 ): Promise<Agreement> {
-  const { env, onRemark, version = packageJson.version } = options;
-  const { vendor, architecture, device, description } = info;
-  const identity = { vendor, architecture, device, description, version };
-  const isOf = (of: Entry): boolean =>
-    Object.entries(identity).every(([key, value]) => of[key as keyof typeof identity] === value);
+  const { env, onRemark } = options;
+  const isOf = isEntryOf(info, options);
   for (const folder of cacheFolders(env)) {
-    const found = (await entriesIn(folder, onRemark)).find(isOf);
+    const found = (await entriesIn(folder, options)).find(isOf);
     if (found) return { shownBy: "check", differing: found.differing };
   }
   const agreement = await check(gpu);
@@ -51,27 +47,14 @@ export async function agreementOf(
   }
   try {
     const folder = await writableCacheFolder(env);
-    const others = (await entriesIn(folder, onRemark)).filter((each) => !isOf(each));
-    const agreements = [...others, { ...identity, differing: [...agreement.differing] }];
-    await writeFileAtomically(join(folder, FILE), chunks(`${JSON.stringify({ agreements }, null, 2)}\n`));
+    const others = (await entriesIn(folder, options)).filter((each) => !isOf(each));
+    const agreements = [...others, { ...identityOf(info, options), differing: [...agreement.differing] }];
+    await writeDeviceFile(folder, file.name, { agreements });
   } catch (error) {
     onRemark?.(`the check of this device cannot be remembered: ${(error as Error).message}`);
   }
   return agreement;
 }
 
-async function entriesIn(folder: string, onRemark: TuningFileOptions["onRemark"]): Promise<Entry[]> {
-  const path = join(folder, FILE);
-  try {
-    if (!(await isTrustedFolder(folder))) return [];
-    return v.parse(agreementFile, JSON.parse(await readFile(path, "utf8"))).agreements;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    onRemark?.(`${path} is not used: ${(error as Error).message}. The check is made again`);
-    return [];
-  }
-}
-
-async function* chunks(text: string): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(text);
-}
+const entriesIn = async (folder: string, options: DeviceFileOptions): Promise<Entry[]> =>
+  (await readDeviceFile(folder, file, options))?.agreements ?? [];

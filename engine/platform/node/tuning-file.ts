@@ -1,8 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import packageJson from "../../../package.json" with { type: "json" };
-import { writeFileAtomically } from "../../../weights/node/file.ts";
 import {
   mostSharedLoadLanes,
   rowsPerWorkgroupChoices,
@@ -10,26 +7,18 @@ import {
   type Tuning,
   tiledDecodeFromChoices,
 } from "../../device/tuning.ts";
-import { cacheFolders, isTrustedFolder, writableCacheFolder } from "./cache-folder.ts";
-
-/** How to find the tuning file. */
-export interface TuningFileOptions {
-  /** The environment that names the cache folder; by default the process's. */
-  readonly env?: NodeJS.ProcessEnv | undefined;
-  /** Version of this package; measurements of another version are of other kernels. */
-  readonly version?: string | undefined;
-  /** Called with the reason why a file is not used. */
-  readonly onRemark?: ((remark: string) => void) | undefined;
-}
-
-const FILE = "tuning.json";
+import { cacheFolders, writableCacheFolder } from "./cache-folder.ts";
+import {
+  type DeviceFileOptions,
+  identity,
+  identityOf,
+  isEntryOf,
+  readDeviceFile,
+  writeDeviceFile,
+} from "./device-file.ts";
 
 const entry = v.object({
-  vendor: v.string(),
-  architecture: v.string(),
-  device: v.string(),
-  description: v.string(),
-  version: v.string(),
+  ...identity,
   tuning: v.pipe(
     v.object({
       share: v.picklist(sharedLoadLanesChoices),
@@ -45,8 +34,13 @@ const entry = v.object({
     ),
   ),
 });
-const tuningFile = v.object({ tunings: v.array(entry) });
 type Entry = v.InferOutput<typeof entry>;
+
+const file = {
+  name: "tuning.json",
+  schema: v.object({ tunings: v.array(entry) }),
+  instead: "`resonant tune` writes a new one",
+};
 
 /**
  * The tuning that this version of the package measured on an adapter, if it is remembered and fits the adapter. Never
@@ -54,7 +48,7 @@ type Entry = v.InferOutput<typeof entry>;
  */
 export async function rememberedTuning(
   { info, features }: Pick<GPUAdapter, "info" | "features">,
-  options: TuningFileOptions = {},
+  options: DeviceFileOptions = {},
 ): Promise<Tuning | undefined> {
   const isOf = isEntryOf(info, options);
   for (const folder of cacheFolders(options.env)) {
@@ -73,13 +67,13 @@ export async function rememberedTuning(
 export async function rememberTuning(
   { info }: Pick<GPUAdapter, "info">,
   tuning: Tuning,
-  options: TuningFileOptions = {},
+  options: DeviceFileOptions = {},
 ): Promise<string> {
   const folder = await writableCacheFolder(options.env);
   const isOf = isEntryOf(info, options);
   const others = (await entriesIn(folder, options)).filter((each) => !isOf(each));
   await write(folder, [...others, { ...identityOf(info, options), tuning }]);
-  return join(folder, FILE);
+  return join(folder, file.name);
 }
 
 /**
@@ -89,7 +83,7 @@ export async function rememberTuning(
  */
 export async function forgetTuning(
   { info }: Pick<GPUAdapter, "info">,
-  options: TuningFileOptions = {},
+  options: DeviceFileOptions = {},
 ): Promise<boolean> {
   const isOf = isEntryOf(info, options);
   let forgot = false;
@@ -110,35 +104,10 @@ export const storedTuning = (tuning: Tuning) => ({
   manyRows: tuning.tiledDecodeFrom,
 });
 
-/** An adapter and its driver, and the kernels that were measured on it. */
-const identityOf = (info: GPUAdapterInfo, { version = packageJson.version }: TuningFileOptions) => {
-  const { vendor, architecture, device, description } = info;
-  return { vendor, architecture, device, description, version };
-};
-
-function isEntryOf(info: GPUAdapterInfo, options: TuningFileOptions): (entry: Entry) => boolean {
-  const identity = Object.entries(identityOf(info, options));
-  return (entry) => identity.every(([key, value]) => entry[key as keyof typeof entry] === value);
-}
-
-async function entriesIn(folder: string, { onRemark }: TuningFileOptions): Promise<Entry[]> {
-  const path = join(folder, FILE);
-  try {
-    if (!(await isTrustedFolder(folder))) return [];
-    return v.parse(tuningFile, JSON.parse(await readFile(path, "utf8"))).tunings;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    onRemark?.(`${path} is not used: ${(error as Error).message}. \`resonant tune\` writes a new one`);
-    return [];
-  }
-}
+const entriesIn = async (folder: string, options: DeviceFileOptions): Promise<Entry[]> =>
+  (await readDeviceFile(folder, file, options))?.tunings ?? [];
 
 async function write(folder: string, tunings: readonly Entry[]): Promise<void> {
   const stored = tunings.map(({ tuning, ...of }) => ({ ...of, tuning: storedTuning(tuning) }));
-  const text = `${JSON.stringify({ tunings: stored }, null, 2)}\n`;
-  await writeFileAtomically(join(folder, FILE), chunks(text));
-}
-
-async function* chunks(text: string): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(text);
+  await writeDeviceFile(folder, file.name, { tunings: stored });
 }
