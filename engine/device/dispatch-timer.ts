@@ -1,5 +1,5 @@
 import type { Dispatch, RunShape } from "../../kernels/kernel.ts";
-import type { Gpu } from "./gpu.ts";
+import { type Gpu, recordInto } from "./gpu.ts";
 
 /** GPU work to measure: one list of dispatches, run in order, or several lists that take turns. */
 export interface GpuWork {
@@ -32,20 +32,14 @@ export class DispatchTimer {
   async sample({ lists, run }: GpuWork, repeats: number): Promise<number> {
     const { device } = this.#gpu;
     const querySet = this.#queries;
-    const submit = this.#gpu.prepare((encoder) => {
+    const { submit } = this.#gpu.prepare((encoder) => {
       const pass = encoder.beginComputePass(
         querySet
           ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } }
           : {},
       );
       for (let i = 0; i < repeats; i++) {
-        for (const { pipeline, bindGroup, grid } of lists[i % lists.length]!) {
-          const [x, y] = grid(run);
-          if (x * y === 0) continue;
-          pass.setPipeline(pipeline);
-          pass.setBindGroup(0, bindGroup);
-          pass.dispatchWorkgroups(x, y);
-        }
+        recordInto(pass, lists[i % lists.length]!, run);
       }
       pass.end();
       if (querySet && this.#stamps) encoder.resolveQuerySet(querySet, 0, 2, this.#stamps, 0);

@@ -253,30 +253,23 @@ export class Gpu implements KernelHost {
 
   /** Submits what `record` records, as one command buffer, and gives what it returns. The engine submits nowhere else. */
   submit<T>(record: (encoder: GPUCommandEncoder) => T): T {
-    const encoder = this.device.createCommandEncoder();
-    const recorded = record(encoder);
-    this.device.queue.submit([encoder.finish()]);
+    const { recorded, submit } = this.prepare(record);
+    submit();
     return recorded;
   }
 
-  /** Records a command buffer; the function that it returns submits it, once. For timing that must not include recording. */
-  prepare(record: (encoder: GPUCommandEncoder) => void): () => void {
+  /** Records a command buffer without submitting it, for timing that must not include recording. `submit` submits it, once. */
+  prepare<T>(record: (encoder: GPUCommandEncoder) => T): { readonly recorded: T; submit(): void } {
     const encoder = this.device.createCommandEncoder();
-    record(encoder);
+    const recorded = record(encoder);
     const commands = encoder.finish();
-    return () => this.device.queue.submit([commands]);
+    return { recorded, submit: () => this.device.queue.submit([commands]) };
   }
 
   /** Records `dispatches` in order into one compute pass. */
   record(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], run: RunShape): void {
     const pass = encoder.beginComputePass();
-    for (const { pipeline, bindGroup, grid } of dispatches) {
-      const [x, y] = grid(run);
-      if (x * y === 0) continue;
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(x, y);
-    }
+    recordInto(pass, dispatches, run);
     pass.end();
   }
 
@@ -315,6 +308,21 @@ export class Gpu implements KernelHost {
 
   destroy(): void {
     this.device.destroy();
+  }
+}
+
+/** Records `dispatches` in order into a pass that is open. */
+export function recordInto(
+  pass: GPUComputePassEncoder,
+  dispatches: readonly Dispatch[],
+  run: RunShape,
+): void {
+  for (const { pipeline, bindGroup, grid } of dispatches) {
+    const [x, y] = grid(run);
+    if (x * y === 0) continue;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(x, y);
   }
 }
 
