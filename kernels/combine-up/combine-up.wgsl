@@ -16,7 +16,6 @@ override OUTPUTS: u32; // rows of W, two for each value of inner
 @group(0) @binding(9) var<storage, read_write> inner: array<f32>; // [rows, OUTPUTS / 2]
 
 var<workgroup> source: array<f32, D>; // s, then h'
-var<workgroup> input: array<vec4f, K4>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
@@ -71,16 +70,4 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
 
 fn weight_row(group: u32, product: u32) -> u32 {
   return min(group * ROWS_PER_WORKGROUP + product, OUTPUTS - 1u);
-}
-
-fn input4(i: u32) -> vec4f {
-  return input[input_place(i)];
-}
-
-fn slices_of(first: u32) -> u32 {
-  return SLICES;
-}
-
-fn input_start(first: u32) -> u32 {
-  return 0u;
 }

@@ -4,8 +4,6 @@
 const TILE = 1536u; // 6 terms an invocation, 24 an adding one
 
 var<workgroup> terms: array<f32, 3072>; // two tiles: one is filled while the other is added up
-var<workgroup> lane_sums: array<f32, 64>;
-var<workgroup> group_sums: array<f32, 8>;
 
 fn strided_sum(lane: u32) -> f32 {
   var sum = 0.0;
@@ -30,23 +28,7 @@ fn strided_sum(lane: u32) -> f32 {
     }
     side = TILE - side;
   }
-  if (lane < 64u) {
-    lane_sums[lane] = sum;
-  }
-  workgroupBarrier();
-  if (lane < 8u) {
-    var of_eight = 0.0;
-    for (var i = 0u; i < 8u; i++) {
-      of_eight += lane_sums[lane * 8u + i];
-    }
-    group_sums[lane] = of_eight;
-  }
-  workgroupBarrier();
-  var total = 0.0;
-  for (var i = 0u; i < 8u; i++) {
-    total += group_sums[i];
-  }
-  return total;
+  return workgroup_sum(sum, lane);
 }
 
 fn input_or_last(v: u32) -> f32 {

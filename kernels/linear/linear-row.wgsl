@@ -10,8 +10,6 @@ override NORM: bool;
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [≥ first_row + N]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, out_stride], from out_offset
 
-var<workgroup> input: array<vec4f, K4>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   let ahead = load_ahead(group.x, invocation);
@@ -48,16 +46,4 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
 
 fn weight_row(group: u32, product: u32) -> u32 {
   return shape.first_row + min(group * ROWS_PER_WORKGROUP + product, shape.outputs - 1u);
-}
-
-fn input4(i: u32) -> vec4f {
-  return input[input_place(i)];
-}
-
-fn slices_of(first: u32) -> u32 {
-  return SLICES;
-}
-
-fn input_start(first: u32) -> u32 {
-  return 0u;
 }

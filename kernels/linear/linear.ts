@@ -1,6 +1,7 @@
 import { ceilDivide, type Dispatch, dispatch, type KernelHost } from "../kernel.ts";
 import { type Norm, normBuffer, normOverrides } from "../layer-norm/layer-norm.ts";
 import activation from "../lib/activation.wgsl";
+import oneInput from "../lib/one-input.wgsl";
 import product from "../lib/product.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
@@ -82,7 +83,16 @@ const laneTiles = {
   8: { 1: laneTile(1, 8), 2: laneTile(2, 8) },
 } as const;
 
-const rowKernels = productKernels("linear-row", reduce, sealed, statistics, activation, epilogue, rowSource);
+const rowKernels = productKernels(
+  "linear-row",
+  reduce,
+  sealed,
+  statistics,
+  activation,
+  epilogue,
+  oneInput,
+  rowSource,
+);
 
 /** In the order of their numbers in `epilogue.wgsl`. */
 const epilogues = [

@@ -1,34 +1,9 @@
-import {
-  ceilDivide,
-  type Dispatch,
-  dispatch,
-  type KernelHost,
-  memoryOverrides,
-  type PassBuffers,
-  type StateShape,
-} from "../kernel.ts";
-import activation from "../lib/activation.wgsl";
-import block from "../lib/block.wgsl";
-import memory from "../lib/memory.wgsl";
-import pairs from "../lib/pairs.wgsl";
-import run from "../lib/run.wgsl";
-import sealed from "../lib/sealed.wgsl";
-import stateLayout from "../lib/state.wgsl";
+import type { Dispatch, KernelHost, PassBuffers, StateShape } from "../kernel.ts";
 import { type Matrix, slicesOf } from "../matrix.ts";
-import { columnsFor, productKernel, productKernels, productWork } from "../products.ts";
+import { memoryDispatch, memoryKernels } from "../memory-step/memory-products.ts";
 import source from "./memory-combine.wgsl";
 
-const kernels = productKernels(
-  "memory-combine",
-  run,
-  block,
-  stateLayout,
-  memory,
-  pairs,
-  sealed,
-  activation,
-  source,
-);
+const kernels = memoryKernels("memory-combine", source);
 
 export interface MemoryCombineBuffers extends PassBuffers {
   readonly block: GPUBuffer;
@@ -48,7 +23,6 @@ export interface MemoryCombineBuffers extends PassBuffers {
   readonly memory: GPUBuffer;
 }
 
-/** Columns of D that a workgroup takes by default. */
 /** The most columns of each product that a workgroup takes. */
 const mostColumns = (host: KernelHost): number => (host.sharedLoadLanes ? 64 : host.rowsPerWorkgroup / 2);
 
@@ -69,25 +43,13 @@ export function memoryCombine(
   state: StateShape,
   gated: boolean,
   buffers: MemoryCombineBuffers,
-  columns = columnsFor(host, buffers.weight, size, state.plm ? 3 : 1),
+  columns?: number,
 ): Dispatch {
-  const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
-    columns: size,
-    count: columns * (state.plm ? 3 : 1),
-    together: columns,
-  });
-  return dispatch(
+  return memoryDispatch(
     host,
-    kernel,
-    {
-      D: size,
-      PAIRS: ceilDivide(size, 2),
-      COLUMNS: columns,
-      LAYERS: layers,
-      ...overrides,
-      GATE_SLICES: gated ? slicesOf(size) : 0,
-      ...memoryOverrides(state),
-    },
+    kernels,
+    { size, state, gated, weight: buffers.weight, columns },
+    { LAYERS: layers },
     [
       buffers.run,
       buffers.block,
@@ -100,7 +62,5 @@ export function memoryCombine(
       buffers.gates,
       buffers.memory,
     ],
-    ({ rows }) => [ceilDivide(size, columns), rows],
-    productWork(buffers.weight.rows, size),
   );
 }

@@ -3,11 +3,7 @@
 // workgroup computes COLUMNS of each product for one row, so that it has all that s needs there. It replaces x by s, and moves
 // its columns of the conv tail one token on: nobody else reads these. m and z wait for `combine-up`, since here every workgroup
 // reads the old ones.
-override D: u32;
-override PAIRS: u32; // ⌈D / 2⌉
-override COLUMNS: u32;
 override LAYERS: u32;
-override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<uniform> block: Block;
@@ -20,10 +16,6 @@ override GATE_SLICES: u32; // SLICES, or 0 for a gate without a matrix
 @group(0) @binding(8) var<storage, read_write> gates: array<f32>; // [rows, 2, D]: PVM's, PLM's
 @group(0) @binding(9) var<storage, read_write> memory: array<f32>; // [rows, 2, D]: m, z
 
-override K = SLICES * 32u;
-override INPUTS = 2u * K;
-// Scalars, not vectors: threads write single elements, and writing one component of a vector may touch the others.
-var<workgroup> inputs: array<f32, INPUTS>; // [2, K]: u, z, padded with zeros
 var<workgroup> vector_memory: array<f32, D>; // m
 
 @compute @workgroup_size(THREADS)
@@ -39,42 +31,10 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   }
   workgroupBarrier();
   for (var p = lane; p < PAIRS; p += THREADS) {
-    let first = pair_first(p, D);
-    let second = p + D / 2u;
-    let whole = pair_is_whole(p, D);
-    var u = vec2f(mixed[base + D + first], 0.0);
-    var now = vec4f();
-    if (PVM) {
-      now.x = state[memories + first];
-    }
-    if (PLM) {
-      now.z = state[memories + select(0u, D, PVM) + first];
-    }
-    if (whole) {
-      u.y = mixed[base + D + second];
-      if (PVM) {
-        now.y = state[memories + second];
-      }
-      if (PLM) {
-        now.w = state[memories + select(0u, D, PVM) + second];
-      }
-    }
-    now = advance(now, u, decay[p]);
-    inputs[place_of(first)] = u.x;
-    inputs[place_of(K + first)] = now.z;
-    vector_memory[first] = now.x;
-    if (whole) {
-      inputs[place_of(second)] = u.y;
-      inputs[place_of(K + second)] = now.w;
-      vector_memory[second] = now.y;
-    }
-    if (group.x == 0u) {
-      memory[base + first] = now.x;
-      memory[base + D + first] = now.z;
-      if (whole) {
-        memory[base + second] = now.y;
-        memory[base + D + second] = now.w;
-      }
+    let now = advance_pair(p, base, memories, group.x == 0u);
+    vector_memory[pair_first(p, D)] = now.x;
+    if (pair_is_whole(p, D)) {
+      vector_memory[p + D / 2u] = now.y;
     }
   }
   workgroupBarrier();
@@ -122,26 +82,4 @@ fn read_out(d: u32, angle: vec2f) -> f32 {
     return fma(vector_memory[d], angle.x, vector_memory[d - half] * angle.y);
   }
   return vector_memory[d];
-}
-
-// Where the k-th input lies.
-fn place_of(k: u32) -> u32 {
-  return input_place(k / 4u) * 4u + k % 4u;
-}
-
-fn weight_row(group: u32, product: u32) -> u32 {
-  return product / COLUMNS * D + min(group * COLUMNS + product % COLUMNS, D - 1u);
-}
-
-fn input4(i: u32) -> vec4f {
-  let k = input_place(i) * 4u;
-  return vec4f(inputs[k], inputs[k + 1u], inputs[k + 2u], inputs[k + 3u]);
-}
-
-fn slices_of(first: u32) -> u32 {
-  return select(GATE_SLICES, SLICES, first / COLUMNS == 2u);
-}
-
-fn input_start(first: u32) -> u32 {
-  return select(0u, K4, first / COLUMNS == 2u);
 }

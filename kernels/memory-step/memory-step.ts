@@ -1,34 +1,9 @@
-import {
-  ceilDivide,
-  type Dispatch,
-  dispatch,
-  type KernelHost,
-  memoryOverrides,
-  type PassBuffers,
-  type StateShape,
-} from "../kernel.ts";
-import activation from "../lib/activation.wgsl";
-import block from "../lib/block.wgsl";
-import memory from "../lib/memory.wgsl";
-import pairs from "../lib/pairs.wgsl";
-import run from "../lib/run.wgsl";
-import sealed from "../lib/sealed.wgsl";
-import stateLayout from "../lib/state.wgsl";
-import { type Matrix, slicesOf } from "../matrix.ts";
-import { columnsFor, productKernel, productKernels, productWork } from "../products.ts";
+import type { Dispatch, KernelHost, PassBuffers, StateShape } from "../kernel.ts";
+import type { Matrix } from "../matrix.ts";
+import { memoryDispatch, memoryKernels } from "./memory-products.ts";
 import source from "./memory-step.wgsl";
 
-const kernels = productKernels(
-  "memory-step",
-  run,
-  block,
-  stateLayout,
-  memory,
-  pairs,
-  sealed,
-  activation,
-  source,
-);
+const kernels = memoryKernels("memory-step", source);
 
 export interface MemoryStepBuffers extends PassBuffers {
   readonly block: GPUBuffer;
@@ -61,37 +36,18 @@ export function memoryStep(
   state: StateShape,
   gated: boolean,
   buffers: MemoryStepBuffers,
-  columns = columnsFor(host, buffers.weight, size, state.plm ? 3 : 1),
+  columns?: number,
 ): Dispatch {
-  const { kernel, overrides } = productKernel(host, kernels, buffers.weight, {
-    columns: size,
-    count: columns * (state.plm ? 3 : 1),
-    together: columns,
-  });
-  return dispatch(
-    host,
-    kernel,
-    {
-      D: size,
-      PAIRS: ceilDivide(size, 2),
-      COLUMNS: columns,
-      ...overrides,
-      GATE_SLICES: gated ? slicesOf(size) : 0,
-      ...memoryOverrides(state),
-    },
-    [
-      buffers.run,
-      buffers.block,
-      buffers.mixed,
-      buffers.decay,
-      buffers.state,
-      buffers.weight.buffer,
-      buffers.bias,
-      buffers.gates,
-      buffers.memory,
-      buffers.plm,
-    ],
-    ({ rows }) => [ceilDivide(size, columns), rows],
-    productWork(buffers.weight.rows, size),
-  );
+  return memoryDispatch(host, kernels, { size, state, gated, weight: buffers.weight, columns }, {}, [
+    buffers.run,
+    buffers.block,
+    buffers.mixed,
+    buffers.decay,
+    buffers.state,
+    buffers.weight.buffer,
+    buffers.bias,
+    buffers.gates,
+    buffers.memory,
+    buffers.plm,
+  ]);
 }

@@ -9,6 +9,7 @@ import {
 } from "../kernel.ts";
 import activation from "../lib/activation.wgsl";
 import block from "../lib/block.wgsl";
+import oneInput from "../lib/one-input.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
@@ -27,6 +28,7 @@ const kernels = productKernels(
   sealed,
   statistics,
   activation,
+  oneInput,
   source,
 );
 

@@ -13,8 +13,6 @@ override TAPS: u32;
 @group(0) @binding(7) var<storage, read> bias: array<f32>; // [2D]
 @group(0) @binding(8) var<storage, read_write> mixed: array<f32>; // [rows, 2, D]: x, u
 
-var<workgroup> input: array<vec4f, K4>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   let ahead = load_ahead(group.x, invocation);
@@ -59,16 +57,4 @@ fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
 
 fn weight_row(group: u32, product: u32) -> u32 {
   return min(group * ROWS_PER_WORKGROUP + product, 2u * D - 1u);
-}
-
-fn input4(i: u32) -> vec4f {
-  return input[input_place(i)];
-}
-
-fn slices_of(first: u32) -> u32 {
-  return SLICES;
-}
-
-fn input_start(first: u32) -> u32 {
-  return 0u;
 }

@@ -1,6 +1,7 @@
 import type { AttentionShape } from "../attention/attention.ts";
 import { ceilDivide, type Dispatch, dispatch, type KernelHost, type PassBuffers } from "../kernel.ts";
 import { type Norm, normOverrides } from "../layer-norm/layer-norm.ts";
+import oneInput from "../lib/one-input.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import sealed from "../lib/sealed.wgsl";
@@ -9,7 +10,7 @@ import { bindingsOf, type Matrix } from "../matrix.ts";
 import { productKernel, productKernels, productWork, rowsFor, rowsThatFit } from "../products.ts";
 import source from "./qkv-rope.wgsl";
 
-const kernels = productKernels("qkv-rope", run, reduce, sealed, statistics, source);
+const kernels = productKernels("qkv-rope", run, reduce, sealed, statistics, oneInput, source);
 
 export interface QkvRopeBuffers extends PassBuffers {
   /** `[P, R/2, 2]`: cosine and sine of each position and frequency; any 8 bytes where R is 0. */

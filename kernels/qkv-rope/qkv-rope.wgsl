@@ -21,8 +21,6 @@ override PAIRS = (SIZE + 1u) / 2u; // of a head; the last of an odd SIZE has one
 @group(0) @binding(7) var<storage, read_write> keys: array<f32>; // [slots, POSITIONS, KV_HEADS, SIZE]
 @group(0) @binding(8) var<storage, read_write> values: array<f32>; // [slots, POSITIONS, KV_HEADS, SIZE]
 
-var<workgroup> input: array<vec4f, K4>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, invocation: Invocation) {
   let ahead = load_ahead(group.x, invocation);
@@ -108,16 +106,4 @@ fn weight_row(group: u32, product: u32) -> u32 {
   let pair = min((group * ROWS_PER_WORKGROUP + product) / 2u, ALL_HEADS * PAIRS - 1u);
   let at = places(pair % PAIRS);
   return pair / PAIRS * SIZE + select(at.x, at.y, product % 2u == 1u);
-}
-
-fn input4(i: u32) -> vec4f {
-  return input[input_place(i)];
-}
-
-fn slices_of(first: u32) -> u32 {
-  return SLICES;
-}
-
-fn input_start(first: u32) -> u32 {
-  return 0u;
 }

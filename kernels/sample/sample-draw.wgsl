@@ -91,11 +91,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     own += kept_mass(first + i, kept.distance, token_row);
   }
   var below = reached.before.y + inclusive_sum(vec2u(0u, own), lane).y - own;
-  let place = step * run.rows + row;
   if (kept.sum.y == 0u) {
     if (lane == 0u) {
-      results[place] = NOT_FINITE;
-      tokens[row] = 0u;
+      publish(row, step, NOT_FINITE);
     }
   } else if (below <= drawn_mass && drawn_mass < below + own) {
     var token = of_row.best;
@@ -104,8 +102,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       token = select(token, first + i, mass > 0u);
       below += mass;
     }
-    results[place] = token;
-    tokens[row] = token;
+    publish(row, step, token);
   }
 }
 

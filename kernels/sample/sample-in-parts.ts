@@ -1,11 +1,13 @@
 import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import best from "../lib/best.wgsl";
 import order from "../lib/order.wgsl";
+import publish from "../lib/publish.wgsl";
 import run from "../lib/run.wgsl";
 import sampledRow from "../lib/sampled-row.wgsl";
 import sampling from "../lib/sampling.wgsl";
 import scan from "../lib/scan.wgsl";
 import sealed from "../lib/sealed.wgsl";
+import temperature from "../lib/temperature.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import { stridedSum } from "../strided-sum.ts";
 import { vocabularyParts } from "../vocabulary-parts.ts";
@@ -17,9 +19,21 @@ import sum from "./sample-sum.wgsl";
 
 const kernels = {
   scores: new Kernel("sample-scores", run, order, best, sealed, sampling, scores),
-  sum: new Kernel("sample-sum", run, order, best, sealed, sampling, sampledRow, stridedSum, sum),
+  sum: new Kernel(
+    "sample-sum",
+    run,
+    order,
+    best,
+    sealed,
+    sampling,
+    temperature,
+    publish,
+    sampledRow,
+    stridedSum,
+    sum,
+  ),
   masses: new Kernel("sample-masses", order, sealed, sampling, sampledRow, masses),
-  draw: new Kernel("sample-draw", run, order, threefry, scan, sealed, sampling, sampledRow, draw),
+  draw: new Kernel("sample-draw", run, order, threefry, scan, sealed, sampling, publish, sampledRow, draw),
 } as const;
 
 /** `sample` by many workgroups a row: the same tokens. Of greedy rows two kernels are enough. */

@@ -1,7 +1,6 @@
 // The second of four kernels that draw tokens by many workgroups: the peak, the temperature and the sum of e^(score/T). Greedy rows
 // get their token here. Workgroups: [rows].
 override VOCAB: u32;
-override LAYERS: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
@@ -28,18 +27,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   let step = schedule.step;
   let setting = sampling[group.x];
-  var temperature = setting.temperature;
-  if (setting.phase_temperature != 0.0) {
-    var order = 0.0;
-    for (var layer = 0u; layer < LAYERS; layer++) {
-      order += metrics[(step * run.rows + group.x) * LAYERS + layer].x;
-    }
-    temperature = phase_aware(temperature, setting.phase_temperature, order, LAYERS);
-  }
+  let temperature = temperature_of(setting, group.x, step);
   var failed = best.broken != 0u || !is_finite(temperature);
   if (temperature < LEAST_NORMAL) {
     if (lane == 0u) {
-      publish(step, select(best.token, NOT_FINITE, failed));
+      publish(row, step, select(best.token, NOT_FINITE, failed));
       sampled[row] = SampledRow(scale, 0u, 0u, 0u);
     }
     return;
@@ -50,18 +42,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (lane == 0u) {
     failed = failed || !is_finite(scale.inverse_sum);
     if (failed) {
-      publish(step, NOT_FINITE);
+      publish(row, step, NOT_FINITE);
     }
     let key = sort_key(best.value);
     // 0 and −0 are equal values, but not equal keys.
     let peak_key = select(key, key + 1u, key == 0x7FFFFFFFu);
     sampled[row] = SampledRow(scale, best.token, peak_key, select(1u, 0u, failed));
   }
-}
-
-fn publish(step: u32, token: u32) {
-  results[step * run.rows + row] = token;
-  tokens[row] = select(token, 0u, token == NOT_FINITE);
 }
 
 fn input(v: u32) -> f32 {

@@ -1,15 +1,28 @@
 import { type Dispatch, dispatch, Kernel, type KernelHost } from "../kernel.ts";
 import order from "../lib/order.wgsl";
+import publish from "../lib/publish.wgsl";
 import reduce from "../lib/reduce.wgsl";
 import run from "../lib/run.wgsl";
 import sampling from "../lib/sampling.wgsl";
 import sealed from "../lib/sealed.wgsl";
+import temperature from "../lib/temperature.wgsl";
 import threefry from "../lib/threefry.wgsl";
 import source from "./sample.wgsl";
 import type { SampleBuffers } from "./sample-buffers.ts";
 import { sampleInParts } from "./sample-in-parts.ts";
 
-const kernel = new Kernel("sample", run, reduce, order, threefry, sealed, sampling, source);
+const kernel = new Kernel(
+  "sample",
+  run,
+  reduce,
+  order,
+  threefry,
+  sealed,
+  sampling,
+  temperature,
+  publish,
+  source,
+);
 
 /** How the next token is chosen. */
 export interface Sampling {

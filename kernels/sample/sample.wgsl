@@ -2,7 +2,6 @@
 // row. Probabilities are whole multiples of 2⁻³¹, so that their sums, and therefore the thresholds and the draw, do not
 // depend on the order of addition. Tokens that tie with the last one kept by top-k or top-p are kept too.
 override VOCAB: u32;
-override LAYERS: u32;
 
 @group(0) @binding(0) var<uniform> run: Run;
 @group(0) @binding(1) var<storage, read> schedule: Schedule;
@@ -54,14 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 
   let step = schedule.step;
-  var temperature = setting.temperature;
-  if (setting.phase_temperature != 0.0) {
-    var order = 0.0;
-    for (var layer = 0u; layer < LAYERS; layer++) {
-      order += metrics[(step * run.rows + row) * LAYERS + layer].x;
-    }
-    temperature = phase_aware(temperature, setting.phase_temperature, order, LAYERS);
-  }
+  let temperature = temperature_of(setting, row, step);
   failed = failed || !is_finite(temperature);
   if (temperature < LEAST_NORMAL) {
     if (lane == 0u) {
@@ -108,11 +100,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     publish(row, step, token);
   }
-}
-
-fn publish(row: u32, step: u32, token: u32) {
-  results[step * run.rows + row] = token;
-  tokens[row] = select(token, 0u, token == NOT_FINITE);
 }
 
 // A logit after the repetition penalty.
