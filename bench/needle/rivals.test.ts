@@ -55,7 +55,10 @@ describe.each(sources)("in %s", (_, source, codec) => {
   });
 
   it("each reports the memory of a single search", async () => {
-    const [{ context, cues }] = all as [(typeof all)[number]];
+    // Long enough for an index that is far larger than what else comes and goes on the heap.
+    const [{ context, cues }] = [
+      ...haystacks(source, { ...plan, length: 100_000, trials: 1 }, seeded(1)),
+    ] as [(typeof all)[number]];
     for (const searcher of searchers) {
       const { workingBytes } = await searcher.search(context, cues.slice(0, 1), 5);
       expect(workingBytes).toBeGreaterThan(100);
