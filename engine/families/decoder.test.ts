@@ -198,6 +198,15 @@ describe("a base model", () => {
     expect((await collect(model.generate([1, 2, 3], { ...options, seed: 8 }))).tokens).toEqual(beside.tokens);
   });
 
+  it("draws the same text whatever the phase temperature where it has no block", async () => {
+    const model = await load("llama-gqa-tied");
+    const options = { seed: 7, temperature: 1, maxTokens: 20 };
+    const [plain, scaled] = await Promise.all(
+      [0, 3].map((phaseTemperature) => collect(model.generate([5, 6, 7], { ...options, phaseTemperature }))),
+    );
+    expect(scaled?.tokens).toEqual(plain?.tokens);
+  });
+
   it("has no portable state under attention, and one with attention bypassed", async () => {
     const checkpoint = fixturePath("checkpoints/adapters_d32_model_state_dict.pt");
     const attending = await load("neox-parallel", {}, checkpoint);

@@ -26,6 +26,10 @@ fn scale_of(peak: f32, temperature: f32) -> Scale {
 
 // `order`: R, summed over the blocks. The product is sealed: a compiler could fuse it with the sum.
 fn phase_aware(temperature: f32, lambda: f32, order: f32, blocks: u32) -> f32 {
+  // Without blocks there is no order, and 0 / 0 would be no temperature.
+  if (blocks == 0u) {
+    return temperature;
+  }
   return temperature * (1.0 + sealed(lambda * (1.0 - sealed(order / f32(blocks), SEAL)), SEAL));
 }
 
