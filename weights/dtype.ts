@@ -14,6 +14,9 @@ export type Dtype =
   | "U8"
   | "BOOL";
 
+/** The most dimensions of a tensor, PyTorch's own limit. */
+export const MOST_DIMENSIONS = 64;
+
 const SIZES: ReadonlyMap<string, number> = new Map<Dtype, number>([
   ["F64", 8],
   ["F32", 4],

@@ -1,5 +1,5 @@
 import type { ByteSource } from "./byte-source.ts";
-import { invalidFile, printable, unsupported } from "./refuse.ts";
+import { invalidFile, printable, unsupported, withinRange } from "./refuse.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
@@ -22,7 +22,11 @@ const OTHER_FORMATS: readonly [RegExp, string, string][] = [
  * headers are read; nothing in a checkpoint is ever run.
  * @throws ResonantError `invalid_file` or `unsupported`, naming the file and what is wrong with it
  */
-export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
+export function openTensorFile(source: ByteSource): Promise<TensorFile> {
+  return withinRange(source.name, () => open(source));
+}
+
+async function open(source: ByteSource): Promise<TensorFile> {
   if (source.size === 0) throw invalidFile(source.name, "is empty", "Fetch the file again");
   const head = await source.read(0, Math.min(source.size, 512));
   const text = String.fromCharCode(...head);

@@ -1,4 +1,4 @@
-import type { Dtype } from "./dtype.ts";
+import { type Dtype, MOST_DIMENSIONS } from "./dtype.ts";
 import {
   type Callable,
   type GlobalRole,
@@ -26,6 +26,8 @@ const DTYPES: Record<string, Dtype> = {
   uint8: "U8",
   bool: "BOOL",
 };
+const LONGEST_DEVICE = 64;
+
 /** Known as values in a configuration, but not as the type of a tensor. */
 const OTHER_DTYPES = ["complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"];
 
@@ -104,7 +106,7 @@ export function callGlobal(where: string, target: PickleGlobal, args: readonly P
       if (args.length === 0) return new PickleTuple([]);
       return new PickleTuple(sequence(args[0], wrong));
     case "device":
-      if (!args.every((part) => typeof part === "string" || typeof part === "number")) throw wrong();
+      if (args.length > 2 || !args.every(isDevicePart)) throw wrong();
       return args.join(":");
     case "parameter": {
       const [tensor] = args;
@@ -131,6 +133,10 @@ export function callGlobal(where: string, target: PickleGlobal, args: readonly P
       );
   }
 }
+
+/** Such as `"cuda"`, or the number after it. */
+const isDevicePart = (part: PickleValue): boolean =>
+  typeof part === "number" || (typeof part === "string" && part.length <= LONGEST_DEVICE);
 
 function orderedDict(args: readonly PickleValue[], wrong: () => Error): PickleDict {
   const dict = new PickleDict(true);
@@ -172,9 +178,13 @@ function rebuildTensor(
     // The conj and neg bits mean that the stored values are not yet those of the tensor.
     throw unsupported(where, "a tensor with a conjugate or negative bit", "Save it after .resolve_neg()");
   }
+  const rank = size.items.length;
+  if (rank > MOST_DIMENSIONS) {
+    throw invalidFile(where, `a tensor of ${rank} dimensions; the most is ${MOST_DIMENSIONS}`);
+  }
+  if (rank !== stride.items.length) throw wrong();
   const shape = size.items.map((n) => count(n, where, "size"));
   const strides = stride.items.map((n) => count(n, where, "stride"));
-  if (shape.length !== strides.length) throw wrong();
   return new PickleTensor(
     storage,
     tensorDtype(where, storage, dtype, wrong),

@@ -1,3 +1,4 @@
+import { MEMO_BYTES, PickleBudget } from "./pickle-budget.ts";
 import { PickleCursor } from "./pickle-cursor.ts";
 import { callGlobal, dictKey, findGlobal, findStorage } from "./pickle-globals.ts";
 import { Op } from "./pickle-opcodes.ts";
@@ -12,11 +13,10 @@ import {
 import { invalidFile, printable, unsupported } from "./refuse.ts";
 
 /**
- * Bounds far above what any checkpoint of tensors needs (about 25 opcodes and 8 objects for each), and low enough to do no
- * harm.
+ * Bounds far above what any checkpoint of tensors needs (about 25 opcodes for each), and low enough to do no harm. What it
+ * makes is counted in bytes, by the budget.
  */
 const MAX_OPCODES = 8_000_000;
-const MAX_OBJECTS = 2_000_000;
 const MAX_STACK = 1_000_000;
 const MAX_INTEGER_BYTES = 16;
 
@@ -31,7 +31,7 @@ const MAX_INTEGER_BYTES = 16;
  * bounds; `EndOfPickle` if `bytes` end first
  */
 export function readPickle(bytes: Uint8Array, file: string, base = 0): { value: PickleValue; end: number } {
-  return new Unpickler(new PickleCursor(bytes, file, base)).run();
+  return new Unpickler(new PickleCursor(bytes, file, base), bytes.length).run();
 }
 
 class Unpickler {
@@ -39,10 +39,11 @@ class Unpickler {
   readonly #stack: PickleValue[] = [];
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, PickleValue>();
-  #objects = 0;
+  readonly #budget: PickleBudget;
 
-  constructor(cursor: PickleCursor) {
+  constructor(cursor: PickleCursor, length: number) {
     this.#in = cursor;
+    this.#budget = new PickleBudget(length, (message) => this.#malformed(message));
   }
 
   run(): { value: PickleValue; end: number } {
@@ -84,12 +85,12 @@ class Unpickler {
       case Op.BININT2:
         return input.u16();
       case Op.LONG1:
-        return this.#integer(input.u8());
+        return this.#made(this.#integer(input.u8()));
       case Op.LONG4:
-        return this.#integer(input.u32());
+        return this.#made(this.#integer(input.u32()));
       case Op.INT:
       case Op.LONG:
-        return this.#integerText(input.line(), op);
+        return this.#made(this.#integerText(input.line(), op));
       case Op.BINFLOAT:
         return input.f64();
       case Op.FLOAT:
@@ -97,22 +98,22 @@ class Unpickler {
 
       case Op.SHORT_BINUNICODE:
       case Op.SHORT_BINSTRING:
-        return input.text(input.u8());
+        return this.#made(input.text(input.u8()));
       case Op.BINUNICODE:
       case Op.BINSTRING:
-        return input.text(input.u32());
+        return this.#made(input.text(input.u32()));
       case Op.BINUNICODE8:
-        return input.text(input.u64());
+        return this.#made(input.text(input.u64()));
       case Op.UNICODE:
-        return input.line().replace(/\\u([0-9a-f]{4})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+        return this.#made(unescaped(input.line()));
       case Op.STRING:
-        return this.#quoted(input.line());
+        return this.#made(this.#quoted(input.line()));
       case Op.SHORT_BINBYTES:
-        return input.bytes(input.u8());
+        return this.#made(input.bytes(input.u8()));
       case Op.BINBYTES:
-        return input.bytes(input.u32());
+        return this.#made(input.bytes(input.u32()));
       case Op.BINBYTES8:
-        return input.bytes(input.u64());
+        return this.#made(input.bytes(input.u64()));
 
       case Op.EMPTY_TUPLE:
         return this.#made(new PickleTuple([]));
@@ -232,9 +233,9 @@ class Unpickler {
     if (version > 5) throw unsupported(this.#in.where, `pickle protocol ${version} is newer than 5`);
   }
 
-  /** Counts a new object, so that a small pickle cannot fill the memory. */
+  /** Counts the memory of a new value. */
   #made<T extends PickleValue>(value: T): T {
-    if (++this.#objects > MAX_OBJECTS) throw this.#malformed(`it makes more than ${MAX_OBJECTS} objects`);
+    this.#budget.made(value);
     return value;
   }
 
@@ -267,8 +268,8 @@ class Unpickler {
   }
 
   #remember(index: number): undefined {
+    this.#budget.spend(MEMO_BYTES);
     this.#memo.set(index, this.#top());
-    if (this.#memo.size > MAX_OBJECTS) throw this.#malformed(`its memo passes ${MAX_OBJECTS} values`);
   }
 
   #recall(index: number): PickleValue {
@@ -280,6 +281,7 @@ class Unpickler {
   #append(items: PickleValue[]): undefined {
     const list = this.#top();
     if (!Array.isArray(list)) throw this.#refused("APPEND", list);
+    this.#budget.added(items.length);
     for (const item of items) list.push(item);
   }
 
@@ -287,12 +289,14 @@ class Unpickler {
     const dict = this.#top();
     if (!(dict instanceof PickleDict)) throw this.#refused("SETITEM", dict);
     if (pairs.length % 2 !== 0) throw this.#malformed("a key without a value");
+    this.#budget.added(pairs.length / 2);
     for (let i = 0; i < pairs.length; i += 2) dict.entries.set(this.#key(pairs[i]), pairs[i + 1]!);
   }
 
   #addItems(items: PickleValue[]): undefined {
     const set = this.#top();
     if (!(set instanceof PickleSet)) throw this.#refused("ADDITEMS", set);
+    this.#budget.added(items.length);
     for (const item of items) set.items.add(this.#key(item));
   }
 
@@ -364,6 +368,11 @@ class Unpickler {
       `refused: the pickle asks for copyreg extension ${code}; nothing was run`,
     );
   }
+}
+
+/** The text of a line of the opcode UNICODE. */
+function unescaped(line: string): string {
+  return line.replace(/\\u([0-9a-f]{4})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 function narrow(value: bigint): number | bigint {

@@ -10,8 +10,8 @@ import {
 import { invalidFile, printable } from "./refuse.ts";
 
 /** Bounds on the size of a value with shared references: a few bytes can say "twice the last" over and over. */
-const MAX_NODES = 2_000_000;
-const MAX_CHARACTERS = 2 ** 26;
+const MAX_NODES = 1_000_000;
+const MAX_CHARACTERS = 2 ** 25;
 const MAX_DEPTH = 100;
 const MAX_NAME = 4096;
 
@@ -65,7 +65,7 @@ class Flattener {
     if (typeof value === "bigint") return value.toString();
     if (typeof value !== "object" || value === null) return value;
     if (value instanceof Uint8Array) {
-      this.#spend(name, value.length);
+      this.#spend(name, 8 * value.length); // as a list of numbers
       return Array.from(value);
     }
     if (this.#path.has(value)) throw invalidFile(this.#where(name), "holds itself");
@@ -83,7 +83,7 @@ class Flattener {
     const keys = new Set<string>();
     let left = dict.entries.size === 0;
     for (const [key, value] of dict.entries) {
-      const text = keyText(key);
+      const text = this.#keyText(key, name);
       if (keys.has(text)) throw invalidFile(this.#where(name), `has two keys that read ${printable(text)}`);
       keys.add(text);
       const plain = this.walk(value, join(name, text));
@@ -92,6 +92,14 @@ class Flattener {
       left = true;
     }
     return left ? rest : undefined;
+  }
+
+  #keyText(key: PickleValue, name: string): string {
+    const parts = key instanceof PickleTuple ? key.items : [key];
+    // Counted before they are joined: a key may name one long string many times.
+    const length = parts.reduce<number>((sum, part) => sum + (typeof part === "string" ? part.length : 1), 0);
+    if (length > MAX_NAME) throw invalidFile(this.#where(name), `has a key of ${length} characters`);
+    return parts.map(String).join(",");
   }
 
   #walkList(items: readonly PickleValue[], name: string): unknown[] | undefined {
@@ -129,10 +137,6 @@ function itemsOf(value: PickleValue[] | PickleTuple | PickleSet): readonly Pickl
 
 function join(prefix: string, key: string): string {
   return prefix === "" ? key : `${prefix}.${key}`;
-}
-
-function keyText(key: PickleValue): string {
-  return key instanceof PickleTuple ? key.items.map(String).join(",") : String(key);
 }
 
 /** Without a prototype, so that `__proto__` and `constructor` are keys like any other. */

@@ -167,6 +167,26 @@ describe.each([
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 
+  it("refuses a tensor of more than 64 dimensions, without looking at its shape", async () => {
+    const many = (count: number) => tensor("0", 6, [6, ...Array(count - 1).fill(1)], Array(count).fill(1));
+    expect((await openBytes(make(protocol2(many(64))))).tensors.get("tensor")!.shape).toHaveLength(64);
+    const refused = await refusal(openBytes(make(protocol2(many(65)))));
+    expect(refused.message).toMatch(/hand\.pt: .*a tensor of 65 dimensions; the most is 64/);
+    const uneven = await refusal(openBytes(make(protocol2(tensor("0", 6, [6], [1, 1])))));
+    expect(uneven.message).toMatch(/_rebuild_tensor_v2 is called with arguments/);
+  });
+
+  it("refuses texts that a few bytes make endless: a device joined to itself, a key of many texts", async () => {
+    const device = bytesOf("ctorch\ndevice\n");
+    const doubled = Array.from({ length: 30 }, () => bytesOf("q\x010", device, "h\x01h\x01\x86R"));
+    const name = await refusal(openBytes(make(protocol2(text("a"), ...doubled))));
+    expect(name.message).toMatch(/torch\.device is called with arguments/);
+    const key = bytesOf(text("a".repeat(2000)), "q\x010}(", "h\x01".repeat(60), "tNs");
+    expect((await refusal(openBytes(make(protocol2(key))))).message).toMatch(
+      /has a key of 120000 characters/,
+    );
+  });
+
   it("refuses two tensors of one flattened name, cycles, and shared lists that expand without end", async () => {
     const w = tensor("0", 6, [6], [1]);
     const open = async (body: Uint8Array) => (await refusal(openBytes(make(protocol2(body))))).message;

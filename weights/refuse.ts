@@ -10,6 +10,25 @@ export function unsupported(where: string, message: string, fix?: string): Reson
   return new ResonantError("unsupported", message, { where, ...(fix ? { fix } : {}) });
 }
 
+/**
+ * Runs a reader of a file. If the file makes JavaScript itself fail (a text too long, a nesting too deep, memory that cannot be
+ * had), the error becomes one of the file.
+ * @throws ResonantError `invalid_file` in the place of a RangeError; any other error as it is
+ */
+export async function withinRange<T>(file: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw asFileError(file, error);
+  }
+}
+
+/** A RangeError as an error of the file that provoked it; any other error as it is. */
+export function asFileError(file: string, error: unknown): unknown {
+  if (!(error instanceof RangeError)) return error;
+  return invalidFile(file, `it asks for more than can be read (${error.message})`, undefined, error);
+}
+
 /** Text from a file, made safe to print in an error: one line, printable, at most `limit` characters. */
 export function printable(text: string, limit = 120): string {
   const clipped = text.length > limit ? `${text.slice(0, limit)}…` : text;

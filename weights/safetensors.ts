@@ -1,5 +1,5 @@
 import type { ByteSource } from "./byte-source.ts";
-import { type Dtype, dtypeSize, elementCount, isDtype } from "./dtype.ts";
+import { type Dtype, dtypeSize, elementCount, isDtype, MOST_DIMENSIONS } from "./dtype.ts";
 import { repeatedKey } from "./json-keys.ts";
 import { invalidFile, listed, printable, unsupported } from "./refuse.ts";
 import { type TensorFile, type TensorInfo, tensorFile } from "./tensor-file.ts";
@@ -87,6 +87,9 @@ function readEntry(file: string, name: string, value: unknown): Entry {
   if (typeof dtype !== "string") throw invalidFile(where, "has no dtype");
   if (!isDtype(dtype)) throw unsupported(where, `dtype ${printable(dtype)} is not one this engine reads`);
   if (!isSizes(shape)) throw invalidFile(where, "its shape is not a list of whole numbers");
+  if (shape.length > MOST_DIMENSIONS) {
+    throw invalidFile(where, `it has ${shape.length} dimensions; the most is ${MOST_DIMENSIONS}`);
+  }
   if (!isSizes(offsets) || offsets.length !== 2) {
     throw invalidFile(where, "its data_offsets are not two whole numbers");
   }

@@ -1,5 +1,5 @@
 import { type Dtype, dtypeSize, elementCount, toFloat32 } from "./dtype.ts";
-import { invalidFile, printable } from "./refuse.ts";
+import { invalidFile, printable, withinRange } from "./refuse.ts";
 
 /** A tensor's name, element type and dimensions; `[]` is a scalar. */
 export interface TensorInfo {
@@ -52,7 +52,8 @@ export function tensorFile<T extends TensorInfo>(
       const tensor = find(name);
       const size = byteLength(tensor);
       const end = to ?? size;
-      if (from >= 0 && from <= end && end <= size) return read(tensor, from, end);
+      if (from >= 0 && from <= end && end <= size)
+        return withinRange(head.name, () => read(tensor, from, end));
       throw invalidFile(
         `${head.name}: tensor ${printable(name)}`,
         `has no bytes ${from} to ${end} of ${size}`,
@@ -60,7 +61,9 @@ export function tensorFile<T extends TensorInfo>(
     },
     float32: async (name) => {
       const tensor = find(name);
-      return toFloat32(await read(tensor, 0, byteLength(tensor)), tensor.dtype);
+      return withinRange(head.name, async () =>
+        toFloat32(await read(tensor, 0, byteLength(tensor)), tensor.dtype),
+      );
     },
   };
 }

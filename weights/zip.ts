@@ -8,6 +8,7 @@ const ENTRY = 0x02014b50;
 const LOCAL = 0x04034b50;
 const MAX_COMMENT = 65_535;
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
+const MAX_ENTRIES = 250_000;
 const ESCAPED_32 = 0xffffffff;
 
 /** One file of a zip archive, as its central directory describes it. */
@@ -93,6 +94,7 @@ async function findDirectory(source: ByteSource): Promise<{ offset: number; size
   if (zip64) ({ count, size, offset, end } = zip64);
   else if (disks !== 0) throw unsupported(source.name, "is one part of a zip in several parts");
   if (size > MAX_DIRECTORY_BYTES) throw invalidFile(source.name, `its zip directory claims ${size} bytes`);
+  if (count > MAX_ENTRIES) throw invalidFile(source.name, `its zip directory claims ${count} entries`);
   if (offset + size > end || count * 46 > size) {
     throw invalidFile(
       source.name,
