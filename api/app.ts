@@ -4,7 +4,7 @@ import { requestId } from "hono/request-id";
 import type { ApiContext, Env } from "./context.ts";
 import { demoRoutes } from "./demo.ts";
 import { docsRoutes } from "./docs.ts";
-import { ApiError, asApiError } from "./errors.ts";
+import { ApiError, asApiError, ClientLeft, isFault } from "./errors.ts";
 import { authenticate } from "./middleware/authenticate.ts";
 import { limitRate } from "./middleware/limit-rate.ts";
 import { observe } from "./middleware/observe.ts";
@@ -96,15 +96,13 @@ export function createApp(service: Service): Hono<Env> {
 }
 
 async function refuse(c: ApiContext, service: Service, error: unknown): Promise<Response> {
-  // The client has disconnected: nobody reads the answer, and there is nothing to log.
-  if (c.get("signal").aborted) return c.body(null);
+  if (c.get("signal").reason instanceof ClientLeft) return c.body(null);
   const apiError = asApiError(error);
-  // A server that is busy or still loading is not at fault, and such an error has no cause: do not log it.
-  if (apiError.status >= 500 && (apiError.kind !== "resource_error" || apiError.cause)) {
+  if (isFault(apiError)) {
     service.log.error({ err: apiError.cause ?? apiError, request_id: c.get("requestId") }, apiError.message);
   }
   const body = c.get("openAi") ? apiError.openAiBody() : apiError.body();
   for (const [name, value] of Object.entries(apiError.headers)) c.header(name, value);
-  if (!(await discardBody(c)) || service.draining) c.header("Connection", "close");
+  if (service.draining || !(await discardBody(c))) c.header("Connection", "close");
   return c.json(body, apiError.status);
 }

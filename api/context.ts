@@ -8,7 +8,7 @@ export interface Env {
     readonly requestId: string;
     /** The client that calls a guarded operation. */
     readonly client: string;
-    /** Aborted if the client disconnects before its answer is complete. */
+    /** Aborted if the client disconnects before its answer is complete (`ClientLeft`), or the server cuts the request off. */
     readonly signal: AbortSignal;
     /** The operation's path. */
     readonly route: string;

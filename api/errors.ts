@@ -74,6 +74,19 @@ export class ApiError extends Error {
   }
 }
 
+/** Why a request's signal is aborted if its client has disconnected: nobody reads an answer, and there is nothing to log. */
+export class ClientLeft extends Error {
+  override readonly name = "ClientLeft";
+
+  constructor() {
+    super("the client has left");
+  }
+}
+
+/** Whether an error belongs in the log: a server that is busy, loading or shutting down is not at fault, and has no cause. */
+export const isFault = ({ status, kind, cause }: ApiError): boolean =>
+  status >= 500 && (kind !== "resource_error" || cause !== undefined);
+
 const openAiCodes: Partial<Record<ErrorKind, string>> = {
   validation_error: "invalid_value",
   unauthorized: "invalid_api_key",

@@ -1,5 +1,6 @@
 import { finished } from "node:stream/promises";
 import { setTimeout } from "node:timers/promises";
+import { abortable } from "../common/abortable.ts";
 import type { ApiContext } from "./context.ts";
 import { ApiError } from "./errors.ts";
 import type { Service } from "./service.ts";
@@ -17,11 +18,12 @@ export interface BodyKind {
 
 /**
  * Reads a request's body.
- * @throws ApiError `unsupported_media_type` for another kind of body, `payload_too_large` as soon as it exceeds the limit
+ * @throws ApiError `unsupported_media_type` for another kind of body, `payload_too_large` as soon as it exceeds the limit,
+ * `resource_error` if the server drains before all of it has come
  */
 export async function readBody(
   c: ApiContext,
-  { settings, limits }: Service,
+  { settings, limits, drained }: Service,
   { type, name }: BodyKind,
 ): Promise<Uint8Array> {
   if (!type.test(c.req.header("Content-Type") ?? "")) {
@@ -44,7 +46,8 @@ export async function readBody(
   const parts: Uint8Array[] = [];
   let size = 0;
   const reader = c.req.raw.body?.getReader();
-  for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
+  const read = () => abortable(reader?.read() ?? Promise.resolve(undefined), drained);
+  for (let next = await read(); next && !next.done; next = await read()) {
     size += next.value.length;
     if (size > most) void drain(reader!);
     check(size);

@@ -3,13 +3,17 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import { createApp } from "./app.ts";
+import { Connections } from "./connections.ts";
 import { ApiError } from "./errors.ts";
 import type { Service } from "./service.ts";
 
 /** A running HTTP server. */
 export interface Listening {
   readonly port: number;
-  /** Stops accepting requests, lets running and waiting ones finish within the drain time-out, then closes everything. */
+  /**
+   * Stops accepting requests, and resolves when the admitted ones have finished. Connections without an admitted request are
+   * closed at once. What has not finished within the drain time-out is told so and cut off.
+   */
   drain(): Promise<void>;
 }
 
@@ -32,18 +36,15 @@ export async function listen(service: Service): Promise<Listening> {
       keepAliveTimeout: keepAliveTimeout * 1000,
       connectionsCheckingInterval: Math.min(1000, headersTimeout * 1000),
     },
-    (incoming, outgoing) => {
-      // An idle connection must not keep a draining server open.
-      outgoing.once("close", () => service.draining && setImmediate(() => server.closeIdleConnections()));
-      listener(incoming, outgoing);
-    },
+    listener,
   );
+  const connections = new Connections(server);
   server.on("clientError", refuseMalformed);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
   });
-  return { port: (server.address() as AddressInfo).port, drain: () => drain(server, service) };
+  return { port: (server.address() as AddressInfo).port, drain: () => drain(server, connections, service) };
 }
 
 /** Answers requests that never reach the application: malformed HTTP, or headers that are too large or too slow. */
@@ -62,16 +63,24 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-async function drain(server: Server, service: Service): Promise<void> {
+/** Milliseconds for clients to read that their requests were cut off. */
+const FAREWELL = 1000;
+
+async function drain(server: Server, connections: Connections, service: Service): Promise<void> {
   service.drain();
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  connections.closeWhenDone();
+  let farewell: NodeJS.Timeout | undefined;
   const patience = setTimeout(() => {
+    const { running, waiting } = service.admission;
     service.log.warn(
-      `${service.admission.running} requests did not end in time; their connections are closed`,
+      `cut off, since they did not end in time: ${running} running requests, ${waiting} waiting`,
     );
-    server.closeAllConnections();
+    service.cutOff();
+    farewell = setTimeout(() => connections.destroy(), FAREWELL);
   }, service.settings.drainTimeout * 1000);
   await closed;
   clearTimeout(patience);
+  clearTimeout(farewell);
   service.close();
 }

@@ -46,7 +46,9 @@ export class Service {
   #model: Model | undefined;
   #limits: Limits | undefined;
   #heartbeat: Heartbeat | undefined;
-  #draining = false;
+  readonly #drain = new AbortController();
+  /** The requests under way, by what aborts them. */
+  readonly requests = new Set<AbortController>();
 
   constructor(settings: Settings, log: Logger, sessions = memoryStore(settings)) {
     this.settings = settings;
@@ -68,7 +70,7 @@ export class Service {
 
   get status(): Status {
     if (this.fault !== undefined) return "unhealthy";
-    if (this.#draining) return "draining";
+    if (this.draining) return "draining";
     return this.#model ? "healthy" : "loading";
   }
 
@@ -82,7 +84,12 @@ export class Service {
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drain.signal.aborted;
+  }
+
+  /** Aborted when the server begins to drain, with the error for requests that are not admitted yet. */
+  get drained(): AbortSignal {
+    return this.#drain.signal;
   }
 
   /** Accepts requests for `model` from now on. */
@@ -94,7 +101,12 @@ export class Service {
 
   /** Stops accepting requests; admitted ones continue. */
   drain(): void {
-    this.#draining = true;
+    this.#drain.abort(shuttingDown());
+  }
+
+  /** Ends every request that is still under way, with an error for its client. */
+  cutOff(): void {
+    for (const request of this.requests) request.abort(shuttingDown());
   }
 
   close(): void {
@@ -105,9 +117,8 @@ export class Service {
 
   /** The served model. @throws ApiError `resource_error` while the model is loading or the server is shutting down */
   get model(): Model {
-    const headers = { "Retry-After": "5" };
-    if (this.#draining) throw new ApiError("resource_error", "the server is shutting down", { headers });
-    if (!this.#model) throw new ApiError("resource_error", "the model is still loading", { headers });
+    if (this.draining) throw shuttingDown();
+    if (!this.#model) throw new ApiError("resource_error", "the model is still loading", { headers: SOON });
     return this.#model;
   }
 
@@ -165,6 +176,11 @@ export class Service {
     }
   }
 }
+
+const SOON = { "Retry-After": "5" };
+
+const shuttingDown = (): ApiError =>
+  new ApiError("resource_error", "the server is shutting down", { headers: SOON });
 
 /** Bytes of a state file besides the recurrent state and the counts: names, held-back text, signature. */
 const STATE_EXTRAS = 64 * 1024;

@@ -45,6 +45,8 @@ export interface Setting {
   readonly read: (text: string) => unknown;
   /** The default value. */
   readonly value?: unknown;
+  /** Whether the value must never be printed. */
+  readonly secret?: true;
   /** The allowed values, if there is a fixed list. */
   readonly choices?: readonly string[];
 }
@@ -67,6 +69,11 @@ function origins(text: string): readonly string[] {
 function secret(text: string): string {
   if (text.length >= 16) return text;
   throw new RangeError("It must have at least 16 characters.");
+}
+
+function keys(text: string): readonly string[] {
+  if (list(text).length > 0) return list(text);
+  throw new RangeError("It names no key. Without this setting, no key is needed.");
 }
 
 const number = (least: number, most: number, whole?: boolean) => (text: string) =>
@@ -170,8 +177,9 @@ export const serverSettings: readonly Setting[] = [
     variable: "API_KEYS",
     unit: "<list>",
     about: "accepted bearer keys, separated by commas",
-    read: list,
+    read: keys,
     value: [],
+    secret: true,
   },
   {
     name: "stateSecret",
@@ -179,6 +187,7 @@ export const serverSettings: readonly Setting[] = [
     unit: "<text>",
     about: "secret that signs states (default: random for each process)",
     read: secret,
+    secret: true,
   },
   {
     name: "sessionStore",
@@ -187,6 +196,7 @@ export const serverSettings: readonly Setting[] = [
     about: "where sessions are kept: memory, redis://… or rediss://…",
     read: String,
     value: "memory",
+    secret: true,
   },
   {
     name: "sessionTtl",

@@ -1,6 +1,6 @@
 import { ReadableStream } from "node:stream/web";
 import type { ApiContext } from "./context.ts";
-import { type ApiError, asApiError } from "./errors.ts";
+import { type ApiError, asApiError, ClientLeft, isFault } from "./errors.ts";
 import type { Service } from "./service.ts";
 
 /** A server-sent event. Without a name it is a `message`. */
@@ -33,9 +33,12 @@ export function eventStream(
     try {
       for await (const event of events) yield encode(event);
     } catch (error) {
-      if (c.get("signal").aborted) return;
-      service.log.error({ err: error, request_id: c.get("requestId") }, "a stream failed");
-      yield encode({ event: "error", data: errorBody(asApiError(error)) });
+      if (c.get("signal").reason instanceof ClientLeft) return;
+      const apiError = asApiError(error);
+      if (isFault(apiError)) {
+        service.log.error({ err: error, request_id: c.get("requestId") }, "a stream failed");
+      }
+      yield encode({ event: "error", data: errorBody(apiError) });
     }
   })();
   return c.body(ReadableStream.from(chunks) as unknown as globalThis.ReadableStream, 200, {

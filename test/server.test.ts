@@ -425,10 +425,26 @@ describe("time-outs", () => {
   });
 });
 
+it("a server that drains answers half a body with 503, and does not wait for the rest", async () => {
+  const server = await serve(tiny, ["--drain-timeout", "1000000"]);
+  const socket = connect(server.port, "127.0.0.1");
+  const head = "POST /v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9";
+  await new Promise((resolve) => socket.write(`${head}\r\n\r\n{`, resolve));
+  await until(() => server.service.requests.size === 1, "the request is under way");
+  const answer = readText(socket);
+  await server.stop();
+  expect(await answer).toMatch(/^HTTP\/1\.1 503 .*"message":"the server is shutting down"/s);
+});
+
 describe("resonant serve, at SIGTERM", () => {
   const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
 
-  async function start(...flags: string[]): Promise<{ child: ChildProcess; url: string; log: () => string }> {
+  const start = (...flags: string[]) => startUntil(/( - |"msg":")serving /, flags);
+
+  async function startUntil(
+    ready: RegExp,
+    flags: readonly string[],
+  ): Promise<{ child: ChildProcess; url: string; log: () => string }> {
     const { API_KEYS: _keys, MODEL_NAME: _model, MODEL_CHECKPOINT: _checkpoint, ...env } = process.env;
     const child = spawn(process.execPath, [cli, "serve", "--host", "127.0.0.1", "--port", "0", ...flags], {
       env,
@@ -438,8 +454,8 @@ describe("resonant serve, at SIGTERM", () => {
     child.stderr!.on("data", (chunk: Buffer) => {
       log += chunk;
     });
-    await until(() => / - serving /.test(log) || child.exitCode !== null, "it serves", 100_000);
-    const url = /listening on (http:\S+)/.exec(log)?.[1];
+    await until(() => ready.test(log) || child.exitCode !== null, "it serves", 100_000);
+    const url = /listening on (http:[^\s"]+)/.exec(log)?.[1];
     if (!url) throw new Error(log);
     return { child, url, log: () => log };
   }
@@ -476,12 +492,35 @@ describe("resonant serve, at SIGTERM", () => {
     const { child, url, log } = await start("--drain-timeout", "0.5");
     const ended = once(child, "exit");
     const { response } = openRequest(`${url}/v1/generate`, { ...long, max_tokens: 2048, stream: true });
-    const reading = response.then(readText).catch(() => "cut");
+    const reading = response.then(readText);
     await response;
     child.kill("SIGTERM");
     expect(await ended).toEqual([0, null]);
-    expect(await reading).toBe("cut");
-    expect(log()).toContain("did not end in time; their connections are closed");
+    const last = (await reading).trimEnd().split("\n\n").at(-1);
+    expect(last).toMatch(
+      /^event: error\ndata: \{"error":"resource_error","message":"the server is shutting down"/,
+    );
+    expect(log()).toContain("cut off, since they did not end in time: 1 running requests, 0 waiting");
+    expect(log()).not.toContain("ERROR");
+  });
+
+  it("writes every line of its error stream as JSON with --log-format json, Dawn's too, and ends with its supervisor", async () => {
+    const { child, log } = await start("--log-format", "json", "--log-level", "debug");
+    const ended = once(child, "exit");
+    child.kill("SIGTERM");
+    expect(await ended).toEqual([0, null]);
+    const entries = log()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(entries.at(-1)).toMatchObject({ level: 30, msg: "stopped" });
+    expect(entries.filter(({ msg }) => msg === "SIGTERM received" || msg === "stop received")).toHaveLength(
+      1,
+    );
+
+    const killed = await startUntil(/listening/, ["--log-format", "json"]);
+    killed.child.kill("SIGKILL");
+    await vi.waitFor(() => expect(fetch(killed.url)).rejects.toThrow(), 20_000);
   });
 
   it("explains a wrong setting, a port in use and a missing model", async () => {

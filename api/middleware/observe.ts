@@ -1,5 +1,6 @@
 import { createMiddleware } from "hono/factory";
 import type { Env } from "../context.ts";
+import { ClientLeft } from "../errors.ts";
 import type { Service } from "../service.ts";
 
 /** Paths that monitoring requests every few seconds; they are logged only at level `debug`. */
@@ -17,8 +18,10 @@ export const observe = (service: Service) =>
     c.header("X-Request-Id", c.get("requestId"));
     const gone = new AbortController();
     c.set("signal", gone.signal);
+    service.requests.add(gone);
     outgoing.once("close", () => {
-      if (!outgoing.writableFinished) gone.abort(new Error("the client has left"));
+      service.requests.delete(gone);
+      if (!outgoing.writableFinished) gone.abort(new ClientLeft());
       const status = outgoing.writableFinished ? outgoing.statusCode : CLIENT_CLOSED_REQUEST;
       const duration = performance.now() - start;
       service.telemetry.answered(method, c.get("route") ?? "other", status, duration);

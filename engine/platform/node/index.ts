@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import type { ResonantError } from "../../../common/errors.ts";
+import { openFile } from "../../../weights/node/file.ts";
 import type { HubOptions } from "../../../weights/node/hub/fetch.ts";
 import { resolveModel } from "../../../weights/node/hub/model.ts";
 import { Gpu } from "../../device/gpu.ts";
@@ -37,6 +38,8 @@ export async function loadModel(options: OpenOptions = {}): Promise<Model> {
   const { model, adapters, alignment, name, device, onDownload, onFetch, dawn, unchecked, ...load } = options;
   const onFallback = (reason: ResonantError) =>
     load.onRemark?.(`${reason.message}: what was fetched before is used`);
+  // A wrong path is said before gigabytes are fetched.
+  for (const path of [adapters, alignment]) if (path !== undefined) await (await openFile(path)).close();
   const folder =
     model === undefined
       ? await defaultModelFolder()
