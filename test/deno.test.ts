@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,12 @@ const shippedFiles = inFolder(shipped, [
   "tokenizer.json",
   "tokenizer_config.json",
 ]);
-const neox = fixturePath("base-models/neox-parallel");
+// With heads of 16: how heads of up to 8 are added up is each driver's choice.
+const neox = folder;
+const from = fixturePath("base-models/neox-parallel");
+const config = JSON.parse(await readFile(join(from, "config.json"), "utf8"));
+await writeFile(join(neox, "config.json"), JSON.stringify({ ...config, num_attention_heads: 2 }));
+await copyFile(join(from, "model.safetensors"), join(neox, "model.safetensors"));
 const adapters = fixturePath("checkpoints/adapters_d32_zip.pt");
 
 /** Each model, and its folder and adapters for Node. */
@@ -62,7 +67,7 @@ async function answersInNode({ format }: ToAsk, from: string, adapters?: string)
 
 describe(`the library's browser build in Deno, on wgpu${lackingDeno}`, () => {
   it.skipIf(lackingDeno !== "")(
-    "gives Node's texts, metrics and search results to the bit on the same software driver, and a native model's log-probabilities",
+    "gives Node's texts, metrics, log-probabilities and search results to the bit on the same software driver",
     { timeout: 900_000 },
     async ({ skip }) => {
       const asked = join(folder, "asked.json");
@@ -80,16 +85,8 @@ describe(`the library's browser build in Deno, on wgpu${lackingDeno}`, () => {
         console.log(
           `${name}\n  Node: ${JSON.stringify(inNode.text)}\n  Deno: ${JSON.stringify(inDeno.text)}`,
         );
-        expect(inDeno.text, name).toBe(inNode.text);
-        expect(inDeno.rest, name).toEqual(inNode.rest);
-        expect(inDeno.logprobs.length).toBe(inNode.logprobs.length);
+        expect(inDeno, name).toEqual(inNode);
         expect(inNode.logprobs.length).toBeGreaterThan(100);
-        if (adapters === undefined) expect(inDeno.logprobs, name).toEqual(inNode.logprobs);
-        // For these heads of 8, Mesa adds up q · k otherwise where it has unrolled the loop: it does so in this model's
-        // decode kernel when it comes through Dawn, but not when it comes through wgpu.
-        inNode.logprobs.forEach((logprob, i) => {
-          expect(Math.abs(inDeno.logprobs[i]! - logprob)).toBeLessThan(1e-5);
-        });
       }
     },
   );

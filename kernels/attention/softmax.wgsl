@@ -12,10 +12,6 @@ override SIZE4 = (SIZE + 3u) / 4u; // vec4s in a head, the last padded with zero
 const KEYS = 64u; // in a chunk, one per thread
 const LOWEST = -1e30; // instead of −∞, below any score
 
-fn sum4(values: vec4f) -> f32 {
-  return (values.x + values.y) + (values.z + values.w);
-}
-
 // The factor that turns a sum relative to the maximum `before` into one relative to `now`. It is exactly 1 where the
 // maximum stays: a chunk that a row does not see must change nothing.
 fn rescale(before: f32, now: f32) -> f32 {
