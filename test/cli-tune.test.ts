@@ -7,6 +7,7 @@ import { resonant } from "./cli.ts";
 
 let cache: string;
 const FILE = "tuning.json";
+const CHECKED = "agreement.json";
 const file = (): string => join(cache, FILE);
 const run = (...args: string[]) => resonant(args, { env: { RESONANT_CACHE: cache } });
 
@@ -18,12 +19,13 @@ async function json(...args: string[]) {
   return JSON.parse(out);
 }
 
-/** A copy of the machine's cache without tunings, so that no driver is downloaded again. */
+/** A copy of the machine's cache without what was found on devices, so that no driver is downloaded again. */
 beforeAll(async () => {
   cache = await mkdtemp(join(tmpdir(), "resonant-cli-tune-"));
   for (const folder of cacheFolders()) {
     for (const name of await readdir(folder).catch(() => [])) {
-      if (name !== FILE) await symlink(join(folder, name), join(cache, name)).catch(() => undefined);
+      if (name !== FILE && name !== CHECKED)
+        await symlink(join(folder, name), join(cache, name)).catch(() => undefined);
     }
   }
 });
@@ -39,7 +41,7 @@ describe("resonant tune", () => {
       file: file(),
       standard: { share: expect.any(Number), products: expect.any(Number), many_rows: expect.any(Number) },
     });
-    const [{ tuning }] = JSON.parse(await readFile(file(), "utf8")).tunings;
+    const [{ tuning, ...identity }] = JSON.parse(await readFile(file(), "utf8")).tunings;
     const { share, products, manyRows } = tuning;
     expect(tuned.tuning).toEqual({ share, products, many_rows: manyRows });
     for (const choice of ["share", "many_rows"]) {
@@ -49,6 +51,10 @@ describe("resonant tune", () => {
     expect(await json("tune", "--forget")).toEqual(forget);
     expect(await json("tune", "--forget")).toEqual({ ...forget, forgotten: false });
     expect(JSON.parse(await readFile(file(), "utf8")).tunings).toEqual([]);
+    const checked = join(cache, CHECKED);
+    await writeFile(checked, JSON.stringify({ agreements: [{ ...identity, differing: [] }] }));
+    expect(await json("tune", "--forget")).toEqual(forget);
+    expect(JSON.parse(await readFile(checked, "utf8")).agreements).toEqual([]);
   });
 
   it("prints the choices and their times in words", async () => {

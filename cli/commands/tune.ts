@@ -4,6 +4,7 @@ import { Gpu } from "../../engine/device/gpu.ts";
 import { type Measured, tune, tunedFormats } from "../../engine/device/tune.ts";
 import type { Tuning } from "../../engine/device/tuning.ts";
 import { productShapes } from "../../engine/families/index.ts";
+import { forgetAgreement } from "../../engine/platform/node/agreement-file.ts";
 import { describeAdapter } from "../../engine/platform/node/device.ts";
 import { defaultModelFolder, openModelFolder } from "../../engine/platform/node/files.ts";
 import { forgetTuning, rememberTuning } from "../../engine/platform/node/tuning-file.ts";
@@ -27,7 +28,9 @@ export function tuneCommand(): Command {
       const adapter = await findTimedAdapter(flags);
       const { name } = describeAdapter(adapter);
       if (forget) {
-        const forgotten = await forgetTuning(adapter, { onRemark: remark });
+        const options = { onRemark: remark };
+        const found = [await forgetTuning(adapter, options), await forgetAgreement(adapter, options)];
+        const forgotten = found.includes(true);
         if (json) return printJson({ adapter: name, forgotten });
         return print(`${name}: ${forgotten ? "forgotten" : "nothing was remembered"}\n`);
       }

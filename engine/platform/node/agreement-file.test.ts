@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { testGpu } from "../../../test/gpu.ts";
-import { agreementOf } from "./agreement-file.ts";
+import { agreementOf, forgetAgreement } from "./agreement-file.ts";
 
 const gpu = await testGpu();
 
@@ -50,6 +50,17 @@ describe("the agreement of an adapter", () => {
     expect(remarks[0]).toContain(join(cache, "agreement.json"));
     await checked("one");
     expect(checks).toBe(1);
+  });
+
+  it("is forgotten alone, and then checked again", async () => {
+    await checked("one");
+    await checked("two");
+    expect(await forgetAgreement(info("one"), options())).toBe(true);
+    expect(await forgetAgreement(info("one"), options())).toBe(false);
+    await checked("two", ["never asked"]);
+    expect(checks).toBe(2);
+    expect(await checked("one", ["norms"])).toEqual({ shownBy: "check", differing: ["norms"] });
+    expect(checks).toBe(3);
   });
 
   it("holds for now where it cannot be remembered", async () => {

@@ -5,6 +5,7 @@ import type { Gpu } from "../../device/gpu.ts";
 import { cacheFolders, writableCacheFolder } from "./cache-folder.ts";
 import {
   type DeviceFileOptions,
+  forgetEntries,
   identity,
   identityOf,
   isEntryOf,
@@ -49,12 +50,27 @@ export async function agreementOf(
     const folder = await writableCacheFolder(env);
     const others = (await entriesIn(folder, options)).filter((each) => !isOf(each));
     const agreements = [...others, { ...identityOf(info, options), differing: [...agreement.differing] }];
-    await writeDeviceFile(folder, file.name, { agreements });
+    await write(folder, agreements);
   } catch (error) {
     onRemark?.(`the check of this device cannot be remembered: ${(error as Error).message}`);
   }
   return agreement;
 }
 
+/**
+ * Forgets what the check found on an adapter: where it is next used, it is checked again.
+ * @returns whether anything was remembered
+ * @throws ResonantError `invalid_argument` if a file cannot be written
+ */
+export function forgetAgreement(
+  { info }: Pick<GPUAdapter, "info">,
+  options: DeviceFileOptions = {},
+): Promise<boolean> {
+  return forgetEntries(info, options, (folder) => entriesIn(folder, options), write);
+}
+
 const entriesIn = async (folder: string, options: DeviceFileOptions): Promise<Entry[]> =>
   (await readDeviceFile(folder, file, options))?.agreements ?? [];
+
+const write = (folder: string, agreements: readonly Entry[]): Promise<void> =>
+  writeDeviceFile(folder, file.name, { agreements });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import packageJson from "../../../package.json" with { type: "json" };
 import { writeFileAtomically } from "../../../weights/node/file.ts";
-import { isTrustedFolder } from "./cache-folder.ts";
+import { cacheFolders, isTrustedFolder } from "./cache-folder.ts";
 
 /** How to find a file of what was found on devices. */
 export interface DeviceFileOptions {
@@ -69,6 +69,30 @@ export async function readDeviceFile<T>(
 /** @throws ResonantError `invalid_argument` if the file cannot be written */
 export async function writeDeviceFile(folder: string, name: string, content: unknown): Promise<void> {
   await writeFileAtomically(join(folder, name), chunks(`${JSON.stringify(content, null, 2)}\n`));
+}
+
+/**
+ * Forgets what was found on an adapter with these kernels, in every cache folder.
+ * @param read gives what a folder's file holds
+ * @param write replaces it
+ * @returns whether there was anything
+ */
+export async function forgetEntries<E extends Identity>(
+  info: GPUAdapterInfo,
+  options: DeviceFileOptions,
+  read: (folder: string) => Promise<readonly E[]>,
+  write: (folder: string, entries: readonly E[]) => Promise<void>,
+): Promise<boolean> {
+  const isOf = isEntryOf(info, options);
+  let forgot = false;
+  for (const folder of cacheFolders(options.env)) {
+    const entries = await read(folder);
+    const others = entries.filter((each) => !isOf(each));
+    if (others.length === entries.length) continue;
+    await write(folder, others);
+    forgot = true;
+  }
+  return forgot;
 }
 
 async function* chunks(text: string): AsyncGenerator<Uint8Array> {

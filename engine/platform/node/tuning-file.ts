@@ -10,6 +10,7 @@ import {
 import { cacheFolders, writableCacheFolder } from "./cache-folder.ts";
 import {
   type DeviceFileOptions,
+  forgetEntries,
   identity,
   identityOf,
   isEntryOf,
@@ -81,20 +82,11 @@ export async function rememberTuning(
  * @returns whether there was one
  * @throws ResonantError `invalid_argument` if a file cannot be written
  */
-export async function forgetTuning(
+export function forgetTuning(
   { info }: Pick<GPUAdapter, "info">,
   options: DeviceFileOptions = {},
 ): Promise<boolean> {
-  const isOf = isEntryOf(info, options);
-  let forgot = false;
-  for (const folder of cacheFolders(options.env)) {
-    const entries = await entriesIn(folder, options);
-    const others = entries.filter((each) => !isOf(each));
-    if (others.length === entries.length) continue;
-    await write(folder, others);
-    forgot = true;
-  }
-  return forgot;
+  return forgetEntries(info, options, (folder) => entriesIn(folder, options), write);
 }
 
 /** A tuning as files spell it: these keys stay, so that older files can still be read. */
