@@ -4,7 +4,7 @@ import type { RetrievalMode } from "../engine/retrieval/retrieval-model.ts";
 import { samplingOptions } from "../engine/sampling-options.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { Admission, type Ticket } from "./admission.ts";
-import { ApiError } from "./errors.ts";
+import { ApiError, ClientLeft } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Logger } from "./log.ts";
 import type { Limits } from "./schemas/limits.ts";
@@ -12,7 +12,7 @@ import { memoryStore } from "./sessions/open-store.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
 import type { Settings } from "./settings.ts";
 import { StateTokens } from "./state-token.ts";
-import { type GenerationTimer, Telemetry } from "./telemetry.ts";
+import { type AbortCause, type GenerationTimer, Telemetry } from "./telemetry.ts";
 
 export type Status = "healthy" | "loading" | "draining" | "unhealthy";
 
@@ -171,10 +171,16 @@ export class Service {
         yield { ...piece, milliseconds, ...state };
       }
     } finally {
-      if (!finished) timer.left();
+      if (!finished) timer.aborted(abortCause(signal));
       stream.close();
     }
   }
+}
+
+/** Tells what ended a generation early. */
+function abortCause({ reason }: AbortSignal): AbortCause {
+  if (reason instanceof ClientLeft) return "client";
+  return reason instanceof ApiError ? "shutdown" : "error";
 }
 
 const SOON = { "Retry-After": "5" };

@@ -1,6 +1,7 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Counter, Histogram } from "prom-client";
 import type { FinishReason } from "../engine/generate.ts";
 import { finishReasons } from "./contract.ts";
+import { Metrics } from "./metrics.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const TOKEN_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -15,12 +16,17 @@ export interface Gauges {
   ready(): boolean;
 }
 
-/** The server's Prometheus metrics. Their names follow vLLM's. */
+/** Why a generation has no end: its client disconnected, the server shut down, or there was an error. */
+export type AbortCause = "client" | "shutdown" | "error";
+
+/** What a server counts and measures of its requests. Where they fit, the names are vLLM's. */
 export class Telemetry {
-  readonly #registry = new Registry();
+  /** All metrics; whoever has more to tell adds them here. */
+  readonly metrics = new Metrics();
   readonly #requests: Counter<"method" | "route" | "status">;
   readonly #duration: Histogram<"route">;
-  readonly #finished: Counter<"finished_reason">;
+  readonly #finished: Counter<"reason">;
+  readonly #aborted: Counter<"cause">;
   readonly #promptTokens: Counter;
   readonly #reusedTokens: Counter;
   readonly #generatedTokens: Counter;
@@ -30,67 +36,59 @@ export class Telemetry {
   readonly #endToEnd: Histogram;
 
   constructor(gauges: Gauges) {
-    const registers = [this.#registry];
-    const gauge = (name: string, help: string, read: () => number): void => {
-      new Gauge({
-        name: `resonant:${name}`,
-        help,
-        registers,
-        collect() {
-          this.set(read());
-        },
-      });
-    };
-    const counter = <T extends string = never>(name: string, help: string, labelNames: T[] = []) =>
-      new Counter({ name: `resonant:${name}`, help, labelNames, registers });
-    const histogram = <T extends string = never>(
-      name: string,
-      help: string,
-      buckets = SECONDS,
-      labelNames: T[] = [],
-    ) => new Histogram({ name: `resonant:${name}`, help, buckets, labelNames, registers });
-
-    gauge("num_requests_running", "Running generations and searches", gauges.running);
-    gauge("num_requests_waiting", "Generations and searches waiting in the queue", gauges.waiting);
-    gauge("state_bytes", "Bytes of recurrent state of all running streams", gauges.stateBytes);
-    gauge("gpu_bytes", "Bytes of GPU buffers", gauges.gpuBytes);
-    gauge("ready", "1 if the model is loaded and the server accepts requests, else 0", () =>
+    const { metrics } = this;
+    metrics.gauge("num_requests_running", "Running generations and searches", gauges.running);
+    metrics.gauge("num_requests_waiting", "Generations and searches that wait in the queue", gauges.waiting);
+    metrics.gauge("state_bytes", "Bytes of recurrent state of all running streams", gauges.stateBytes);
+    metrics.gauge("gpu_bytes", "Bytes of GPU buffers", gauges.gpuBytes);
+    metrics.gauge("ready", "1 if the model is loaded and the server accepts requests, else 0", () =>
       Number(gauges.ready()),
     );
-    this.#requests = counter("http_requests_total", "HTTP requests answered", ["method", "route", "status"]);
-    this.#duration = histogram(
+    this.#requests = metrics.counter("http_requests_total", "HTTP requests answered", [
+      "method",
+      "route",
+      "status",
+    ]);
+    this.#duration = metrics.histogram(
       "http_request_duration_seconds",
       "Time from a request's headers to the end of its answer",
       SECONDS,
       ["route"],
     );
-    this.#finished = counter(
-      "request_success_total",
-      "Generations by the reason they ended; abort: interrupted",
-      ["finished_reason"],
+    this.#finished = metrics.counter("requests_finished_total", "Finished generations, by why they ended", [
+      "reason",
+    ]);
+    this.#aborted = metrics.counter(
+      "requests_aborted_total",
+      "Generations that did not finish, by what aborted them",
+      ["cause"],
     );
-    this.#promptTokens = counter("prompt_tokens_total", "Prompt tokens");
-    this.#reusedTokens = counter(
+    this.#promptTokens = metrics.counter("prompt_tokens_total", "Prompt tokens");
+    this.#reusedTokens = metrics.counter(
       "prefix_cache_hits_total",
       "Prompt tokens that were taken from the prefix cache",
     );
-    this.#generatedTokens = counter("generation_tokens_total", "Tokens generated");
-    this.#queueTime = histogram("request_queue_time_seconds", "Time from a request until it runs");
-    this.#firstToken = histogram("time_to_first_token_seconds", "Time from a request to its first token");
-    this.#interToken = histogram(
+    this.#generatedTokens = metrics.counter("generation_tokens_total", "Tokens generated");
+    this.#queueTime = metrics.histogram(
+      "request_queue_time_seconds",
+      "Time from a request until it runs",
+      SECONDS,
+    );
+    this.#firstToken = metrics.histogram(
+      "time_to_first_token_seconds",
+      "Time from a request to its first token",
+      SECONDS,
+    );
+    this.#interToken = metrics.histogram(
       "inter_token_latency_seconds",
       "Time between two tokens of a generation",
       TOKEN_SECONDS,
     );
-    this.#endToEnd = histogram("e2e_request_latency_seconds", "Time from a request to its last token");
-    collectDefaultMetrics({ register: this.#registry });
-  }
-
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
-
-  /** Returns all metrics in Prometheus's text format. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+    this.#endToEnd = metrics.histogram(
+      "e2e_request_latency_seconds",
+      "Time from a request to its last token",
+      SECONDS,
+    );
   }
 
   answered(method: string, route: string, status: number, milliseconds: number): void {
@@ -115,9 +113,9 @@ export class Telemetry {
         this.#promptTokens.inc(tokens);
         this.#reusedTokens.inc(reused);
       },
-      left: () => this.#finished.inc({ finished_reason: "abort" }),
+      aborted: (cause) => this.#aborted.inc({ cause }),
       finished: (reason) => {
-        this.#finished.inc({ finished_reason: finishReasons[reason] });
+        this.#finished.inc({ reason: finishReasons[reason] });
         this.#endToEnd.observe(since(start));
       },
     };
@@ -130,6 +128,5 @@ export interface GenerationTimer {
   /** @param reused the number of prompt tokens that were taken from the prefix cache */
   prompt(tokens: number, reused: number): void;
   finished(reason: FinishReason): void;
-  /** The generation did not finish: the client disconnected, or an error occurred. */
-  left(): void;
+  aborted(cause: AbortCause): void;
 }

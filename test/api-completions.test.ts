@@ -212,7 +212,7 @@ describe("a completion", () => {
     expect(await choicesOf({ prompt: `${beginning}one`, ...asked }, plain)).toEqual([again]);
     await plain.stop();
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    expect(Number(/^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(448);
+    expect(Number(/^resonant_prefix_cache_hits_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(448);
   });
 
   it("accepts a text, its tokens, or a list of either", async () => {

@@ -116,7 +116,7 @@ describe.each<
 
   it("have reused prefixes of earlier prompts", async () => {
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    const [, reused] = /^resonant:prefix_cache_hits_total (\d+)$/m.exec(metrics) ?? [];
+    const [, reused] = /^resonant_prefix_cache_hits_total (\d+)$/m.exec(metrics) ?? [];
     expect(Number(reused)).toBeGreaterThan(500);
   });
 });

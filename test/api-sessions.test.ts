@@ -613,12 +613,16 @@ function endpoints(): void {
     for (const name of ["a", "b"]) await turn(name, { prompt: PROMPT }, on);
     const state = await exported("a", on);
     const generated = on.service.telemetry;
-    const before = (await generated.text()).match(/^resonant:generation_tokens_total .*$/m)?.[0];
+    const before = (await generated.metrics.write("text")).match(
+      /^resonant_generation_tokens_total .*$/m,
+    )?.[0];
     for (const stream of [false, true]) {
       const answer = await generate({ session: "c", prompt: PROMPT, stream }, on);
       expect(expectRefusal(answer, 409, "conflict", "session")).toMatch(/2 sessions.*MAX_SESSIONS/);
     }
-    expect((await generated.text()).match(/^resonant:generation_tokens_total .*$/m)?.[0]).toBe(before);
+    expect((await generated.metrics.write("text")).match(/^resonant_generation_tokens_total .*$/m)?.[0]).toBe(
+      before,
+    );
     expectRefusal(await post(on.url + at("a", "/fork"), { to: "c" }), 409, "conflict", "to");
     expectRefusal(await load("c", state, on), 409, "conflict", "name");
     expect((await turn("b", {}, on)).turn).toBe(2);

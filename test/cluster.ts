@@ -81,7 +81,7 @@ export class Replica {
   /** Whether it is running a request. */
   async works(): Promise<boolean> {
     const metrics = await (await fetch(`http://127.0.0.1:${this.port}/metrics`)).text();
-    return /^resonant:num_requests_running 1$/m.test(metrics);
+    return /^resonant_num_requests_running 1$/m.test(metrics);
   }
 
   async kill(): Promise<void> {

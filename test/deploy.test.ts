@@ -177,9 +177,9 @@ describe("deploy/keda.yaml", () => {
   it("queries metrics that the server exports", async () => {
     const one = (): number => 1;
     const gauges = { running: one, waiting: one, stateBytes: one, gpuBytes: one, ready: () => true };
-    const text = await new Telemetry(gauges).text();
-    const asked = trigger?.metadata.query?.match(/\w+:\w+/g) ?? [];
-    expect(asked).toEqual(["resonant:num_requests_running", "resonant:num_requests_waiting"]);
+    const text = await new Telemetry(gauges).metrics.write("text");
+    const asked = trigger?.metadata.query?.match(/resonant_\w+/g) ?? [];
+    expect(asked).toEqual(["resonant_num_requests_running", "resonant_num_requests_waiting"]);
     for (const name of asked) expect(text).toContain(`# TYPE ${name} gauge\n${name} 1\n`);
   });
 

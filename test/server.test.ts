@@ -323,14 +323,14 @@ describe("what a server reports", () => {
         }),
     );
     waiting.leave();
-    const value = (name: string) => samples.get(`resonant:${name}`);
+    const value = (name: string) => samples.get(`resonant_${name}`);
     expect(value("num_requests_running")).toBe(1);
     expect(value("num_requests_waiting")).toBe(0);
     expect(value("state_bytes")).toBe(tiny.runner.pool.stateBytes);
     expect(value("gpu_bytes")).toBe(tiny.gpu.bytes);
     expect(value("prompt_tokens_total")).toBe(4);
     expect(value("generation_tokens_total")).toBeGreaterThanOrEqual(5);
-    expect(value('request_success_total{finished_reason="max_tokens"}')).toBe(1);
+    expect(value('requests_finished_total{reason="max_tokens"}')).toBe(1);
     expect(value("time_to_first_token_seconds_count")).toBe(2);
     expect(value("inter_token_latency_seconds_count")).toBeGreaterThanOrEqual(4);
     expect(value("e2e_request_latency_seconds_count")).toBe(1);

@@ -1,3 +1,5 @@
+import { accepts } from "hono/accepts";
+import { metricsTypes } from "../metrics.ts";
 import type { Operation } from "../operation.ts";
 import { probeResponse } from "../schemas/responses.ts";
 
@@ -34,15 +36,21 @@ export const readyOperation: Operation = {
   },
 };
 
+const [TEXT, OPENMETRICS] = ["text/plain", "application/openmetrics-text"];
+
 /** `GET /metrics`. */
 export const metricsOperation: Operation = {
   method: "get",
   path: "/metrics",
   id: "metrics",
   tag: "Operation",
-  summary: "Metrics in Prometheus's text format",
+  summary: "Metrics in Prometheus's text format, or in OpenMetrics where `Accept` asks for it",
   answer: { contentType: "text/plain" },
   errors: [],
-  handle: async (c, { telemetry }) =>
-    c.body(await telemetry.text(), 200, { "Content-Type": telemetry.contentType }),
+  handle: async (c, { telemetry }) => {
+    const wanted = accepts(c, { header: "Accept", supports: [TEXT, OPENMETRICS], default: TEXT });
+    const format = wanted === OPENMETRICS ? "openmetrics" : "text";
+    const headers = { "Content-Type": metricsTypes[format], Vary: "Accept" };
+    return c.body(await telemetry.metrics.write(format), 200, headers);
+  },
 };

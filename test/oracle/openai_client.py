@@ -219,7 +219,7 @@ def errors() -> dict[str, Any]:
 
 def gauge(name: str) -> float:
     lines = requests.get(str(client.base_url.join("/metrics")), timeout=30).text.splitlines()
-    [value] = [line.split()[1] for line in lines if line.startswith(f"resonant:{name} ")]
+    [value] = [line.split()[1] for line in lines if line.startswith(f"resonant_{name} ")]
     return float(value)
 
 

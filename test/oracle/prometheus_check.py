@@ -11,6 +11,7 @@ import sys
 
 import requests
 from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
 # The parser removes `_total` from a counter's name.
@@ -22,7 +23,8 @@ TYPES = {
     "ready": "gauge",
     "http_requests": "counter",
     "http_request_duration_seconds": "histogram",
-    "request_success": "counter",
+    "requests_finished": "counter",
+    "requests_aborted": "counter",
     "prompt_tokens": "counter",
     "prefix_cache_hits": "counter",
     "generation_tokens": "counter",
@@ -60,26 +62,34 @@ def main(url: str) -> None:
     assert kind.startswith("text/plain;version=0.0.4"), kind
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     ours = {
-        name.removeprefix("resonant:"): family.type
+        name.removeprefix("resonant_"): family.type
         for name, family in families.items()
-        if name.startswith("resonant:")
+        if name.startswith("resonant_")
     }
     assert ours == TYPES, ours
     for family in families.values():
         assert family.documentation, family.name
-        if family.type == "histogram" and family.name.startswith("resonant:"):
+        if family.type == "histogram" and family.name.startswith("resonant_"):
             check_histogram(family)
     assert families["process_cpu_seconds"].type == "counter"
 
+    # What Prometheus itself sends.
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+    answer = requests.get(f"{url}/metrics", headers={"Accept": accept}, timeout=30)
+    kind = answer.headers["Content-Type"].replace(" ", "")
+    assert kind.startswith("application/openmetrics-text;version=1.0.0"), kind
+    opened = {family.name: family.type for family in open_families(answer.text)}
+    assert opened == {name: family.type for name, family in families.items()}, opened
+
     def total(name: str, **labels: str) -> float:
-        samples = [s for s in families[f"resonant:{name}"].samples if labels.items() <= s.labels.items()]
+        samples = [s for s in families[f"resonant_{name}"].samples if labels.items() <= s.labels.items()]
         return sum(sample.value for sample in samples if not sample.name.endswith("_created"))
 
     assert total("ready") == 1 and total("gpu_bytes") > 0
     assert total("num_requests_running") == total("num_requests_waiting") == total("state_bytes") == 0
     # Earlier requests: at least the contract's generation.
     assert total("http_requests", method="POST", route="/v1/generate", status="200") >= 1
-    assert total("request_success") >= 1
+    assert total("requests_finished") >= 1
     assert total("prompt_tokens") > 0 and total("generation_tokens") > 0
     print(json.dumps({"families": len(families), "types": ours}))
 

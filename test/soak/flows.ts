@@ -47,7 +47,7 @@ const pages: readonly [Ask["path"], check: (reply: Reply, recording: Recording) 
   ["/readyz", (reply) => assert.equal(bodyOf(reply).status, "ready")],
   ["/v1/models", (reply, { model }) => assert.equal(bodyOf(reply).data[0].id, model)],
   ["/v1/model/info", (reply, { fingerprint }) => assert.equal(bodyOf(reply).fingerprint, fingerprint)],
-  ["/metrics", (reply) => assert.match(String(reply.bytes), /^resonant:num_requests_running \d+$/m)],
+  ["/metrics", (reply) => assert.match(String(reply.bytes), /^resonant_num_requests_running \d+$/m)],
   ["/openapi.json", (reply) => assert(bodyOf(reply).paths["/v1/generate"])],
   ["/docs", (reply) => assert.match(String(reply.bytes), /<html/)],
 ];

@@ -184,7 +184,7 @@ async function sample(server: ServerProcess): Promise<Sample> {
     resident: read("process_resident_memory_bytes"),
     heap: read("nodejs_heap_size_used_bytes"),
     external: read("nodejs_external_memory_bytes"),
-    gpu: read("resonant:gpu_bytes"),
+    gpu: read("resonant_gpu_bytes"),
   };
 }
 
@@ -193,7 +193,7 @@ async function takenAtTheEnd(server: ServerProcess): Promise<SoakReport["taken"]
   for (let tries = 0; ; tries++) {
     const metrics = await server.metrics();
     const names = ["num_requests_running", "num_requests_waiting", "state_bytes"];
-    const taken = Object.fromEntries(names.map((name) => [name, metrics.get(`resonant:${name}`)]));
+    const taken = Object.fromEntries(names.map((name) => [name, metrics.get(`resonant_${name}`)]));
     if (tries === 100 || Object.values(taken).every((value) => value === 0)) return taken;
     await sleep(100);
   }
