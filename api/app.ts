@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
 import type { ApiContext, Env } from "./context.ts";
@@ -8,6 +8,7 @@ import { ApiError, asApiError, ClientLeft, isFault } from "./errors.ts";
 import { authenticate } from "./middleware/authenticate.ts";
 import { limitRate } from "./middleware/limit-rate.ts";
 import { observe } from "./middleware/observe.ts";
+import { answerOwnHosts, refuseOtherPages } from "./middleware/own-hosts.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { discardBody } from "./read-body.ts";
@@ -32,8 +33,9 @@ import {
   sessionOperation,
 } from "./routes/sessions.ts";
 import type { Service } from "./service.ts";
+import type { Settings } from "./settings.ts";
 
-const operations: readonly Operation[] = [
+const allOperations: readonly Operation[] = [
   rootOperation,
   healthOperation,
   modelInfoOperation,
@@ -60,13 +62,20 @@ export function createApp(service: Service): Hono<Env> {
   const app = new Hono<Env>();
   app.use(requestId({ limitLength: 128 }));
   app.use(observe(service));
+  app.use(answerOwnHosts(settings));
   app.use(
     cors({
       origin: settings.corsOrigins.includes("*") ? "*" : [...settings.corsOrigins],
       exposeHeaders: ["X-Request-Id", "Retry-After"],
     }),
   );
-  const guards = [authenticate(settings.apiKeys), limitRate(settings)];
+  const authenticated = authenticate(settings);
+  const guards = [authenticated(), limitRate(settings)];
+  const operations = allOperations.flatMap((operation) => offered(operation, settings));
+  const refusePages: MiddlewareHandler<Env> = async (c, next) => {
+    refuseOtherPages(c, settings, "sessions");
+    await next();
+  };
   for (const path of new Set(operations.map((operation) => operation.path))) {
     const sharing = operations.filter((operation) => operation.path === path);
     const { openAi = false, slashes } = sharing[0]!;
@@ -76,7 +85,8 @@ export function createApp(service: Service): Hono<Env> {
       c.set("openAi", openAi);
       await next();
     });
-    for (const { method, guarded, handle } of sharing) {
+    for (const { method, guarded, personal, handle } of sharing) {
+      if (personal) app.on(method.toUpperCase(), [route], refusePages);
       if (guarded) app.on(method.toUpperCase(), [route], ...guards);
       app.on(method.toUpperCase(), route, (c) => handle(c, service));
     }
@@ -87,12 +97,24 @@ export function createApp(service: Service): Hono<Env> {
       throw new ApiError("method_not_allowed", `only ${allowed}`, { headers: { Allow: allowed } });
     });
   }
-  app.get("/openapi.json", (c) => c.json(openApiDocument(operations, service)));
-  app.route("/", docsRoutes({ openApiUrl: "openapi.json" }));
+  if (settings.docsAccess !== "off") {
+    if (settings.docsAccess === "key") {
+      for (const path of ["/openapi.json", "/docs", "/docs/*", "/redoc"])
+        app.get(path, authenticated("page"));
+    }
+    app.get("/openapi.json", (c) => c.json(openApiDocument(operations, service)));
+    app.route("/", docsRoutes({ openApiUrl: "openapi.json" }));
+  }
   app.route("/", demoRoutes());
   app.notFound((c) => refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`)));
   app.onError((error, c) => refuse(c, service, error));
   return app;
+}
+
+/** Returns an operation as the settings have it, or nothing. */
+function offered(operation: Operation, { metricsAccess }: Settings): Operation[] {
+  if (operation !== metricsOperation) return [operation];
+  return metricsAccess === "off" ? [] : [{ ...operation, guarded: metricsAccess === "key" }];
 }
 
 async function refuse(c: ApiContext, service: Service, error: unknown): Promise<Response> {

@@ -4,6 +4,7 @@ import { ApiError, type ErrorKind } from "./errors.ts";
 import type { Operation } from "./operation.ts";
 import { errorResponse, openAiErrorResponse } from "./schemas/responses.ts";
 import type { Service } from "./service.ts";
+import type { Settings } from "./settings.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -52,6 +53,7 @@ export function openApiDocument(operations: readonly Operation[], service: Servi
 const meanings: Readonly<Record<ErrorKind, string>> = {
   validation_error: "a field is missing or has an invalid value",
   unauthorized: "the key is missing or wrong",
+  forbidden: "the page's origin or the host is not one that the server answers for",
   not_found: "what the request names does not exist",
   method_not_allowed: "the path does not have this method; `Allow` lists those it has",
   conflict:
@@ -102,7 +104,8 @@ function describe(
   const kinds: ErrorKind[] = [
     ...operation.errors,
     ...(guarded && secured ? ["unauthorized" as const] : []),
-    ...(guarded && service.settings.rateLimit > 0 ? ["rate_limit_exceeded" as const] : []),
+    ...(operation.personal && !secured ? ["forbidden" as const] : []),
+    ...(guarded && isLimited(service.settings, secured) ? ["rate_limit_exceeded" as const] : []),
     ...(openAi && body ? ["not_found" as const] : []),
     "method_not_allowed",
   ];
@@ -152,3 +155,6 @@ function parametersOf({ properties, required = [] }: Json, location: "path" | "q
     schema,
   }));
 }
+
+const isLimited = ({ rateLimit, keyAttempts }: Settings, secured: boolean): boolean =>
+  rateLimit > 0 || (secured && keyAttempts > 0);

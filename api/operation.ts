@@ -39,6 +39,8 @@ export interface Operation {
   readonly openAi?: boolean;
   /** Whether the operation needs an API key, if keys are set, and counts towards the rate limit. */
   readonly guarded?: boolean;
+  /** Whether the operation reads or changes what clients keep here. Pages of other origins then need a key or a name. */
+  readonly personal?: boolean;
   /** Whether the served model supports the operation. If not, the OpenAPI document leaves it out. */
   readonly offered?: (limits: Limits) => boolean;
   readonly handle: (c: ApiContext, service: Service) => Response | Promise<Response>;

@@ -1,10 +1,14 @@
+import { ResonantError } from "../common/errors.ts";
 import { parseNumber } from "../common/parse-number.ts";
+import { hostName } from "./hosts.ts";
 
 /** The settings of a server. `resonant serve` has a flag and an environment variable for each. */
 export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly corsOrigins: readonly string[];
+  /** Host names to answer for besides loopback's; empty: all, or loopback's alone on a server that listens there. */
+  readonly allowedHosts: readonly string[];
   readonly maxBatchSize: number;
   readonly maxQueueSize: number;
   readonly maxTokensLimit: number;
@@ -14,6 +18,9 @@ export interface Settings {
   readonly prefixCacheBytes: number;
   readonly maxBodyBytes?: number;
   readonly apiKeys: readonly string[];
+  readonly keyAttempts: number;
+  readonly metricsAccess: Access;
+  readonly docsAccess: Access;
   readonly stateSecret?: string;
   /** `memory`, or the URL of a Redis. */
   readonly sessionStore: string;
@@ -31,6 +38,9 @@ export interface Settings {
   readonly keepAliveTimeout: number;
   readonly heartbeatTimeout: number;
 }
+
+/** Who may read the metrics or the documentation: everyone, who has a key, or nobody. */
+export type Access = "public" | "key" | "off";
 
 /** The description of a setting, from which its flag and environment variable are made. */
 export interface Setting {
@@ -50,6 +60,8 @@ export interface Setting {
   /** The allowed values, if there is a fixed list. */
   readonly choices?: readonly string[];
 }
+
+const access: readonly Access[] = ["public", "key", "off"];
 
 const list = (text: string): readonly string[] =>
   text
@@ -74,6 +86,14 @@ function secret(text: string): string {
 function keys(text: string): readonly string[] {
   if (list(text).length > 0) return list(text);
   throw new RangeError("It names no key. Without this setting, no key is needed.");
+}
+
+function hosts(text: string): readonly string[] {
+  return list(text).map((host) => {
+    const name = host === "*" ? host : hostName(host);
+    if (name && /^(\*|[^*]*)$/.test(host) && !/[/@?#]/.test(host)) return name;
+    throw new RangeError("It must be *, or host names such as api.example.com, separated by commas.");
+  });
 }
 
 const number = (least: number, most: number, whole?: boolean) => (text: string) =>
@@ -108,6 +128,15 @@ export const serverSettings: readonly Setting[] = [
     about: "origins of web pages that may call the API, or *",
     read: origins,
     value: ["*"],
+  },
+  {
+    name: "allowedHosts",
+    variable: "ALLOWED_HOSTS",
+    unit: "<list>",
+    about:
+      "host names to answer for besides localhost, or * (default: all; localhost's alone if it listens there)",
+    read: hosts,
+    value: [],
   },
   {
     name: "maxBatchSize",
@@ -180,6 +209,32 @@ export const serverSettings: readonly Setting[] = [
     read: keys,
     value: [],
     secret: true,
+  },
+  {
+    name: "keyAttempts",
+    variable: "KEY_ATTEMPTS",
+    unit: "<n>",
+    about: "most wrong keys of one address in a minute, 0: no limit",
+    read: count,
+    value: 20,
+  },
+  {
+    name: "metricsAccess",
+    variable: "METRICS_ACCESS",
+    unit: "<access>",
+    about: "who may read /metrics: public: everyone, key: with a key, off: nobody",
+    read: String,
+    value: "public",
+    choices: access,
+  },
+  {
+    name: "docsAccess",
+    variable: "DOCS_ACCESS",
+    unit: "<access>",
+    about: "who may read /docs, /redoc and /openapi.json, as for the metrics",
+    read: String,
+    value: "public",
+    choices: access,
   },
   {
     name: "stateSecret",
@@ -305,6 +360,17 @@ export const serverSettings: readonly Setting[] = [
     choices: ["debug", "info", "warn", "error", "silent"],
   },
 ];
+
+/** Checks settings that depend on each other. @throws ResonantError `invalid_argument` */
+export function checkSettings(settings: Settings): void {
+  for (const name of ["metricsAccess", "docsAccess"] as const) {
+    if (settings[name] !== "key" || settings.apiKeys.length > 0) continue;
+    throw new ResonantError("invalid_argument", "it is `key`, but there are no keys", {
+      where: variableOf(name),
+      fix: `Set ${variableOf("apiKeys")}, or make it public or off`,
+    });
+  }
+}
 
 /** The environment variables that choose the model and its options. */
 export const modelVariables = {

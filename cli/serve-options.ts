@@ -15,7 +15,7 @@ function optionOf({ name, variable, unit, about, read, value, choices, secret }:
   if (choices) option.choices(choices);
   else option.argParser(secret ? silently(read, `${flagOf(name)} or ${variable}`) : argument(read));
   if (value === undefined) return option;
-  return option.default(value, Array.isArray(value) ? value.join(",") || "none needed" : undefined);
+  return option.default(value, Array.isArray(value) ? value.join(",") || "none" : undefined);
 }
 
 /** Converts `read` for use with `argParser`. Commander would print the invalid value of a secret setting. */

@@ -3,7 +3,7 @@ import { createLogger, type Logger } from "../api/log.ts";
 import { listen } from "../api/server.ts";
 import { Service } from "../api/service.ts";
 import { openSessionStore } from "../api/sessions/open-store.ts";
-import { variableOf } from "../api/settings.ts";
+import { checkSettings, variableOf } from "../api/settings.ts";
 import { ResonantError } from "../common/errors.ts";
 import { collect } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
@@ -17,6 +17,7 @@ import type { Order } from "./supervise.ts";
  * @throws ResonantError for settings, an address or a model that cannot be used
  */
 export async function serve(settings: ServeFlags, supervised: boolean): Promise<void> {
+  checkSettings(settings);
   const log = createLogger(settings);
   const service = new Service(settings, log, await openSessionStore(settings, log));
   const server = await listen(service).catch((cause: Error) => {

@@ -126,7 +126,7 @@ describe("a body's headers", () => {
 
 describe("a body that is too large", () => {
   const head = (path: string, more: string): string =>
-    `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${more}\r\n\r\n`;
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${more}\r\n\r\n`;
 
   it.each(POSTS)("gets 413 by its Content-Length, before any of it is read, from %s", async (path) => {
     const { port } = await serverWith("--max-body-bytes", "1000");
@@ -182,7 +182,7 @@ describe("a body that is too large", () => {
   it("leaves its connection usable for the next request if the body arrives completely", async () => {
     const { port } = await serverWith("--max-body-bytes", "1000");
     const sent = head("/v1/generate", "Content-Length: 300000") + " ".repeat(100_000);
-    const next = `GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    const next = `GET /v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
     const socket = connect(port, "127.0.0.1").setEncoding("utf8");
     let answers = "";
     socket.on("data", (text: string) => {
@@ -220,7 +220,7 @@ describe("a path", () => {
   it.each(["/v1/nothing", "/v1", "/v1/generate/", "/generate", "/v1/%E0%A4%A", "/../etc/passwd"])(
     "that does not exist gets 404: %s",
     async (path) => {
-      const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1\.1 404 /);
       expect(answer).toContain('"error":"not_found"');
     },
@@ -280,21 +280,29 @@ describe("invalid HTTP", () => {
       "GET /livez HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n",
       /^HTTP\/1\.1 400 /,
     ],
-    ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: a\r\nwrong\r\n\r\n", /^HTTP\/1\.1 400 /],
-    ["headers without end", `GET / HTTP/1.1\r\nHost: a\r\nX: ${"a".repeat(20_000)}`, /^HTTP\/1\.1 431 /],
+    [
+      "a header without a colon",
+      "GET /livez HTTP/1.1\r\nHost: localhost\r\nwrong\r\n\r\n",
+      /^HTTP\/1\.1 400 /,
+    ],
+    [
+      "headers without end",
+      `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(20_000)}`,
+      /^HTTP\/1\.1 431 /,
+    ],
     [
       "two lengths",
-      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+      "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
       /^HTTP\/1\.1 400 /,
     ],
     [
       "a length and chunks",
-      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+      "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
       /^HTTP\/1\.1 400 /,
     ],
     [
       "a chunk without a size",
-      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+      "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
       /^HTTP\/1\.1 400 /,
     ],
     ["TLS", "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001", /^HTTP\/1\.1 400 /],
@@ -310,7 +318,7 @@ describe("invalid HTTP", () => {
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
     socket.write(
-      "POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+      "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
     );
     await new Promise((resolve) => setTimeout(resolve, 20));
     socket.destroy();

@@ -201,7 +201,7 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     // A client that reads nothing and is gone when the server responds.
     const socket = connect(Number(new URL(url).port), "127.0.0.1").pause();
     await once(socket, "connect");
-    const head = ["POST /v1/generate HTTP/1.1", "Host: x", "Content-Type: application/json"];
+    const head = ["POST /v1/generate HTTP/1.1", "Host: localhost", "Content-Type: application/json"];
     socket.write(`${[...head, `Content-Length: ${Buffer.byteLength(body)}`].join("\r\n")}\r\n\r\n${body}`);
     const kept = await eventually("the turn is kept", async () => {
       const response = await session(name);

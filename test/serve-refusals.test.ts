@@ -41,3 +41,11 @@ it("says that a checkpoint is missing before it asks a hub for the model, and an
   expect(err).toMatch(/listening on http:\/\/\[::1\]:\d+$/m);
   expect(err).toContain("error: /no/such.pt: cannot be opened: no such file or folder");
 });
+
+it.each(["METRICS_ACCESS", "DOCS_ACCESS"])("refuses %s=key without keys", async (variable) => {
+  const { code, err } = await serve({ [variable]: "key" });
+  expect(code).toBe(2);
+  expect(err).toBe(
+    `error: ${variable}: it is \`key\`, but there are no keys. Set API_KEYS, or make it public or off\n`,
+  );
+});

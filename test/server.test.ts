@@ -129,7 +129,7 @@ describe("a client that disconnects", () => {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
-    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     await once(socket, "readable");
     socket.pause();
     await until(() => ended, "cut off");
@@ -410,7 +410,7 @@ describe("time-outs", () => {
   it("close a connection whose headers do not arrive", async () => {
     const server = await serve(tiny, ["--headers-timeout", "0.2"]);
     const socket = connect(server.port, "127.0.0.1");
-    socket.write("POST /v1/generate HTTP/1.1\r\nHost: x\r\n");
+    socket.write("POST /v1/generate HTTP/1.1\r\nHost: localhost\r\n");
     expect(await readText(socket)).toMatch(/^HTTP\/1\.1 408 .*"message":"the request did not come in time"/s);
   });
 
@@ -418,7 +418,7 @@ describe("time-outs", () => {
     const server = await serve(tiny, ["--headers-timeout", "0.2", "--request-timeout", "0.4"]);
     const socket = connect(server.port, "127.0.0.1");
     const head =
-      "POST /v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+      "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     socket.write(head);
     await readText(socket);
     await idle(server);
@@ -428,7 +428,8 @@ describe("time-outs", () => {
 it("a server that drains answers half a body with 503, and does not wait for the rest", async () => {
   const server = await serve(tiny, ["--drain-timeout", "1000000"]);
   const socket = connect(server.port, "127.0.0.1");
-  const head = "POST /v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9";
+  const head =
+    "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9";
   await new Promise((resolve) => socket.write(`${head}\r\n\r\n{`, resolve));
   await until(() => server.service.requests.size === 1, "the request is under way");
   const answer = readText(socket);

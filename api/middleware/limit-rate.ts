@@ -5,6 +5,7 @@ import type { ApiContext, Env } from "../context.ts";
 import { ApiError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { bearerKey } from "./authenticate.ts";
+import { addressOf } from "./client-address.ts";
 
 /** Identifies the client, by its API key or else by its address, and refuses requests above its rate and burst with 429. */
 export function limitRate(
@@ -39,8 +40,5 @@ export function limitRate(
 function clientOf(c: ApiContext, { trustProxy, apiKeys }: Pick<Settings, "trustProxy" | "apiKeys">): string {
   const key = apiKeys.length > 0 ? bearerKey(c) : "";
   if (key) return createHash("sha256").update(key).digest("hex");
-  // Each proxy appends the address of its caller. Earlier entries come from the client and cannot be trusted.
-  const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim());
-  const behindProxies = trustProxy > 0 ? forwarded.at(-trustProxy) : undefined;
-  return behindProxies || c.env.incoming.socket.remoteAddress || "unknown";
+  return addressOf(c, { trustProxy });
 }

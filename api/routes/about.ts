@@ -101,13 +101,15 @@ export const rootOperation: Operation = {
   summary: "Name and version of the API, and links to its pages",
   answer: rootResponse,
   errors: [],
-  handle: (c, service) =>
-    c.json({
+  handle: (c, service) => {
+    const page = (path: string) => (service.settings.docsAccess === "off" ? null : path);
+    return c.json({
       name: "Resonant API",
       version: service.version,
-      docs: "/docs",
-      redoc: "/redoc",
-      openapi: "/openapi.json",
+      docs: page("/docs"),
+      redoc: page("/redoc"),
+      openapi: page("/openapi.json"),
       health: "/v1/health",
-    }),
+    });
+  },
 };

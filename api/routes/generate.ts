@@ -4,6 +4,7 @@ import type { Model } from "../../engine/model.ts";
 import type { ApiContext } from "../context.ts";
 import { generateOptions } from "../contract.ts";
 import { ApiError } from "../errors.ts";
+import { refuseOtherPages } from "../middleware/own-hosts.ts";
 import { post } from "../operation.ts";
 import { generateAnswer } from "../responses.ts";
 import {
@@ -34,9 +35,10 @@ export const generateOperation = post({
   answer: generateResponse,
   events:
     'With `stream: true`: messages `{"text": "…"}`, then an event `done` with the whole answer, or an event `error` with an error',
-  errors: ["not_found"],
+  errors: ["not_found", "forbidden"],
   guarded: true,
   handle: async (c, service, request) => {
+    for (const field of STATE_FIELDS) if (request[field]) refuseOtherPages(c, service.settings, field);
     const { model } = service;
     refuseStates(model, request);
     const pieces = piecesOf(c, service, model, request);
@@ -53,6 +55,8 @@ export const generateOperation = post({
     return eventStream(c, service, events(first, pieces, answer), (error) => error.body());
   },
 });
+
+const STATE_FIELDS = ["return_state", "state", "session"] as const;
 
 /** Returns the pieces of the requested generation, which starts when the first piece is read. */
 function piecesOf(
@@ -76,7 +80,7 @@ function piecesOf(
 /** @throws ApiError `validation_error` naming a field that needs portable states, if the model has attention */
 function refuseStates(model: Model, request: GenerateRequest): void {
   if (model.facts.portable) return;
-  for (const field of ["return_state", "state", "session"] as const) {
+  for (const field of STATE_FIELDS) {
     if (!request[field]) continue;
     throw new ApiError(
       "validation_error",

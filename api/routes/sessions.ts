@@ -28,6 +28,7 @@ export const listSessionsOperation = checked({
   answer: sessionsResponse,
   errors: ["validation_error", "resource_error"],
   guarded: true,
+  personal: true,
   handle: async (c, service, { query: { limit = 100, after } }) => {
     const found = await service.sessions.list(ownerOf(c, service), after, limit + 1);
     const page = found.slice(0, limit);
@@ -47,6 +48,7 @@ export const sessionOperation = checked({
   answer: sessionDetail,
   errors: ["validation_error", "not_found", "resource_error"],
   guarded: true,
+  personal: true,
   handle: async (c, service, { params: { name } }) => {
     const session = await find(c, service, name);
     return c.json({ ...sessionBody(session), text: session.text });
@@ -64,6 +66,7 @@ export const deleteSessionOperation = checked({
   answer: deletedResponse,
   errors: ["validation_error", "not_found", "conflict", "resource_error"],
   guarded: true,
+  personal: true,
   handle: async (c, service, { params: { name } }) => {
     const result = await service.sessions.delete(ownerOf(c, service), name);
     if (result === "leased") throw inUse(name, "name");
@@ -85,6 +88,7 @@ export const forkSessionOperation = checked({
   answer: sessionResponse,
   errors: [...BODY_ERRORS, "not_found"],
   guarded: true,
+  personal: true,
   handle: async (c, service, { params: { name }, body: { to } }) =>
     c.json(sessionBody(await create(c, service, to, "to", await find(c, service, name)))),
 });
@@ -100,6 +104,7 @@ export const exportSessionOperation = checked({
   answer: { contentType: FILE },
   errors: ["validation_error", "not_found", "resource_error"],
   guarded: true,
+  personal: true,
   handle: async (c, service, { params: { name } }) => {
     const { state } = await find(c, service, name);
     const headers = { "Content-Type": FILE, "Content-Disposition": `attachment; filename="${name}.state"` };
@@ -119,6 +124,7 @@ export const importSessionOperation = checked({
   answer: sessionResponse,
   errors: BODY_ERRORS,
   guarded: true,
+  personal: true,
   handle: async (c, service, { params: { name } }) => {
     const { model } = service;
     const state = await readFile(c, service);

@@ -109,9 +109,9 @@ export const rootResponse = v.pipe(
   v.object({
     name: v.string(),
     version: v.string(),
-    docs: v.string(),
-    redoc: v.string(),
-    openapi: v.string(),
+    docs: v.nullable(v.string()),
+    redoc: v.nullable(v.string()),
+    openapi: v.nullable(v.string()),
     health: v.string(),
   }),
   v.title("Root"),
