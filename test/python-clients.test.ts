@@ -243,11 +243,12 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
     afterAll(() => rm(folder, { recursive: true }));
 
     /** Limits that keep requests short, with a queue for the choices of 16 prompts. */
-    const limited = (...flags: string[]): Promise<Server> =>
+    serving(() =>
       serve(
         ...["--port", "0", "--model", join(folder, "tiny"), "--max-tokens-limit", "16", "--max-choices", "2"],
-        ...["--max-prompt-chars", "500", "--max-context-chars", "2000", ...flags],
-      );
+        ...["--max-prompt-chars", "500", "--max-context-chars", "2000", "--api-keys", key],
+      ),
+    );
 
     interface Report {
       readonly complete: boolean;
@@ -259,55 +260,38 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
       readonly valid_rates: Readonly<Record<string, { readonly fuzzing: { readonly accepted: number } }>>;
     }
 
-    async function schemathesis(...args: string[]): Promise<Report> {
-      const report = join(folder, "report.json");
+    it("finds no fault in a thousand valid and invalid requests, and is refused everywhere without a key", async () => {
+      const path = join(folder, "report.json");
       const { code, out, err } = await run(
         python,
         [
           ...["-m", "schemathesis.cli", "run", `${server.url}/openapi.json`, "--checks", "all", "--no-color"],
           // Do not fail because of a slow adapter, or data that is hard to generate.
           ...["--request-timeout", "120", "--max-response-time", "120"],
-          ...["--suppress-health-check", "all", "--seed", "1"],
-          ...["--report", "json", "--report-json-path", report, ...args],
+          ...["--suppress-health-check", "all", "--seed", "1", "--max-examples", "30"],
+          ...["--report", "json", "--report-json-path", path, "-H", `Authorization: Bearer ${key}`],
         ],
         { cwd: folder },
       );
       expect({ code, out }, err).toEqual({ code: 0, out: expect.stringContaining("No issues found") });
-      return JSON.parse(await readFile(report, "utf8"));
-    }
-
-    describe("without keys", () => {
-      serving(() => limited());
-
-      it("finds no fault in a thousand valid and invalid requests", async () => {
-        const report = await schemathesis("--max-examples", "150");
-        expect(report).toMatchObject({
-          complete: true,
-          operations: { total: 18, tested: 18 },
-          phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
-          failures: [],
-          errors: [],
-        });
-        expect(report.test_cases.generated).toBeGreaterThanOrEqual(1000);
-        const posts = ["generate", "retrieve", "completions", "chat/completions", "sessions/{name}/fork"];
-        for (const operation of [...posts.map((path) => `POST /v1/${path}`), "GET /v1/sessions/{name}"]) {
-          expect(report.valid_rates[operation]?.fuzzing.accepted, operation).toBeGreaterThan(0);
-        }
-      }, 900_000);
-    });
-
-    describe("with keys", () => {
-      serving(() => limited("--api-keys", key));
-
-      it("is refused everywhere without a key", async () => {
-        const report = await schemathesis("--max-examples", "20", "-H", `Authorization: Bearer ${key}`);
-        expect(report).toMatchObject({ complete: true, failures: [], errors: [] });
-        const metrics = await (await fetch(`${server.url}/metrics`)).text();
-        const guarded = ["generate", "retrieve", "completions", "chat/completions", "models", "sessions"];
-        for (const path of guarded.map((name) => `/v1/${name}`)) {
-          expect(metrics).toMatch(new RegExp(`route="${path}",status="401"\\} [1-9]`));
-        }
-      }, 900_000);
-    });
+      const report: Report = JSON.parse(await readFile(path, "utf8"));
+      expect(report).toMatchObject({
+        complete: true,
+        operations: { total: 18, tested: 18 },
+        phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
+        failures: [],
+        errors: [],
+      });
+      expect(report.test_cases.generated).toBeGreaterThanOrEqual(1000);
+      const posts = ["generate", "retrieve", "completions", "chat/completions", "sessions/{name}/fork"];
+      for (const operation of [...posts.map((path) => `POST /v1/${path}`), "GET /v1/sessions/{name}"]) {
+        expect(report.valid_rates[operation]?.fuzzing.accepted, operation).toBeGreaterThan(0);
+      }
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      const guarded = ["generate", "retrieve", "completions", "chat/completions", "models", "sessions"];
+      for (const path of guarded.map((name) => `/v1/${name}`)) {
+        expect(metrics).toMatch(new RegExp(`route="${path}",status="401"\\} [1-9]`));
+      }
+    }, 900_000);
   });
 });
