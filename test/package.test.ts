@@ -173,15 +173,16 @@ describe("a program that installs the package", () => {
 
   for (const [version, compiler] of Object.entries(compilers)) {
     for (const resolution of resolutions) {
-      for (const skipLibCheck of [false, true]) {
-        const how = `TypeScript ${version}, ${resolution.moduleResolution} resolution, skipLibCheck ${skipLibCheck}`;
-        it(`compiles with ${how}, for Node, a page and a worker`, async () => {
-          for (const reader of readers) {
-            const errors = await compile(consumer, compiler, { ...resolution, skipLibCheck }, reader);
-            expect(errors, `${reader.file} with ${reader.lib.join(", ")}`).toBe("");
-          }
-        });
-      }
+      const how = `TypeScript ${version}, ${resolution.moduleResolution} resolution`;
+      it(`compiles with ${how}, its declarations checked, for Node, a page and a worker`, async () => {
+        for (const reader of readers) {
+          // What passes these checks passes with `skipLibCheck: true`, which leaves out some. The compiler's own libraries take
+          // most of the time, and are not ours to check.
+          const options = { ...resolution, skipLibCheck: false, skipDefaultLibCheck: true };
+          const errors = await compile(consumer, compiler, options, reader);
+          expect(errors, `${reader.file} with ${reader.lib.join(", ")}`).toBe("");
+        }
+      });
     }
   }
 
