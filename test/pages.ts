@@ -13,19 +13,21 @@ export const SCREENS = [
   ["phone", { width: 390, height: 844 }],
 ] as const;
 
-/**
- * Opens a page of `origin` for `use`. Fails if the page sends a request to another origin, reports an error or violates its
- * policy.
- * @param options.expected errors that the test causes itself
- */
-export async function visit(
+/** A page that a test opened. */
+export interface Visited {
+  readonly page: Page;
+  /** Returns, once, what was wrong since it was last asked: requests to other origins, errors and violations of the policy. */
+  wrong(): string[];
+  close(): Promise<void>;
+}
+
+/** Opens a page in a browser context of its own. */
+export async function openPage(
   { browser }: Launched,
   url: URL,
-  options: BrowserContextOptions & { readonly expected?: RegExp },
-  use: (page: Page) => Promise<void>,
-): Promise<void> {
-  const { expected, ...contextOptions } = options;
-  const context = await browser.newContext(contextOptions);
+  options: BrowserContextOptions = {},
+): Promise<Visited> {
+  const context = await browser.newContext(options);
   const wrong: string[] = [];
   context.on("request", (request) => {
     const to = new URL(request.url());
@@ -46,14 +48,30 @@ export async function visit(
   });
   const page = await context.newPage();
   page.setDefaultTimeout(200_000); // only to end what hangs
-  const unexpected = (): string[] => wrong.filter((each) => !expected?.test(each));
+  await page.goto(url.href);
+  return { page, wrong: () => wrong.splice(0), close: () => context.close() };
+}
+
+/**
+ * Opens a page for `use` and closes it. Fails if the page sends a request to another origin, reports an error or violates its
+ * policy.
+ * @param options.expected errors that the test causes itself
+ */
+export async function visit(
+  launched: Launched,
+  url: URL,
+  { expected, ...options }: BrowserContextOptions & { readonly expected?: RegExp },
+  use: (page: Page) => Promise<void>,
+): Promise<void> {
+  const { page, wrong, close } = await openPage(launched, url, options);
+  const unexpected = (): string[] => wrong().filter((each) => !expected?.test(each));
   try {
-    await page.goto(url.href);
     await use(page);
   } catch (error) {
-    throw unexpected().length === 0 ? error : new Error(wrong.join("\n"), { cause: error });
+    const found = unexpected();
+    throw found.length === 0 ? error : new Error(found.join("\n"), { cause: error });
   } finally {
-    await context.close();
+    await close();
   }
   expect(unexpected()).toEqual([]);
 }
