@@ -1,23 +1,15 @@
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";
-import { type FileServer, serveFiles } from "../engine/platform/browser/testing/file-server.ts";
+import type { FileServer } from "../engine/platform/browser/testing/file-server.ts";
 import { defaultModelFolder, openModelFolder } from "../engine/platform/node/files.ts";
 import { retrieve } from "../engine/retrieval/retrieval.ts";
 import { type Answers, answersOf } from "./answers.ts";
+import { answersInPage, serveAnswersPage } from "./answers-page.ts";
 import { resonant } from "./cli.ts";
 import { type Firefox, lackingFirefox, launchFirefox } from "./firefox.ts";
 import { testGpu } from "./gpu.ts";
-import { fixturePath } from "./models.ts";
 import { startServer, type TestServer } from "./server.ts";
-
-declare global {
-  var library: typeof import("../engine/platform/browser/index.ts");
-  var answers: typeof import("./answers.ts");
-}
 
 const PROMPT = "ROMEO:";
 const TOKENS = 60;
@@ -29,23 +21,7 @@ let firefox: Firefox;
 
 beforeAll(async () => {
   if (lackingFirefox) return;
-  [files, server, firefox] = await Promise.all([serveFiles(), startServer(undefined), launchFirefox()]);
-  for (const name of await readdir(shipped))
-    files.files.set(`/model/${name}`, await readFile(join(shipped, name)));
-  const bundle = await build({
-    stdin: {
-      contents: `import * as library from "./dist/browser.js"; import * as answers from "./test/answers.ts";
-        Object.assign(globalThis, { library, answers });`,
-      resolveDir: fixturePath("../.."),
-    },
-    bundle: true,
-    format: "esm",
-    platform: "browser",
-    write: false,
-  });
-  files.files.set("/library.js", Buffer.from(bundle.outputFiles[0]!.contents));
-  const page = `<!doctype html><script type="module" src="/library.js"></script>`;
-  files.files.set("/index.html", Buffer.from(page));
+  [files, server, firefox] = await Promise.all([serveAnswersPage(), startServer(undefined), launchFirefox()]);
 });
 
 afterAll(async () => {
@@ -83,12 +59,7 @@ describe(`Firefox, whose WebGPU is wgpu${lackingFirefox}`, () => {
     async ({ skip }) => {
       await firefox.open(`${files.origin}/index.html`);
       await sameDriver(skip);
-      const inFirefox = await firefox.evaluate(async () => {
-        const model = await library.loadModel("/model", { format: "f16", slots: 4 });
-        const given = await answers.answersOf(library, model);
-        model.gpu.destroy();
-        return given;
-      });
+      const inFirefox = await firefox.evaluate(answersInPage);
       const inNode = await answersInNode();
       console.log(`Node:    ${JSON.stringify(inNode.text)}\nFirefox: ${JSON.stringify(inFirefox.text)}`);
       expect(inFirefox).toEqual(inNode);
