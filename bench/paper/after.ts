@@ -41,11 +41,35 @@ function launchOf(recorded: Recorded, products: StepOnPaper["products"], format:
       loads: inFlight * sliceLoads[format][interleaved ? "interleaved" : "rows"],
       loadBytes: interleaved || format === "f32" || format === "f16" ? 16 : 4,
       waits: Math.ceil(own / inFlight),
-      lines: interleaved ? linesInterleaved(rowsPerWorkgroup) : linesInRows(format),
+      lines: interleaved
+        ? linesInterleaved(workgroups, rowsPerWorkgroup, slices, rowsOf(overrides, rowsPerWorkgroup, of.rows))
+        : linesInRows(format),
       barriers: barriersOf(recorded),
       norm: code.includes("row_statistics(") && overrides.NORM !== 0,
       early: atOnce !== undefined,
       quickSums: atOnce !== undefined,
     },
   };
+}
+
+/** `weight_row` of the kernels: three matrices one below the other, the two rows of each rotation, or neighbours. */
+function rowsOf(
+  { COLUMNS, D = 0, HALF, SIZE = 0 }: Recorded["overrides"],
+  rowsPerWorkgroup: number,
+  rows: number,
+): (group: number, product: number) => number {
+  if (COLUMNS !== undefined) {
+    return (group, product) =>
+      Math.floor(product / COLUMNS) * D + Math.min(group * COLUMNS + (product % COLUMNS), D - 1);
+  }
+  if (HALF !== undefined) {
+    const pairs = Math.ceil(SIZE / 2);
+    return (group, product) => {
+      const pair = Math.floor((group * rowsPerWorkgroup + product) / 2);
+      const [item, second] = [pair % pairs, product % 2];
+      const place = item < HALF ? item + second * HALF : Math.min(2 * item + second, SIZE - 1);
+      return Math.min(Math.floor(pair / pairs) * SIZE + place, rows - 1);
+    };
+  }
+  return (group, product) => Math.min(group * rowsPerWorkgroup + product, rows - 1);
 }

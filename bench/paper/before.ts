@@ -53,7 +53,7 @@ export function stepBefore(
   const normed = rms ? 4 : 6;
   const layer = native
     ? [
-        launch("mixer", 7, true),
+        launch("mixer", normed, true),
         launch("memory", 3, false),
         small("combine"),
         launch("up", normed, true),

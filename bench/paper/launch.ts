@@ -25,7 +25,7 @@ export interface ProductLaunch {
   readonly loadBytes: 4 | 16;
   /** How often a thread waits for memory: its loads / those in flight. */
   readonly waits: number;
-  /** Lines of 128 bytes that one load of 32 threads touches. */
+  /** Lines of 128 bytes that one load of 32 threads touches, on average. */
   readonly lines: number;
   readonly barriers: number;
   readonly norm: boolean;
@@ -50,5 +50,28 @@ export const sliceLoads = {
 export const linesInRows = (format: WeightFormat): number =>
   Math.min(32, (32 * sliceLoads[format].bytes) / 128);
 
-/** The same if threads take neighbouring rows, of which eight share a line, before they take the next slice. */
-export const linesInterleaved = (rowsPerWorkgroup: number): number => 32 / Math.min(8, rowsPerWorkgroup);
+/**
+ * The same where eight neighbouring rows share a line, and threads take all rows of a workgroup before they take the next slice.
+ * @param rowOf the row of W that is a workgroup's n-th
+ */
+export function linesInterleaved(
+  workgroups: number,
+  rowsPerWorkgroup: number,
+  slices: number,
+  rowOf: (group: number, product: number) => number,
+): number {
+  let [loads, lines] = [0, 0];
+  // The first workgroups show what all do: in every head it is the same again.
+  for (let group = 0; group < Math.min(64, workgroups); group++) {
+    for (let first = 0; first < rowsPerWorkgroup * slices; first += 32) {
+      const touched = new Set<number>();
+      for (let task = first; task < first + 32; task++) {
+        const eight = Math.floor(rowOf(group, task % rowsPerWorkgroup) / 8);
+        touched.add(eight * slices + Math.floor(task / rowsPerWorkgroup));
+      }
+      loads++;
+      lines += touched.size;
+    }
+  }
+  return lines / loads;
+}

@@ -70,7 +70,7 @@ function productRows(
       change(a.threads, b.threads),
       change(loads(a), loads(b)),
       change(a.waits, b.waits),
-      change(a.lines, b.lines),
+      change(a.lines, Math.round(b.lines)),
       change(a.barriers, b.barriers),
       change(micro(then), micro(today)),
     ];
