@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { firstDifference, relativeError, sharedLoadHosts, testGpu } from "../../test/gpu.ts";
+import { firstDifference, relativeError, sharedLoadHost, sharedLoadHosts, testGpu } from "../../test/gpu.ts";
 import { type AttentionShape, attention, splitsOf } from "./attention.ts";
 import {
   attend,
@@ -123,6 +123,16 @@ it("gives the same bits however loads are shared", async () => {
       expect(firstDifference(other, values), `${host.sharedLoadLanes}`).toBe(-1);
     }
   }
+});
+
+it("agrees with the reference where no loads are shared, and at sizes that are odd", async () => {
+  const shape = shapeOf(3, 1, 3, 100);
+  const pass = { slot: 1, streams: 3, length: 7, start: 5 };
+  const data = dataOf(9, shape, pass);
+  const host = sharedLoadHost(gpu, 0);
+  const values = await attend(gpu, shape, pass, data, (buffers) => [attention(host, shape, buffers)]);
+  expect(relativeError(values, expectedOf(shape, pass, data))).toBeLessThan(2e-6);
+  expect(firstDifference(await run(shape, pass, data), values)).toBe(-1);
 });
 
 it("lets nothing of later rows into earlier ones, not even what is not a number", async () => {
