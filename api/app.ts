@@ -22,7 +22,7 @@ import {
 import { chatOperation } from "./routes/chat.ts";
 import { completionsOperation } from "./routes/completions.ts";
 import { generateOperation } from "./routes/generate.ts";
-import { liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
+import { engineHealthOperation, liveOperation, metricsOperation, readyOperation } from "./routes/probes.ts";
 import { retrieveOperation } from "./routes/retrieve.ts";
 import {
   deleteSessionOperation,
@@ -32,6 +32,7 @@ import {
   listSessionsOperation,
   sessionOperation,
 } from "./routes/sessions.ts";
+import { detokenizeOperation, tokenizeOperation } from "./routes/tokens.ts";
 import type { Service } from "./service.ts";
 import type { Settings } from "./settings.ts";
 
@@ -51,6 +52,9 @@ const allOperations: readonly Operation[] = [
   modelOperation,
   completionsOperation,
   chatOperation,
+  tokenizeOperation,
+  detokenizeOperation,
+  engineHealthOperation,
   liveOperation,
   readyOperation,
   metricsOperation,
@@ -106,7 +110,10 @@ export function createApp(service: Service): Hono<Env> {
     app.route("/", docsRoutes({ openApiUrl: "openapi.json" }));
   }
   app.route("/", demoRoutes());
-  app.notFound((c) => refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`)));
+  app.notFound((c) => {
+    c.set("openAi", isOpenAi(c.req.path));
+    return refuse(c, service, new ApiError("not_found", `there is no ${c.req.path}`));
+  });
   app.onError((error, c) => refuse(c, service, error));
   return app;
 }
@@ -116,6 +123,10 @@ function offered(operation: Operation, { metricsAccess }: Settings): Operation[]
   if (operation !== metricsOperation) return [operation];
   return metricsAccess === "off" ? [] : [{ ...operation, guarded: metricsAccess === "key" }];
 }
+
+/** Whether who asks for an unknown path reads OpenAI's errors: below `/v1`, except beside the contract's own paths. */
+const isOpenAi = (path: string): boolean =>
+  /^\/v1(\/|$)/.test(path) && !/^\/v1\/(health|model|generate|retrieve|sessions)(\/|$)/.test(path);
 
 async function refuse(c: ApiContext, service: Service, error: unknown): Promise<Response> {
   if (c.get("signal").reason instanceof ClientLeft) return c.body(null);

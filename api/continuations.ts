@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { Model } from "../engine/model.ts";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { ApiContext } from "./context.ts";
-import { ApiError } from "./errors.ts";
+import { noModel } from "./errors.ts";
 import { merge } from "./merge.ts";
 import type { GenerationRequest, OpenAiFinishReason } from "./schemas/openai.ts";
 import { type Usage, usageOf } from "./schemas/usage.ts";
@@ -71,9 +71,7 @@ export interface AnswerFormat<L> {
 export function modelOf(service: Service, { model: name }: GenerationRequest): Model {
   const { model } = service;
   if (name === model.name) return model;
-  throw new ApiError("not_found", `the model ${JSON.stringify(name)} does not exist`, {
-    details: { field: "model" },
-  });
+  throw noModel(name);
 }
 
 /** Returns `n` continuations of each prompt. All continuations of a prompt have the same seed. */
@@ -82,7 +80,7 @@ export function continuationsOf(
   { n, seed: given }: Pick<GenerationRequest, "n" | "seed">,
 ): Continuation[] {
   return prompts.flatMap((prompt) => {
-    const seed = given ?? Math.floor(Math.random() * 2 ** 32);
+    const seed = given == null || given < 0 ? Math.floor(Math.random() * 2 ** 32) : given;
     return Array.from({ length: n }, (_, choice) => ({ prompt, first: choice === 0, choice, seed }));
   });
 }

@@ -34,16 +34,19 @@ export class ApiError extends Error {
   readonly kind: ErrorKind;
   readonly details: ErrorDetails | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** OpenAI's code, where it is not the one of the kind. */
+  readonly #code: string | undefined;
 
   constructor(
     kind: ErrorKind,
     message: string,
-    more: { details?: ErrorDetails; headers?: Record<string, string>; cause?: unknown } = {},
+    more: { details?: ErrorDetails; headers?: Record<string, string>; cause?: unknown; code?: string } = {},
   ) {
     super(message, { cause: more.cause });
     this.kind = kind;
     this.details = more.details;
     this.headers = more.headers ?? {};
+    this.#code = more.code;
   }
 
   get status() {
@@ -69,7 +72,7 @@ export class ApiError extends Error {
               : "invalid_request_error"
             : "server_error",
         param: this.details?.field ?? null,
-        code: openAiCodes[kind] ?? kind,
+        code: this.#code ?? openAiCodes[kind] ?? kind,
       },
     };
   }
@@ -92,6 +95,12 @@ const openAiCodes: Partial<Record<ErrorKind, string>> = {
   validation_error: "invalid_value",
   unauthorized: "invalid_api_key",
 };
+
+export const noModel = (name: string): ApiError =>
+  new ApiError("not_found", `the model ${JSON.stringify(name)} does not exist`, {
+    details: { field: "model" },
+    code: "model_not_found",
+  });
 
 /** Shortens a field's value to about 200 characters, for an error message. */
 export function shown(value: unknown): unknown {

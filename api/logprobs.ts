@@ -4,15 +4,7 @@ import type { ScoredToken } from "./continuations.ts";
 import type { ChatLogprobs } from "./schemas/chat.ts";
 import type { CompletionLogprobs } from "./schemas/completions.ts";
 import { characters } from "./schemas/fields.ts";
-
-/** Returns a token's text, or `bytes:\xe2\x82` if its bytes are not valid UTF-8 on their own. */
-function nameOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
-  }
-}
+import { tokenName } from "./token-names.ts";
 
 /** Converts log-probabilities to the format of OpenAI's completions, with each token's offset in the text. */
 export class LogprobsWriter {
@@ -26,13 +18,16 @@ export class LogprobsWriter {
 
   /** Converts the text's next tokens. The first token of a prompt has no probability. */
   write(tokens: readonly ScoredToken[]): CompletionLogprobs {
-    const name = (token: number): string => nameOf(this.#model.tokenBytes(token));
+    const name = (token: number): string => tokenName(this.#model, token);
     return {
       tokens: tokens.map(({ token }) => name(token)),
       token_logprobs: tokens.map(({ logprobs }) => logprobs?.logprob ?? null),
+      // The token itself is always there, so that there may be one more than was asked for.
       top_logprobs: tokens.map(({ logprobs }) =>
         logprobs
-          ? Object.fromEntries(logprobs.top.map(({ token, logprob }) => [name(token), logprob]))
+          ? Object.fromEntries(
+              [...logprobs.top, logprobs].map(({ token, logprob }) => [name(token), logprob]),
+            )
           : null,
       ),
       text_offset: tokens.map(({ token }) => {
@@ -60,7 +55,7 @@ export class LogprobsWriter {
 export function chatLogprobs(model: Model, tokens: readonly ScoredToken[]): ChatLogprobs {
   const scoreOf = (token: number, logprob: number) => {
     const bytes = model.tokenBytes(token);
-    return { token: nameOf(bytes), logprob, bytes: Array.from(bytes) };
+    return { token: tokenName(model, token), logprob, bytes: Array.from(bytes) };
   };
   return {
     content: tokens.map(({ token, logprobs }) => ({

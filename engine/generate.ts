@@ -39,7 +39,7 @@ export interface GenerateOptions {
   /** Measure the metrics of SPEC §4.4. Default false. */
   readonly metrics?: boolean;
   /**
-   * Report the log-probability of each token, and this many of the most likely tokens: 0 to 5. In nats, from the model's
+   * Report the log-probability of each token, and this many of the most likely tokens: 0 to 20. In nats, from the model's
    * logits with the readout's bias, before penalty and temperature. Default: neither.
    */
   readonly logprobs?: number | undefined;

@@ -163,10 +163,13 @@ describe("a chat completion", () => {
       frequency_penalty: 0,
       logit_bias: null,
       response_format: { type: "text" },
-      tools: null,
-      tool_choice: null,
-      functions: null,
-      function_call: null,
+      tools: [],
+      tool_choice: "none",
+      functions: [],
+      function_call: "auto",
+      parallel_tool_calls: true,
+      metadata: {},
+      store: false,
       user: "somebody",
     };
     const nulls = Object.fromEntries(Object.keys(fields).map((name) => [name, null]));
@@ -175,7 +178,9 @@ describe("a chat completion", () => {
     for (const more of [fields, nulls, { unknown: [1], store: true }, { max_tokens: null }]) {
       expect((await chat({ ...asked, ...more })).choices).toEqual(bare.choices);
     }
-    expect((await chat({ ...asked, seed: null })).choices).not.toEqual(bare.choices);
+    for (const seed of [null, -1]) {
+      expect((await chat({ ...asked, seed })).choices).not.toEqual(bare.choices);
+    }
   });
 
   it("limits its length by either of two fields, and prefers the newer one", async () => {
@@ -207,6 +212,12 @@ describe("a chat completion", () => {
       { role: "developer", content: parts("one", "two") },
       { role: "user", content: parts("three"), name: "someone", tool_calls: null },
     ];
+    const silent = (message: object) => [plain[1], { role: "assistant", ...message }, plain[1]];
+    const [none, empty] = [
+      await chat({ ...said, messages: silent({ content: null, tool_calls: [] }) }),
+      await chat({ ...said, messages: silent({ content: "" }) }),
+    ];
+    expect([none.choices, none.usage]).toEqual([empty.choices, empty.usage]);
     const [one, two] = [await chat({ ...said, messages: plain }), await chat({ ...said, messages: other })];
     expect([two.choices, two.usage]).toEqual([one.choices, one.usage]);
   });
@@ -230,7 +241,7 @@ describe("a chat completion", () => {
 });
 
 describe("a chat's logprobs", () => {
-  it.each([0, 1, 5])("list each token, its bytes, and the %d most likely tokens", async (top_logprobs) => {
+  it.each([0, 1, 20])("list each token, its bytes, and the %d most likely tokens", async (top_logprobs) => {
     const body = { seed: 6, max_tokens: 8, logprobs: true, top_logprobs };
     const [choice] = await choicesOf(body);
     const { content } = choice!.logprobs!;
@@ -251,10 +262,11 @@ describe("a chat's logprobs", () => {
     }
   });
 
-  it("give special tokens no text", async () => {
+  it("name special tokens, which have no bytes", async () => {
     const [choice] = await choicesOf({ temperature: 0, logprobs: true }, script);
     const { content } = choice!.logprobs!;
-    expect(content.map(({ token }) => token)).toEqual(["Y", "es", ",", "", " the", " pendulum", ""]);
+    expect(content.map(({ token }) => token)).toEqual(["Y", "es", ",", "<unk>", " the", " pendulum", "</s>"]);
+    expect(content.map(({ bytes }) => bytes.length)).toEqual([1, 2, 1, 0, 4, 9, 0]);
   });
 
   it("are null unless requested", async () => {
@@ -315,6 +327,8 @@ describe("/v1/chat/completions refuses and names", () => {
   const SIZE = "must be a string of up to 8192 characters";
   const CONTENT = `${SIZE}, or a list of 1 to 256 parts {"type": "text", "text": a string}`;
   const TOOLS = "must be null: there are no tools";
+  const LISTED = "must be an empty list: there are no tools";
+  const CHOICE = 'must be "none" or "auto": there are no tools';
   const long = "a".repeat(8193);
 
   it.each<[field: string, value: unknown, message: string, param?: string]>([
@@ -337,30 +351,30 @@ describe("/v1/chat/completions refuses and names", () => {
     ["messages", user([{ type: "text" }]), CONTENT, "messages[0].content"],
     ["messages", user(long), SIZE, "messages[0].content"],
     ["messages", user("a\ud83d"), "must be without lone surrogates", "messages[0].content"],
-    ["messages", user("a", { tool_calls: [] }), TOOLS, "messages[0].tool_calls"],
+    ["messages", user("a", { tool_calls: [{}] }), LISTED, "messages[0].tool_calls"],
     ["messages", user("a", { function_call: {} }), TOOLS, "messages[0].function_call"],
     ["max_tokens", 0, "must be between 1 and 2048"],
     ["max_tokens", 2049, "must be between 1 and 2048"],
-    ["max_tokens", "10", TOKENS],
+    ["max_tokens", "ten", TOKENS],
     ["max_completion_tokens", 0, "must be between 1 and 2048"],
     ["max_completion_tokens", 1.5, TOKENS],
-    ["temperature", "1", "must be a number between 0 and 2"],
+    ["temperature", "1,5", "must be a number between 0 and 2"],
     ["temperature", 2.1, "must be between 0 and 2"],
     ["top_p", [], "must be a number between 0 and 1"],
     ["top_p", 1.1, "must be between 0 and 1"],
     ["top_k", -1, "must be between 0 and 2147483647"],
     ["repetition_penalty", 0.9, "must be between 1 and 2"],
     ["n", 0, "must be between 1 and 16"],
-    ["n", "1", "must be an integer between 1 and 16"],
-    ["stream", 1, FLAG],
+    ["n", "one", "must be an integer between 1 and 16"],
+    ["stream", 2, FLAG],
     ["stream_options", true, "must be an object"],
     ["stop", 5, STOP],
     ["stop", "", "must be a string of 1 to 256 characters"],
     ["stop", Array(65).fill("a"), "must be a list of 0 to 64 strings"],
-    ["seed", 0.5, "must be an integer between 0 and 9007199254740991"],
-    ["logprobs", 1, FLAG],
-    ["top_logprobs", 6, "must be between 0 and 5"],
-    ["top_logprobs", true, "must be an integer between 0 and 5"],
+    ["seed", 0.5, "must be an integer between -1 and 9007199254740991"],
+    ["logprobs", 2, FLAG],
+    ["top_logprobs", 21, "must be between 0 and 20"],
+    ["top_logprobs", "all", "must be an integer between 0 and 20"],
     ["top_logprobs", 2, "must be 0 unless logprobs is true"],
     ["presence_penalty", 0.5, "must be 0: use repetition_penalty"],
     ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
@@ -372,10 +386,10 @@ describe("/v1/chat/completions refuses and names", () => {
       'must be "text": no other format is supported',
       "response_format.type",
     ],
-    ["tools", [], TOOLS],
-    ["tool_choice", "auto", TOOLS],
-    ["functions", [{ name: "f" }], TOOLS],
-    ["function_call", "none", TOOLS],
+    ["tools", [{ type: "function" }], LISTED],
+    ["tool_choice", "required", CHOICE],
+    ["functions", [{ name: "f" }], LISTED],
+    ["function_call", { name: "f" }, CHOICE],
     ["user", 5, "must be a string"],
   ])("%s: %j", (field, value, message, param = field) =>
     expectRefusal({ [field]: value }, param, `${param} ${message}`),
@@ -384,7 +398,7 @@ describe("/v1/chat/completions refuses and names", () => {
   it("a model that it does not serve, with 404", async () => {
     const { status, body } = await post(urlOf(server), bodyOf({ model: "other" }, server));
     expect(status).toBe(404);
-    expect(body.error).toMatchObject({ param: "model", code: "not_found" });
+    expect(body.error).toMatchObject({ param: "model", code: "model_not_found" });
   });
 
   it("messages of a model without a chat template", () =>

@@ -202,15 +202,15 @@ describe("the contract's parameters", () => {
 
   it.each([
     ["prompt", [text(1), text(8192)], ["", text(8193)]],
-    ["max_tokens", [1, 2048], [0, 2049]],
-    ["temperature", [0, 2], [-1e-9, 2.0001]],
+    ["max_tokens", [1, 2048, "2", " 2.0 ", "2_048", true], [0, 2049, "2049", "2.5", "", "two", false]],
+    ["temperature", [0, 2, "0.7", "7e-1", true], [-1e-9, 2.0001, "3", "0x1", "nan"]],
     ["top_k", [0, 2 ** 31 - 1], [-1, 2 ** 31]],
     ["top_p", [0, 1], [-1e-9, 1.0001]],
     ["repetition_penalty", [1, 2], [0.9999, 2.0001]],
     ["stop_sequences", [null, [], ["\n\n", "END"]], [[""], ["a", 1]]],
     ["seed", [null, 0, Number.MAX_SAFE_INTEGER], [-1, 2 ** 53]],
-    ["return_phase_metrics", [true, false], [null, 1]],
-    ["return_memory_stats", [true, false], [null, "true"]],
+    ["return_phase_metrics", [true, false, 1, 0, "true", "No"], [null, 2, "truly"]],
+    ["return_memory_stats", [true, false], [null, ""]],
   ])("of /v1/generate hold at both ends and not beyond: %s", (field, good, bad) => {
     const schema = generateRequest(server.service.limits);
     const passes = (value: unknown): boolean => v.is(schema, { prompt: "a", [field]: value });
@@ -224,13 +224,24 @@ describe("the contract's parameters", () => {
     ["query", [null, text(1), text(8192)], ["", text(8193)]],
     ["retrieval_mode", ["pvm", "plm", "hybrid"], ["PVM", "", null]],
     ["top_k", [1, 100], [0, 101]],
-    ["return_positions", [true, false], [null, 0]],
-    ["return_similarity_scores", [true, false], [null, 0]],
+    ["return_positions", [true, false, 0, "off"], [null, -1]],
+    ["return_similarity_scores", [true, false, "T"], [null, []]],
   ])("of /v1/retrieve hold at both ends and not beyond: %s", (field, good, bad) => {
     const schema = retrieveRequest(server.service.limits);
     const passes = (value: unknown): boolean => v.is(schema, { context: "a b", needle: "b", [field]: value });
     expect(good.filter((value) => !passes(value))).toEqual([]);
     expect(bad.filter((value) => passes(value))).toEqual([]);
+  });
+
+  it("are read as Pydantic reads them by default", async () => {
+    const asked = { prompt: "a", max_tokens: 2, temperature: 1, seed: 7, stream: false };
+    const lax = { prompt: "a", max_tokens: "2", temperature: true, seed: " 7 ", stream: "no" };
+    const [plain, other] = [
+      await post(`${server.url}/v1/generate`, asked),
+      await post(`${server.url}/v1/generate`, lax),
+    ];
+    expect(other.body.text).toBe(plain.body.text);
+    expect(other.body.tokens_generated).toBe(2);
   });
 
   it("count characters, not UTF-16 units", () => {

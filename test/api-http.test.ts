@@ -222,13 +222,51 @@ describe("a path", () => {
     async (path) => {
       const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1\.1 404 /);
-      expect(answer).toContain('"error":"not_found"');
+      const openAi = ["/v1/nothing", "/v1", "/v1/%E0%A4%A"].includes(path);
+      expect(answer).toContain(openAi ? '"code":"not_found"' : '"error":"not_found"');
     },
   );
 
+  it.each(["/v1/embeddings", "/v1/audio/speech"])(
+    "that OpenAI has answers in its shape: %s",
+    async (path) => {
+      const { status, body } = await post(server.url + path, { model: model.name });
+      expect({ status, body }).toEqual({
+        status: 404,
+        body: {
+          error: {
+            message: `there is no ${path}`,
+            type: "invalid_request_error",
+            param: null,
+            code: "not_found",
+          },
+        },
+      });
+    },
+  );
+
+  it("of vLLM: health, tokens of a text, text of tokens", async () => {
+    expect(await get(`${server.url}/health`)).toMatchObject({ status: 200, body: { status: "ready" } });
+    const tokens = await post(`${server.url}/tokenize`, { prompt: "Grüße", return_token_strs: 1 });
+    const bytes = [...Buffer.from("Grüße")];
+    expect(tokens.body).toEqual({
+      count: bytes.length,
+      max_model_len: null,
+      tokens: bytes,
+      token_strs: bytes.map((byte) =>
+        byte < 128 ? String.fromCharCode(byte) : `bytes:\\x${byte.toString(16)}`,
+      ),
+    });
+    const special = model.tokenizer!.eosId!;
+    const text = await post(`${server.url}/detokenize`, { tokens: [...bytes, special, 65] });
+    expect(text.body).toEqual({ prompt: `Grüße${model.tokenizer!.token(special)}A` });
+    const other = await post(`${server.url}/tokenize`, { model: "other", prompt: "a" });
+    expect([other.status, other.body.error.code]).toEqual([404, "model_not_found"]);
+  });
+
   it("names the unknown model", async () => {
     const answer = await get(`${server.url}/v1/models/some/other`);
-    expectError("/v1/models", answer, 404, "not_found");
+    expectError("/v1/models", answer, 404, "model_not_found");
     expect(answer.body.error.message).toBe('the model "some/other" does not exist');
     expect((await get(`${server.url}/v1/models/${model.name}`)).body.id).toBe(model.name);
   });

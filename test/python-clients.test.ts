@@ -277,7 +277,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
       const report: Report = JSON.parse(await readFile(path, "utf8"));
       expect(report).toMatchObject({
         complete: true,
-        operations: { total: 18, tested: 18 },
+        operations: { total: 21, tested: 21 },
         phases: { coverage: { status: "success" }, fuzzing: { status: "success" } },
         failures: [],
         errors: [],

@@ -34,6 +34,8 @@ export interface TextTokenizer {
    * ids that exist only in the model's padded vocabulary.
    */
   bytes(id: number): Uint8Array;
+  /** The token as the file has it, special or not; undefined for ids that exist only in the model's padded vocabulary. */
+  token(id: number): string | undefined;
 }
 
 /**
@@ -87,6 +89,7 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
     specialIds,
     eosId,
     bytes,
+    token: (id) => vocabulary.get(id),
     encode(text, { special = true } = {}) {
       const wellFormed = text.toWellFormed();
       const known = encodeBytes?.(wellFormed);

@@ -4,7 +4,7 @@ import { ClientLeft } from "../errors.ts";
 import type { Service } from "../service.ts";
 
 /** Paths that monitoring requests every few seconds; they are logged only at level `debug`. */
-const probes = new Set(["/livez", "/readyz", "/metrics"]);
+const probes = new Set(["/livez", "/readyz", "/health", "/metrics"]);
 
 /** Nginx's status for a client that disconnected before its answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { ApiError } from "../errors.ts";
+import { noModel } from "../errors.ts";
 import type { Operation } from "../operation.ts";
 import { modelInfo } from "../responses.ts";
 import { modelNames } from "../schemas/limits.ts";
@@ -79,9 +79,7 @@ export const modelOperation: Operation = {
     const card = cardOf(service);
     const wanted = c.req.param("model");
     if (wanted === card.id) return c.json(card);
-    throw new ApiError("not_found", `the model ${JSON.stringify(wanted)} does not exist`, {
-      details: { field: "model" },
-    });
+    throw noModel(wanted ?? "");
   },
 };
 

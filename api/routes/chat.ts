@@ -67,7 +67,7 @@ function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limit
     messages.map(({ role, content }) => ({
       // Chat templates only know the older name of this role.
       role: role === "developer" ? "system" : role,
-      content: typeof content === "string" ? content : content.map((part) => part.text).join("\n"),
+      content: typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("\n"),
     })),
   );
   const most = limits.promptChars;

@@ -38,6 +38,14 @@ export const readyOperation: Operation = {
 
 const [TEXT, OPENMETRICS] = ["text/plain", "application/openmetrics-text"];
 
+/** `GET /health`: what `/readyz` tells, at the path where clients and load balancers of vLLM look for it. */
+export const engineHealthOperation: Operation = {
+  ...readyOperation,
+  path: "/health",
+  id: "engineHealth",
+  summary: "Whether the server accepts requests, as `/readyz`",
+};
+
 /** `GET /metrics`. */
 export const metricsOperation: Operation = {
   method: "get",

@@ -2,36 +2,55 @@ import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, object, picklist, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
-import { answerOf, generationFields, nothing, openAiFinishReason } from "./openai.ts";
+import { answerOf, generationFields, noChoice, noneOf, nothing, openAiFinishReason } from "./openai.ts";
 
 const { logprobs: logprobsRange } = samplingOptions;
 const MESSAGES = 256;
 const PARTS = 256;
 
-const noTools = () => nothing("there are no tools");
+const NO_TOOLS = "there are no tools";
 
 const message = ({ promptChars }: Limits) => {
   const size = `of up to ${promptChars} characters`;
   const content = (description: string) => text(0, promptChars, description, size);
   const part = object({ type: v.literal("text", '"text"'), text: content("The part's text") }, "an object");
-  return object(
-    {
-      role: picklist(
-        ["system", "developer", "user", "assistant"],
-        "Author of the message; `developer` is treated as `system`",
-      ),
-      content: v.pipe(
-        v.union([content("Text of the message"), list(part, 1, PARTS, "parts")], ({ input }) =>
-          typeof input === "string"
-            ? `a string ${size}`
-            : `a string ${size}, or a list of 1 to ${PARTS} parts {"type": "text", "text": a string}`,
+  const wanted = ({ input }: { readonly input: unknown }) =>
+    typeof input === "string"
+      ? `a string ${size}`
+      : `a string ${size}, or a list of 1 to ${PARTS} parts {"type": "text", "text": a string}`;
+  return v.pipe(
+    object(
+      {
+        role: picklist(
+          ["system", "developer", "user", "assistant"],
+          "Author of the message; `developer` is treated as `system`",
         ),
-        v.description("Text of the message, or a list of text parts, which are joined with line breaks"),
+        content: v.nullish(
+          v.pipe(
+            v.union([content("Text of the message"), list(part, 1, PARTS, "parts")], wanted),
+            v.description("Text of the message, or a list of text parts, which are joined with line breaks"),
+          ),
+        ),
+        tool_calls: noneOf(NO_TOOLS),
+        function_call: nothing(NO_TOOLS),
+      },
+      "an object",
+    ),
+    // Clients send what an assistant has not said as null.
+    v.forward(
+      v.partialCheck(
+        [["role"], ["content"]],
+        ({ role, content }) => role === "assistant" || (content !== null && content !== undefined),
+        wanted({ input: null }),
       ),
-      tool_calls: noTools(),
-      function_call: noTools(),
-    },
-    "an object",
+      ["content"],
+    ),
+    v.metadata({
+      anyOf: [
+        { properties: { role: { const: "assistant" } } },
+        { required: ["content"], properties: { content: { type: ["string", "array"] } } },
+      ],
+    }),
   );
 };
 
@@ -71,10 +90,11 @@ export const chatRequest = (limits: Limits) =>
             "an object",
           ),
         ),
-        tools: noTools(),
-        tool_choice: noTools(),
-        functions: noTools(),
-        function_call: noTools(),
+        tools: noneOf(NO_TOOLS),
+        tool_choice: noChoice(NO_TOOLS),
+        functions: noneOf(NO_TOOLS),
+        function_call: noChoice(NO_TOOLS),
+        parallel_tool_calls: v.nullish(flag(`Taken, but without effect: ${NO_TOOLS}`)),
       },
       "a JSON object",
     ),

@@ -1,18 +1,16 @@
 import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
-import { flag, integer, list, object, text, whole } from "./fields.ts";
+import { flag, integer, list, object, text, tokenId, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { answerOf, generationFields, only, openAiFinishReason } from "./openai.ts";
 
 const { logprobs: logprobsRange } = samplingOptions;
 const PROMPTS = 16;
 
-const token = (limits: Limits) => integer(0, limits.vocabulary - 1, "Token id");
-
 /** Body of `POST /v1/completions`, as OpenAI's clients send it. A field that is null counts as absent. */
 export const completionRequest = (limits: Limits) => {
   const prompt = text(1, limits.promptChars, "Text to continue");
-  const tokens = list(token(limits), 1, limits.promptChars, "token ids");
+  const tokens = list(tokenId(limits.vocabulary), 1, limits.promptChars, "token ids");
   return v.pipe(
     object(
       {

@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, object, whole } from "./fields.ts";
 import {
   repetitionPenaltyField,
-  seedField,
   stopString,
   stopStrings,
   temperatureField,
@@ -11,6 +11,8 @@ import {
 } from "./generate.ts";
 import { type Limits, modelNames } from "./limits.ts";
 import { usage } from "./usage.ts";
+
+const { seed: seedRange } = samplingOptions;
 
 // The common fields of the bodies and answers of OpenAI's endpoints. A field that is null counts as absent.
 
@@ -26,6 +28,23 @@ export const only = <const T extends number | string>(value: T, why: string) =>
 /** Schema of an unsupported field: accepts only null, since refusing other values is better than ignoring them. */
 export const nothing = (why: string) =>
   v.nullish(v.pipe(v.null(`null: ${why}`), v.description(`Only null: ${why}`)));
+
+/** Schema of a list of what is not supported: accepts only null and the empty list, which ask for nothing. */
+export const noneOf = (why: string) => {
+  const message = `an empty list: ${why}`;
+  return v.nullish(
+    v.pipe(v.array(v.any(), message), v.maxLength(0, message), v.description(`Only an empty list: ${why}`)),
+  );
+};
+
+/** Schema of a choice among what is not supported: accepts only null and the words that ask for nothing. */
+export const noChoice = (why: string) =>
+  v.nullish(
+    v.pipe(
+      v.picklist(["none", "auto"], `"none" or "auto": ${why}`),
+      v.description(`Only \`none\` or \`auto\`: ${why}`),
+    ),
+  );
 
 /** The fields that both endpoints share. */
 export const generationFields = (limits: Limits) => ({
@@ -49,7 +68,9 @@ export const generationFields = (limits: Limits) => ({
       v.description("Texts at which generation stops"),
     ),
   ),
-  seed: v.nullish(seedField()),
+  seed: v.nullish(
+    integer(-1, seedRange.most, "The same seed gives the same text; default, and −1: a random seed"),
+  ),
   presence_penalty: only(0, "use repetition_penalty"),
   frequency_penalty: only(0, "use repetition_penalty"),
   logit_bias: nothing("biases of single tokens are not supported"),

@@ -2,11 +2,11 @@ import { crossEntropy } from "../../kernels/cross-entropy/cross-entropy.ts";
 import { crossEntropyReference } from "../../kernels/cross-entropy/reference.ts";
 import {
   decodeLogprobs,
-  LOGPROBS_BYTES,
+  FEW_LOGPROBS,
   type Logprobs,
   logprobs,
+  logprobsBytes,
   logprobsWorkspaceBytes,
-  TOP_LOGPROBS,
   type TokenLogprob,
 } from "../../kernels/logprobs/logprobs.ts";
 import { logprobsReference } from "../../kernels/logprobs/reference.ts";
@@ -73,7 +73,7 @@ const likelihoods = kernelCase("logprobs", (given) =>
   vocabularies.map((vocabulary): KernelWork => {
     const logits = randomFloats(1, vocabulary, -8, 8);
     const token = vocabulary - 3;
-    const out = given.words("logprobs", LOGPROBS_BYTES / 4);
+    const out = given.words("logprobs", logprobsBytes(FEW_LOGPROBS) / 4);
     const buffers = {
       run: given.run(run),
       schedule: given.schedule(),
@@ -81,18 +81,18 @@ const likelihoods = kernelCase("logprobs", (given) =>
       results: given.upload("results", Uint32Array.of(token)),
       logprobs: out,
       candidates: sharesRows(given.host, vocabulary)
-        ? given.words("candidates", logprobsWorkspaceBytes(vocabulary, 1) / 4)
+        ? given.words("candidates", logprobsWorkspaceBytes(vocabulary, 1, FEW_LOGPROBS) / 4)
         : undefined,
     };
     return {
       name: `logprobs, vocabulary ${vocabulary}`,
       run,
       lists: [logprobs(given.host, vocabulary, buffers)],
-      bytes: 4 * vocabulary + LOGPROBS_BYTES,
+      bytes: 4 * vocabulary + logprobsBytes(FEW_LOGPROBS),
       flops: 4 * vocabulary,
       async compare() {
-        const found = decodeLogprobs(await given.gpu.read(out), 0, TOP_LOGPROBS);
-        const right = logprobsReference(logits, token, TOP_LOGPROBS);
+        const found = decodeLogprobs(await given.gpu.read(out), 0, FEW_LOGPROBS);
+        const right = logprobsReference(logits, token, FEW_LOGPROBS);
         const all = (one: Logprobs): TokenLogprob[] => [one, ...one.top];
         const ids = (one: Logprobs): string =>
           all(one)

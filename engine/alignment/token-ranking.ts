@@ -1,6 +1,6 @@
 import { ResonantError } from "../../common/errors.ts";
 import { linearTiled } from "../../kernels/linear/linear.ts";
-import { decodeLogprobs, LOGPROBS_BYTES, logprobs, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
+import { decodeLogprobs, FEW_LOGPROBS, logprobs, logprobsBytes } from "../../kernels/logprobs/logprobs.ts";
 import { encodeRun, runUniform } from "../../kernels/run.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { TemporaryBuffers } from "../device/temporary-buffers.ts";
@@ -34,7 +34,7 @@ export class TokenRanking {
     this.#scratch = scratch;
     this.#run = runUniform(scratch.host, "run of token ranking");
     this.#vectors = scratch.words("vectors", this.#rows * size);
-    this.#ranks = scratch.words("ranks", (this.#rows * LOGPROBS_BYTES) / 4);
+    this.#ranks = scratch.words("ranks", (this.#rows * logprobsBytes(FEW_LOGPROBS)) / 4);
     const logits = scratch.words("dot products", this.#rows * vocabulary);
     this.#dispatches = [
       ...linearTiled(scratch.host, this.#run, {
@@ -73,9 +73,9 @@ export class TokenRanking {
     gpu.device.queue.writeBuffer(this.#vectors, 0, vectors);
     gpu.device.queue.writeBuffer(this.#run, 0, encodeRun({ rows, length: rows }));
     gpu.submit((encoder) => gpu.record(encoder, this.#dispatches, { rows, length: rows }));
-    const bytes = await gpu.read(this.#ranks, 0, rows * LOGPROBS_BYTES);
+    const bytes = await gpu.read(this.#ranks, 0, rows * logprobsBytes(FEW_LOGPROBS));
     return Array.from({ length: rows }, (_, row) => {
-      const found = decodeLogprobs(bytes, row * LOGPROBS_BYTES, TOP_LOGPROBS);
+      const found = decodeLogprobs(bytes, row * logprobsBytes(FEW_LOGPROBS), FEW_LOGPROBS);
       if (!found) throw new ResonantError("model", "the logit bias of a readout is not finite");
       return found.top.map(({ token }) => token);
     });

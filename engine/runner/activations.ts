@@ -1,5 +1,5 @@
 import type { RunShape } from "../../kernels/kernel.ts";
-import { LOGPROBS_BYTES } from "../../kernels/logprobs/logprobs.ts";
+import { logprobsBytes, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
 import { encodeRun, runUniform, type StreamPlace } from "../../kernels/run.ts";
 import { SAMPLING_BYTES } from "../../kernels/sample/sample.ts";
@@ -42,7 +42,7 @@ export class Activations {
   readonly sampling: GPUBuffer;
   /** Sampled tokens, `[steps, rows]` u32. */
   readonly results: GPUBuffer;
-  /** `[steps, rows]` of `decodeLogprobs`. */
+  /** `[steps, rows]` of `decodeLogprobs`, with as many entries as a run asks for. */
   readonly logprobs: GPUBuffer;
 
   constructor(
@@ -76,7 +76,7 @@ export class Activations {
     this.metrics = floats("metrics", measures);
     this.sampling = gpu.storage("sampling", rows * SAMPLING_BYTES);
     this.results = floats("results", steps * rows);
-    this.logprobs = gpu.storage("logprobs", steps * rows * LOGPROBS_BYTES);
+    this.logprobs = gpu.storage("logprobs", steps * rows * logprobsBytes(TOP_LOGPROBS));
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Dispatch } from "../../kernels/kernel.ts";
 import { tileBatchFor } from "../../kernels/linear/linear.ts";
-import { logprobs, logprobsWorkspaceBytes } from "../../kernels/logprobs/logprobs.ts";
+import { logprobs, logprobsWorkspaceBytes, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { sample } from "../../kernels/sample/sample.ts";
 import { type SampleWorkspace, sampleWorkspace } from "../../kernels/sample/sample-buffers.ts";
 import { sharesRows } from "../../kernels/vocabulary-parts.ts";
@@ -10,8 +10,8 @@ import { kept, type PassContext, type PassVariant, PLAIN } from "./pass-context.
 export interface DecodeVariant extends PassVariant {
   /** Whether every stream takes its most likely token. */
   readonly greedy: boolean;
-  /** Whether the log-probability of each token is computed. */
-  readonly logprobs: boolean;
+  /** The number of most likely tokens whose log-probability is computed, with each token's own; 0: none at all. */
+  readonly logprobs: number;
 }
 
 /** The dispatches of a decode step, and of its parts. */
@@ -46,10 +46,10 @@ export class DecodePasses {
       memory.of("steps", () => {
         const storage = (label: string, bytes: number): GPUBuffer => gpu.storage(label, bytes);
         this.#workspace = sampleWorkspace(vocabulary, slots, storage);
-        this.#candidates = storage("candidates", logprobsWorkspaceBytes(vocabulary, slots));
+        this.#candidates = storage("candidates", logprobsWorkspaceBytes(vocabulary, slots, TOP_LOGPROBS));
       });
     }
-    for (const measure of [false, true]) this.lists({ ...PLAIN, measure, greedy: false, logprobs: false });
+    for (const measure of [false, true]) this.lists({ ...PLAIN, measure, greedy: false, logprobs: 0 });
   }
 
   /** Returns the lists of a step of `streams` streams. */
@@ -74,15 +74,15 @@ export class DecodePasses {
     });
   }
 
-  /** From the logits to the next token, and to its log-probability if `withLogprobs` is set. */
-  #draw(greedy: boolean, withLogprobs: boolean): readonly Dispatch[] {
+  /** From the logits to the next token, and to its log-probability and those of the `entries` most likely ones, if any. */
+  #draw(greedy: boolean, entries: number): readonly Dispatch[] {
     const { gpu, vocabulary, pool, memory } = this.#on;
     const a = this.activations;
     return memory.of("steps", () => {
       const buffers = { ...a, counts: pool.counts, workspace: this.#workspace };
       const draw = sample(gpu, vocabulary, a.layers, buffers, greedy);
-      if (!withLogprobs) return draw;
-      return [...draw, ...logprobs(gpu, vocabulary, { ...a, candidates: this.#candidates })];
+      if (entries === 0) return draw;
+      return [...draw, ...logprobs(gpu, vocabulary, { ...a, candidates: this.#candidates }, entries)];
     });
   }
 }

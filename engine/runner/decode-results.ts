@@ -1,4 +1,4 @@
-import { decodeLogprobs, LOGPROBS_BYTES } from "../../kernels/logprobs/logprobs.ts";
+import { decodeLogprobs, entriesFor, logprobsBytes, TOP_LOGPROBS } from "../../kernels/logprobs/logprobs.ts";
 import { NOT_FINITE } from "../../kernels/sample/sample.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { MemoryCount } from "../device/memory.ts";
@@ -30,7 +30,7 @@ export class DecodeResults {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const buffers = (label: string, size: number): ReadBackPool =>
       new ReadBackPool(gpu, () => memory.of("staging", () => gpu.buffer(label, size, usage)));
-    const everything = { settings: { measure: true, logprobs: 0 } };
+    const everything = { settings: { measure: true, logprobs: TOP_LOGPROBS } };
     const { size } = resultLayout(new Array(rows).fill(everything), steps, layers);
     this.#sources = {
       activations,
@@ -135,7 +135,15 @@ export class OpenResults {
 interface ResultLayout {
   readonly measures: number;
   readonly logprobs: number;
+  /** Bytes of one place's log-probabilities; 0 if nobody wants any. */
+  readonly each: number;
   readonly size: number;
+}
+
+/** The number of most likely tokens computed for each stream of a run; 0 if none wants log-probabilities. */
+export function logprobEntries(settings: readonly Pick<RunSettings, "logprobs">[]): number {
+  const wanted = settings.flatMap(({ logprobs }) => logprobs ?? []);
+  return wanted.length === 0 ? 0 : entriesFor(Math.max(...wanted));
 }
 
 function resultLayout(
@@ -145,10 +153,11 @@ function resultLayout(
 ): ResultLayout {
   const places = steps * streams.length;
   const measured = streams.some(({ settings }) => settings.measure);
-  const withLogprobs = streams.some(({ settings }) => settings.logprobs !== undefined);
+  const entries = logprobEntries(streams.map(({ settings }) => settings));
+  const each = entries > 0 ? logprobsBytes(entries) : 0;
   const measures = 4 * places;
   const logprobs = measures + (measured ? 16 * layers * places : 0);
-  return { measures, logprobs, size: logprobs + (withLogprobs ? LOGPROBS_BYTES * places : 0) };
+  return { measures, logprobs, each, size: logprobs + each * places };
 }
 
 /** Decodes the step at index `place` of `[steps, rows]`. @throws ResonantError `model` if its logits were not finite */
@@ -165,5 +174,5 @@ function decodeStep(
     ? new Float32Array(bytes, at.measures + 16 * layers * place, 4 * layers)
     : undefined;
   if (logprobs === undefined) return { token, measures };
-  return { token, measures, logprobs: decodeLogprobs(bytes, at.logprobs + LOGPROBS_BYTES * place, logprobs) };
+  return { token, measures, logprobs: decodeLogprobs(bytes, at.logprobs + at.each * place, logprobs) };
 }

@@ -8,7 +8,7 @@ export interface RunSettings {
   readonly sampling: Sampling;
   /** Whether to report the measures of SPEC §4. */
   readonly measure: boolean;
-  /** Report the log-probability of each token and this many most likely tokens, 0 to 5. Undefined: neither. */
+  /** Report the log-probability of each token and this many most likely tokens, 0 to 20. Undefined: neither. */
   readonly logprobs?: number | undefined;
   /** λ of the readout's logit bias (SPEC §5). Default 0: none. */
   readonly readoutScale?: number | undefined;

@@ -3,7 +3,7 @@ import { encodeSampling, isGreedy, SAMPLING_BYTES } from "../../kernels/sample/s
 import { Submissions } from "../device/submissions.ts";
 import type { Activations } from "./activations.ts";
 import type { DecodeLists, DecodePasses } from "./decode-passes.ts";
-import { DecodeResults } from "./decode-results.ts";
+import { DecodeResults, logprobEntries } from "./decode-results.ts";
 import type { BatchRow, DecodeRun, RunSettings } from "./decode-run.ts";
 import type { PassContext } from "./pass-context.ts";
 import type { PassOutputs } from "./pass-outputs.ts";
@@ -103,7 +103,7 @@ export class DecodeRuns {
     readoutScale: number,
   ): PassOutputs {
     const bias = this.#on.bias.applies(readoutScale);
-    const { logits } = this.#passes.lists({ measure, bias, greedy: false, logprobs: false });
+    const { logits } = this.#passes.lists({ measure, bias, greedy: false, logprobs: 0 });
     return this.#feed.submit(logits, [{ slot, position }], [token], { readoutScale });
   }
 
@@ -117,7 +117,7 @@ export class DecodeRuns {
       measure: settings.some((each) => each.measure),
       bias: this.#biased(settings),
       greedy: settings.every((each) => isGreedy(each.sampling.temperature)),
-      logprobs: settings.some((each) => each.logprobs !== undefined),
+      logprobs: logprobEntries(settings),
     };
     return this.#passes.lists(variant, settings.length);
   }

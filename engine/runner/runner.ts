@@ -118,7 +118,7 @@ export class Runner {
   /** Allocates the GPU memory of the first prompt, the first run and the first kept prefix now. */
   reserve(): void {
     this.prefill.toH(PLAIN);
-    this.#passes.lists({ ...PLAIN, greedy: false, logprobs: false }, this.pool.slots);
+    this.#passes.lists({ ...PLAIN, greedy: false, logprobs: 0 }, this.pool.slots);
     this.#decode.reserve();
     this.prefixes?.reserve();
   }
@@ -159,7 +159,7 @@ export class Runner {
 
   /** The number of dispatches per decoded token. */
   get dispatchesPerToken(): number {
-    return this.#passes.lists({ ...PLAIN, greedy: false, logprobs: false }).step.length;
+    return this.#passes.lists({ ...PLAIN, greedy: false, logprobs: 0 }).step.length;
   }
 
   /** The activations of decode steps, for tests and benchmarks that read the logits of the last run. */

@@ -1,4 +1,10 @@
-import { decodeLogprobs, LOGPROBS_BYTES, type Logprobs, logprobs } from "../../kernels/logprobs/logprobs.ts";
+import {
+  decodeLogprobs,
+  entriesFor,
+  type Logprobs,
+  logprobs,
+  logprobsBytes,
+} from "../../kernels/logprobs/logprobs.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { checkSamplingOptions } from "../sampling-options.ts";
 import { notFinite } from "./decode-run.ts";
@@ -12,7 +18,7 @@ export interface ScoreOptions {
 }
 
 /**
- * Returns the log-probability, in nats, of each token after the first, given the tokens before it, and of the `top` (0 to 5)
+ * Returns the log-probability, in nats, of each token after the first, given the tokens before it, and of the `top` (0 to 20)
  * most likely tokens at its position: `[tokens − 1]`. Starts from an empty state. Uses one slot of the state pool meanwhile.
  * @throws ResonantError `invalid_argument` for a bad token (option: `tokens`), count (option: `logprobs`) or scale,
  * `out_of_memory` if no slot is free, `model` if the logits are not finite; the signal's reason when it is aborted
@@ -31,7 +37,8 @@ export async function score(
   checkTokens(vocabulary, ids, "tokens");
   const { prefill } = runner;
   const width = prefill.passLength;
-  const after = logprobs(gpu, vocabulary, prefill.workspace().a);
+  const entries = entriesFor(top);
+  const after = logprobs(gpu, vocabulary, prefill.workspace().a, entries);
   const scores: Logprobs[] = [];
   const slot = pool.take();
   try {
@@ -42,9 +49,9 @@ export async function score(
       const rows = targets.length;
       const options = { after, readoutScale, targets };
       const outputs = prefill.pass(slot, start, ids.slice(start, start + rows), rows, options);
-      const bytes = await outputs.read("logprobs", rows * LOGPROBS_BYTES);
+      const bytes = await outputs.read("logprobs", rows * logprobsBytes(entries));
       for (let row = 0; row < rows; row++) {
-        const found = decodeLogprobs(bytes, row * LOGPROBS_BYTES, top);
+        const found = decodeLogprobs(bytes, row * logprobsBytes(entries), top);
         if (!found) throw notFinite();
         scores.push(found);
       }

@@ -29,7 +29,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let logit = logits[base + min(own, VOCAB - 1u)];
     logprobs[place * (1u + TOP)] = entry(Logprob(own, logit), peak, log_sum, own < VOCAB && !failed);
   }
-  for (var i = 0u; i < TOP; i++) {
+  let top = select(TOP, 0u, schedule.step == NONE); // as in `logprobs`, not known to compilers
+  for (var i = 0u; i < top; i++) {
     if (i > 0u && i < VOCAB) {
       workgroupBarrier();
       next = best_after(next, first, lane);

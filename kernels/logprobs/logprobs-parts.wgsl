@@ -16,7 +16,8 @@ fn main(
   let base = group.y * VOCAB;
   let end = min(VOCAB, (group.x + 1u) * PART);
   var last = Best(0.0, NO_TOKEN, 0u);
-  for (var i = 0u; i < TOP; i++) {
+  let top = select(TOP, 0u, groups.y == NO_TOKEN); // as in `logprobs`, not known to compilers
+  for (var i = 0u; i < top; i++) {
     var best = Best(0.0, NO_TOKEN, 0u);
     for (var v = group.x * PART + lane; v < end; v += 256u) {
       let logit = logits[base + v];

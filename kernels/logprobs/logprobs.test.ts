@@ -12,16 +12,18 @@ import {
 } from "../../test/gpu.ts";
 import {
   decodeLogprobs,
-  LOGPROBS_BYTES,
+  entriesFor,
+  FEW_LOGPROBS,
   type Logprobs,
   logprobs,
+  logprobsBytes,
   logprobsWorkspaceBytes,
   TOP_LOGPROBS,
 } from "./logprobs.ts";
 import { logprobsReference } from "./reference.ts";
 
 const gpu = await testGpu();
-const WORDS = LOGPROBS_BYTES / 4;
+const WORDS = logprobsBytes(FEW_LOGPROBS) / 4;
 const NO_TOKEN = 0xffffffff;
 
 /**
@@ -33,9 +35,10 @@ async function run(
   tokens: readonly number[],
   vocabulary: number,
   step = 1,
+  entries = FEW_LOGPROBS,
 ): Promise<Uint32Array[]> {
-  const alone = await runBy("one", logits, tokens, vocabulary, step);
-  const shared = await runBy("many", logits, tokens, vocabulary, step);
+  const alone = await runBy("one", logits, tokens, vocabulary, step, entries);
+  const shared = await runBy("many", logits, tokens, vocabulary, step, entries);
   expect(shared.map((words, row) => firstDifference(words, alone[row]!))).toEqual(tokens.map(() => -1));
   return alone;
 }
@@ -46,31 +49,33 @@ async function runBy(
   tokens: readonly number[],
   vocabulary: number,
   step: number,
+  entries: number,
 ): Promise<Uint32Array[]> {
+  const width = logprobsBytes(entries) / 4;
   const rows = tokens.length;
   const shape = { rows, length: 1 };
   const results = new Uint32Array((step + 2) * rows).fill(NO_TOKEN);
   results.set(tokens, step * rows);
-  const out = poisoned(gpu, "logprobs", (step + 2) * rows * WORDS);
+  const out = poisoned(gpu, "logprobs", (step + 2) * rows * width);
   const buffers = {
     run: uploadRun(gpu, shape),
     schedule: uploadSchedule(gpu, step),
     logits: gpu.upload("logits", logits),
     results: gpu.upload("results", results),
     logprobs: out,
-    candidates: poisoned(gpu, "candidates", logprobsWorkspaceBytes(vocabulary, rows) / 4),
+    candidates: poisoned(gpu, "candidates", logprobsWorkspaceBytes(vocabulary, rows, entries) / 4),
   };
   const candidates = workgroups === "many" ? buffers.candidates : undefined;
-  await runDispatches(gpu, logprobs(gpu, vocabulary, { ...buffers, candidates }), shape);
+  await runDispatches(gpu, logprobs(gpu, vocabulary, { ...buffers, candidates }, entries), shape);
   const all = new Uint32Array(await gpu.read(out));
   for (const buffer of Object.values(buffers)) buffer.destroy();
-  expect(untouched(all.subarray(0, step * rows * WORDS), 0)).toBe(true);
-  expect(untouched(all, (step + 1) * rows * WORDS)).toBe(true);
-  return tokens.map((_, row) => all.slice((step * rows + row) * WORDS, (step * rows + row + 1) * WORDS));
+  expect(untouched(all.subarray(0, step * rows * width), 0)).toBe(true);
+  expect(untouched(all, (step + 1) * rows * width)).toBe(true);
+  return tokens.map((_, row) => all.slice((step * rows + row) * width, (step * rows + row + 1) * width));
 }
 
 const decoded = (words: Uint32Array): Logprobs =>
-  decodeLogprobs(words.buffer as ArrayBuffer, 0, TOP_LOGPROBS) ?? expect.fail("a row has no result");
+  decodeLogprobs(words.buffer as ArrayBuffer, 0, words.length / 2 - 1) ?? expect.fail("a row has no result");
 
 const ids = ({ token, top }: Logprobs): number[] => [token, ...top.map((each) => each.token)];
 const values = ({ logprob, top }: Logprobs): number[] => [logprob, ...top.map((each) => each.logprob)];
@@ -95,9 +100,25 @@ it.each([1, 4, 37, 65, 260, 1031, 50304])(
       const found = await run(logits, tokens, vocabulary, rows % 3);
       found.forEach((words, row) => {
         const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-        expectClose(decoded(words), logprobsReference(own, tokens[row]!, TOP_LOGPROBS));
+        expectClose(decoded(words), logprobsReference(own, tokens[row]!, FEW_LOGPROBS));
       });
     }
+  },
+);
+
+it.each([12, 1031])(
+  "gives twenty most likely tokens of %i where as many are asked for",
+  async (vocabulary) => {
+    const logits = randomFloats(vocabulary, 3 * vocabulary, -9, 9);
+    const tokens = [0, vocabulary - 1, 7];
+    const found = await run(logits, tokens, vocabulary, 1, entriesFor(6));
+    const few = await run(logits, tokens, vocabulary, 1, entriesFor(5));
+    found.forEach((words, row) => {
+      const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+      expectClose(decoded(words), logprobsReference(own, tokens[row]!, TOP_LOGPROBS));
+      expect(decoded(words).top).toHaveLength(Math.min(20, vocabulary));
+      expect(firstDifference(words.subarray(0, WORDS), few[row]!)).toBe(-1);
+    });
   },
 );
 
@@ -164,7 +185,7 @@ it("gives nothing for logits that are not finite, in their own row alone", async
 it("is read with as many alternatives as are asked for", async () => {
   const [words] = await run(randomFloats(3, 37), [8], 37);
   const all = decoded(words!);
-  for (let top = 0; top <= TOP_LOGPROBS; top++) {
+  for (let top = 0; top <= FEW_LOGPROBS; top++) {
     const some = decodeLogprobs(words!.buffer as ArrayBuffer, 0, top);
     expect(some).toEqual({ ...all, top: all.top.slice(0, top) });
   }

@@ -14,14 +14,20 @@ const kernel = new Kernel("logprobs", run, reduce, order, logprob, source);
 const partsKernel = new Kernel("logprobs-parts", order, best, parts);
 const mergeKernel = new Kernel("logprobs-merge", run, best, logprob, stridedSum, merge);
 
-/** The number of most likely tokens given for each row. */
-export const TOP_LOGPROBS = 5;
+/** The largest number of most likely tokens given for each row. */
+export const TOP_LOGPROBS = 20;
+
+/** As many as are given where no more are asked for: each one is another look at the vocabulary. */
+export const FEW_LOGPROBS = 5;
+
+/** The number of most likely tokens that is computed if `top` are asked for. */
+export const entriesFor = (top: number): number => (top > FEW_LOGPROBS ? TOP_LOGPROBS : FEW_LOGPROBS);
 
 /** Marks an entry without a token. */
 const NO_TOKEN = 0xffffffff;
 
-/** Bytes of one row's result. */
-export const LOGPROBS_BYTES = 8 * (1 + TOP_LOGPROBS);
+/** Bytes of one row's result with so many entries. */
+export const logprobsBytes = (entries: number): number => 8 * (1 + entries);
 
 /** ln of a token's probability under the softmax of the model's own logits: no penalty, no temperature. */
 export interface TokenLogprob {
@@ -36,12 +42,9 @@ export interface Logprobs extends TokenLogprob {
   readonly top: readonly TokenLogprob[];
 }
 
-/**
- * A row's result, {@link LOGPROBS_BYTES} from `offset` on, with the `top` most likely tokens; undefined if its logits are
- * not all finite.
- */
+/** The result that begins at `offset`, with the `top` most likely tokens; undefined if the row's logits are not all finite. */
 export function decodeLogprobs(bytes: ArrayBuffer, offset: number, top: number): Logprobs | undefined {
-  const view = new DataView(bytes, offset, LOGPROBS_BYTES);
+  const view = new DataView(bytes, offset, logprobsBytes(top));
   const entry = (i: number): TokenLogprob => ({
     token: view.getUint32(8 * i, true),
     logprob: view.getFloat32(8 * i + 4, true),
@@ -58,7 +61,7 @@ export interface LogprobsBuffers extends PassBuffers {
   /** `[steps, rows]` u32: the token of each row. */
   readonly results: GPUBuffer;
   /**
-   * `[steps, rows, 1 + TOP_LOGPROBS]` of (token u32, ln p f32), written: the row's own token, then the most likely ones.
+   * `[steps, rows, 1 + entries]` of (token u32, ln p f32), written: the row's own token, then the most likely ones.
    * Entries are token 0xFFFFFFFF with 0 where there are no more tokens, or where the logits are not all finite.
    */
   readonly logprobs: GPUBuffer;
@@ -69,17 +72,18 @@ export interface LogprobsBuffers extends PassBuffers {
   readonly candidates?: GPUBuffer | undefined;
 }
 
-/** Bytes of `candidates` for so many rows: `[rows, parts, TOP_LOGPROBS]` of `Best` of `lib/best.wgsl`. */
-export const logprobsWorkspaceBytes = (vocabulary: number, rows: number): number =>
-  12 * TOP_LOGPROBS * vocabularyParts(vocabulary).parts * rows;
+/** Bytes of `candidates` for so many rows: `[rows, parts, entries]` of `Best` of `lib/best.wgsl`. */
+export const logprobsWorkspaceBytes = (vocabulary: number, rows: number, entries: number): number =>
+  12 * entries * vocabularyParts(vocabulary).parts * rows;
 
-/** ln softmax(logits) of each row's token and of its {@link TOP_LOGPROBS} most likely ones. */
+/** ln softmax(logits) of each row's token and of its `entries` most likely ones (see {@link entriesFor}). */
 export function logprobs(
   host: KernelHost,
   vocabulary: number,
   { run, schedule, logits, results, logprobs, candidates }: LogprobsBuffers,
+  entries = FEW_LOGPROBS,
 ): readonly Dispatch[] {
-  const overrides = { VOCAB: vocabulary, TOP: TOP_LOGPROBS };
+  const overrides = { VOCAB: vocabulary, TOP: entries };
   if (!candidates) {
     const buffers = [run, schedule, logits, results, logprobs];
     return [dispatch(host, kernel, overrides, buffers, ({ rows }) => [rows, 1])];
