@@ -271,7 +271,7 @@ describe.skipIf(lacking !== "")(`clients in Python${lacking && ` (skipped: ${lac
           ...["--suppress-health-check", "all", "--seed", "1", "--max-examples", "30"],
           ...["--report", "json", "--report-json-path", path, "-H", `Authorization: Bearer ${key}`],
         ],
-        { cwd: folder },
+        { cwd: folder, env: { SCHEMATHESIS_HOOKS: oracle("schemathesis_hooks.py") } },
       );
       expect({ code, out }, err).toEqual({ code: 0, out: expect.stringContaining("No issues found") });
       const report: Report = JSON.parse(await readFile(path, "utf8"));
