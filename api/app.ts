@@ -30,6 +30,7 @@ import {
   forkSessionOperation,
   importSessionOperation,
   listSessionsOperation,
+  SIGNATURE,
   sessionOperation,
 } from "./routes/sessions.ts";
 import { detokenizeOperation, tokenizeOperation } from "./routes/tokens.ts";
@@ -70,7 +71,7 @@ export function createApp(service: Service): Hono<Env> {
   app.use(
     cors({
       origin: settings.corsOrigins.includes("*") ? "*" : [...settings.corsOrigins],
-      exposeHeaders: ["X-Request-Id", "Retry-After"],
+      exposeHeaders: ["X-Request-Id", "Retry-After", SIGNATURE],
     }),
   );
   const authenticated = authenticate(settings);

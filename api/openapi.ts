@@ -120,9 +120,9 @@ function describe(
       content: error,
     };
   }
-  const parameters = (["params", "query"] as const).flatMap((from) => {
+  const parameters = (["params", "query", "headers"] as const).flatMap((from) => {
     const of = operation[from]?.(service.limits);
-    return of ? parametersOf(schema(of), from === "params" ? "path" : "query") : [];
+    return of ? parametersOf(schema(of), locations[from]) : [];
   });
   const taken = body
     ? {
@@ -145,8 +145,13 @@ function describe(
   };
 }
 
+const locations = { params: "path", query: "query", headers: "header" } as const;
+
 /** Returns a parameter for each field of an object's schema. */
-function parametersOf({ properties, required = [] }: Json, location: "path" | "query"): Json[] {
+function parametersOf(
+  { properties, required = [] }: Json,
+  location: (typeof locations)[keyof typeof locations],
+): Json[] {
   return Object.entries(properties as Record<string, Json>).map(([name, { description, ...schema }]) => ({
     name,
     in: location,

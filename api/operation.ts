@@ -22,6 +22,8 @@ export interface Operation {
   readonly params?: SchemaOf | undefined;
   /** SchemaOf of the query parameters, an object. */
   readonly query?: SchemaOf | undefined;
+  /** Schema of the headers, an object; for the document alone. */
+  readonly headers?: SchemaOf | undefined;
   /** SchemaOf of the JSON body. */
   readonly body?: SchemaOf | undefined;
   /** Description of the body, if it is a file. */

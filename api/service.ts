@@ -55,7 +55,7 @@ export class Service {
     this.log = log;
     this.admission = new Admission(settings.maxBatchSize, settings.maxQueueSize);
     this.sessions = sessions;
-    this.states = new StateTokens(settings.stateSecret);
+    this.states = new StateTokens({ secret: settings.stateSecret, ttl: settings.stateTtl });
     this.telemetry = new Telemetry({
       running: () => this.admission.running,
       waiting: () => this.admission.waiting,

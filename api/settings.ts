@@ -22,6 +22,9 @@ export interface Settings {
   readonly metricsAccess: Access;
   readonly docsAccess: Access;
   readonly stateSecret?: string;
+  /** Seconds; 0: states do not end. */
+  readonly stateTtl: number;
+  readonly stateImports: "signed" | "any";
   /** `memory`, or the URL of a Redis. */
   readonly sessionStore: string;
   readonly sessionTtl: number;
@@ -243,6 +246,23 @@ export const serverSettings: readonly Setting[] = [
     about: "secret that signs states (default: random for each process)",
     read: secret,
     secret: true,
+  },
+  {
+    name: "stateTtl",
+    variable: "STATE_TTL_S",
+    unit: "<s>",
+    about: "seconds for which a state can be continued, 0: for ever",
+    read: number(0, 2_000_000_000),
+    value: 0,
+  },
+  {
+    name: "stateImports",
+    variable: "STATE_IMPORTS",
+    unit: "<which>",
+    about: "states to import: signed: with their export's signature, any: every file",
+    read: String,
+    value: "signed",
+    choices: ["signed", "any"],
   },
   {
     name: "sessionStore",

@@ -212,7 +212,10 @@ export class Model {
     return encodeState(this.#owner(), { position, pending, seed, choice, text, state, counts });
   }
 
-  /** Opens a stream that continues a saved state. @throws ResonantError `state` if it is damaged or of another model */
+  /**
+   * Opens a stream that continues a saved state.
+   * @throws ResonantError `state` if it is damaged or of another model, `invalid_argument` if a value is out of bounds
+   */
   async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
     const { position, pending, seed, choice, text, state, counts } = await this.check(file, name);
     const stream = new Stream(this.runner);
@@ -227,7 +230,8 @@ export class Model {
 
   /**
    * Reads a saved state and checks whether it can be restored. Takes no slot.
-   * @throws ResonantError `state` if it is damaged or of another model, `unsupported` under attention
+   * @throws ResonantError `state` if it is damaged or of another model, `invalid_argument` if a value is out of bounds,
+   * `unsupported` under attention
    */
   async check(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<StreamState> {
     this.runner.assertPortable("a state cannot be restored");

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,7 +56,7 @@ afterEach(async () => {
 
 /** Starts a server that stops with the test. */
 async function start(flags: readonly string[] = [], served = model): Promise<TestServer> {
-  const started = await startServer(served, flags);
+  const started = await startServer(served, ["--state-imports", "any", ...flags]);
   others.push(started);
   return started;
 }
@@ -103,8 +104,30 @@ async function exported(name: string, { url } = server): Promise<Uint8Array<Arra
   return new Uint8Array(await response.arrayBuffer());
 }
 
-const load = (name: string, body: Uint8Array<ArrayBuffer>, on = server): Promise<Answer> =>
-  ask("POST", at(name, "/import"), on, { body, headers: { "Content-Type": "application/octet-stream" } });
+const load = (
+  name: string,
+  body: Uint8Array<ArrayBuffer>,
+  on = server,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> =>
+  ask("POST", at(name, "/import"), on, {
+    body,
+    headers: { "Content-Type": "application/octet-stream", ...headers },
+  });
+
+/** Returns a copy of a state file in which the first number of layer 0's tail is another, with its own digest. */
+function altered(state: Uint8Array, value: number): Uint8Array<ArrayBuffer> {
+  const file = Uint8Array.from(state);
+  const view = new DataView(file.buffer);
+  const header = 8 + Number(view.getBigUint64(0, true));
+  const tensors = JSON.parse(Buffer.from(file.buffer, 8, header - 8).toString());
+  view.setFloat32(header + tensors["state.0.conv"].data_offsets[0], value, true);
+  const mark = '"sha256":"';
+  const digest = Buffer.from(file.buffer, 0, header).lastIndexOf(mark) + mark.length;
+  file.fill(0x30, digest, digest + 64);
+  file.set(Buffer.from(createHash("sha256").update(file).digest("hex")), digest);
+  return file;
+}
 
 /** Starts a streaming turn and waits for its first event. */
 async function begin(
@@ -157,7 +180,7 @@ const CONVERSATION: readonly { readonly prompt?: string; readonly [field: string
 
 describe("sessions in memory", () => {
   beforeAll(async () => {
-    server = await startServer(model);
+    server = await startServer(model, ["--state-imports", "any"]);
   });
   afterAll(() => server?.stop());
   kept();
@@ -170,7 +193,7 @@ describe.skipIf(lackingRedis !== "")(`sessions in Redis${lackingRedis}`, () => {
 
   beforeAll(async () => {
     redis = await startRedis();
-    server = await startServer(model, flags());
+    server = await startServer(model, [...flags(), "--state-imports", "any"]);
   });
   afterAll(async () => {
     await server?.stop();
@@ -727,6 +750,49 @@ function endpoints(): void {
     expect((await load("d", state, on)).status).toBe(200);
     await leave(running, "b", on);
     expect((await turn("c", { prompt: PROMPT }, on)).turn).toBe(1); // the refused turn did not reserve the name
+  });
+
+  it("are imported with the signature of their export, by the key that it was given to", async () => {
+    const keys = ["--api-keys", "alpha,beta", "--state-imports", "signed"];
+    const secret = ["--state-secret", "sixteen characters at least"];
+    const [on, elsewhere, stranger] = [
+      await start([...keys, ...secret]),
+      await start([...keys, ...secret]),
+      await start(keys),
+    ];
+    const [alpha, beta] = ["alpha", "beta"].map((key) => ({ Authorization: `Bearer ${key}` }));
+    expect((await generate({ session: "a", prompt: PROMPT }, on, alpha)).status).toBe(200);
+    const response = await fetch(on.url + at("a", "/export"), { headers: alpha! });
+    const state = new Uint8Array(await response.arrayBuffer());
+    const signature = { "X-State-Signature": response.headers.get("X-State-Signature") ?? "" };
+
+    expect((await load("b", state, elsewhere, { ...alpha, ...signature })).status).toBe(200);
+    const field = "X-State-Signature";
+    expectRefusal(await load("c", state, on, { ...alpha }), 403, "forbidden", field);
+    const others = await load("c", state, on, { ...beta, ...signature });
+    expect(expectRefusal(others, 409, "conflict", field)).toContain("another API key");
+    const foreign = await load("c", state, stranger, { ...alpha, ...signature });
+    expect(expectRefusal(foreign, 409, "conflict", field)).toContain("another secret");
+    const changed = await load("c", altered(state, 1), on, { ...alpha, ...signature });
+    expectRefusal(changed, 409, "conflict", field);
+  });
+
+  it("hold no number that a model could not make, and compute with all others", async () => {
+    const name = fresh();
+    await turn(name, { prompt: PROMPT });
+    const state = await exported(name);
+    for (const value of [3e38, -(2 ** 24) - 2, Number.POSITIVE_INFINITY, Number.NaN]) {
+      const imported = await load(fresh(), altered(state, value));
+      const said = expectRefusal(imported, 400, "validation_error", "body");
+      expect(said).toMatch(/^body: state\.0\.conv holds .*finite and at most 16777216/);
+      const token = server.service.states.sign(altered(state, value), "public");
+      expectRefusal(await generate({ state: token }), 400, "validation_error", "state");
+    }
+    for (const value of [2 ** 24, -(2 ** 24)]) {
+      const to = fresh();
+      expect((await load(to, altered(state, value))).status).toBe(200);
+      expect((await turn(to)).tokens_generated).toBe(8);
+    }
   });
 
   describe("refuse to import", () => {

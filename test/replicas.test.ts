@@ -237,7 +237,10 @@ describe.skipIf(lackingPrograms !== "")(`two replicas${lackingPrograms}`, () => 
     expect([code, err]).toEqual([0, ""]);
     expect(JSON.parse(out).text).toBe(body.text);
 
-    const type = { "Content-Type": "application/octet-stream" };
+    const type = {
+      "Content-Type": "application/octet-stream",
+      "X-State-Signature": exported.headers.get("X-State-Signature") ?? "",
+    };
     expect((await post(`${url}/v1/sessions/${copy}/import`, state, type)).status).toBe(200);
     const { turn } = await (await session(copy)).json();
     expect((await generate({ ...more, session: copy, turn })).body.text).toBe(body.text);

@@ -42,7 +42,8 @@ export const generateOperation = post({
     const { model } = service;
     refuseStates(model, request);
     const pieces = piecesOf(c, service, model, request);
-    const answer = (text: string, last: Last) => responseBody(model, service, request, text, last);
+    const answer = (text: string, last: Last) =>
+      responseBody(model, service, request, ownerOf(c, service), text, last);
     if (!request.stream) {
       let text = "";
       for await (const piece of pieces) {
@@ -72,7 +73,7 @@ function piecesOf(
     const [ticket] = service.admission.admit(client);
     yield* service.inTurn(ticket!, signal, (timer) => service.generate(model, job, timer, signal, client));
   };
-  const job = toJob(request, service);
+  const job = toJob(request, service, ownerOf(c, service));
   if (typeof session !== "string") return run(job);
   return takeTurn(service, { owner: ownerOf(c, service), session, turn: turn ?? undefined }, job, run);
 }
@@ -96,11 +97,11 @@ type Last = TurnPiece & { readonly finish: Finish };
 
 const isLast = (piece: TurnPiece): piece is Last => piece.finish !== undefined;
 
-function toJob(request: GenerateRequest, service: Service): Job {
+function toJob(request: GenerateRequest, service: Service, owner: string): Job {
   const { state } = request;
   return {
     prompt: request.prompt ?? "",
-    state: typeof state === "string" ? service.states.verify(state) : undefined,
+    state: typeof state === "string" ? service.states.verify(state, owner) : undefined,
     returnState: request.return_state,
     options: generateOptions(request),
   };
@@ -110,6 +111,7 @@ function responseBody(
   model: Model,
   service: Service,
   request: GenerateRequest,
+  owner: string,
   text: string,
   { finish, milliseconds = 0, state, turn }: Last,
 ): GenerateResponse {
@@ -118,7 +120,7 @@ function responseBody(
     ...whole,
     phase_metrics: request.return_phase_metrics ? whole.phase_metrics : null,
     memory_stats: request.return_memory_stats ? whole.memory_stats : null,
-    ...(state && request.return_state ? { state: service.states.sign(state) } : {}),
+    ...(state && request.return_state ? { state: service.states.sign(state, owner) } : {}),
     ...(turn === undefined ? {} : { session: request.session ?? "", turn }),
   };
 }

@@ -4,6 +4,7 @@ import { BODY_ERRORS, checked, readFile } from "../operation.ts";
 import {
   deletedResponse,
   forkRequest,
+  importHeaders,
   listSessionsQuery,
   type SessionResponse,
   sessionDetail,
@@ -14,8 +15,11 @@ import {
 import type { Service } from "../service.ts";
 import type { Session, SessionInfo, SessionRecord } from "../sessions/session-store.ts";
 import { asConflict, inUse, leaseOf, noSession, ownerOf, written } from "../sessions/turn.ts";
+import { variableOf } from "../settings.ts";
 
 const FILE = "application/octet-stream";
+/** The header in which a state that is a file has its signature. */
+export const SIGNATURE = "X-State-Signature";
 
 /** `GET /v1/sessions`. */
 export const listSessionsOperation = checked({
@@ -99,7 +103,8 @@ export const exportSessionOperation = checked({
   path: "/v1/sessions/{name}/export",
   id: "exportSession",
   tag: "Sessions",
-  summary: "A session's state as a file for `resonant generate --state`",
+  summary:
+    "A session's state as a file for `resonant generate --state`; its signature is in `X-State-Signature`",
   params: sessionParams,
   answer: { contentType: FILE },
   errors: ["validation_error", "not_found", "resource_error"],
@@ -107,7 +112,11 @@ export const exportSessionOperation = checked({
   personal: true,
   handle: async (c, service, { params: { name } }) => {
     const { state } = await find(c, service, name);
-    const headers = { "Content-Type": FILE, "Content-Disposition": `attachment; filename="${name}.state"` };
+    const headers = {
+      "Content-Type": FILE,
+      "Content-Disposition": `attachment; filename="${name}.state"`,
+      [SIGNATURE]: service.states.signatureOf(state, ownerOf(c, service)),
+    };
     return c.body(state, 200, headers);
   },
 });
@@ -120,9 +129,10 @@ export const importSessionOperation = checked({
   tag: "Sessions",
   summary: "Start a session from a state file",
   params: sessionParams,
-  file: "A state file of the served model, from an export or from `resonant generate --state-out`",
+  headers: importHeaders,
+  file: "A state file of the served model: from an export, or where `STATE_IMPORTS` is `any` also from `resonant generate --state-out`",
   answer: sessionResponse,
-  errors: BODY_ERRORS,
+  errors: [...BODY_ERRORS, "forbidden"],
   guarded: true,
   personal: true,
   handle: async (c, service, { params: { name } }) => {
@@ -137,6 +147,7 @@ export const importSessionOperation = checked({
         },
       );
     }
+    checkSignature(c, service, state);
     const { position } = await model.check(state, "body").catch((error: unknown) => {
       throw asConflict(error, "body");
     });
@@ -144,6 +155,19 @@ export const importSessionOperation = checked({
     return c.json(sessionBody(await create(c, service, name, "name", record)));
   },
 });
+
+/** Checks who made a state. @throws ApiError `forbidden` if it has no signature and needs one, `conflict` for a wrong one */
+function checkSignature(c: ApiContext, service: Service, state: Uint8Array): void {
+  const signature = c.req.header(SIGNATURE);
+  if (signature !== undefined) service.states.verifyFile(signature, state, ownerOf(c, service), SIGNATURE);
+  else if (service.settings.stateImports === "signed") {
+    throw new ApiError(
+      "forbidden",
+      `${SIGNATURE} is required: send the one that came with the export, or set ${variableOf("stateImports")}=any`,
+      { details: { field: SIGNATURE } },
+    );
+  }
+}
 
 /** Returns the session. @throws ApiError `not_found` */
 async function find(c: ApiContext, service: Service, name: string): Promise<Session> {

@@ -12,6 +12,14 @@ export const turns = (description: string) => integer(0, Number.MAX_SAFE_INTEGER
 /** Path parameters of the operations on one session. */
 export const sessionParams = () => v.object({ name: sessionName("The session's name") });
 
+/** Headers of `POST /v1/sessions/{name}/import`. */
+export const importHeaders = () =>
+  v.object({
+    "X-State-Signature": v.optional(
+      v.pipe(v.string(), v.description("The signature that came with the export")),
+    ),
+  });
+
 const PAGE = { type: "integer", minimum: 1, maximum: 1000, default: 100 } as const;
 const PAGE_RANGE = `an integer between ${PAGE.minimum} and ${PAGE.maximum}`;
 

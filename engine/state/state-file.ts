@@ -37,6 +37,15 @@ export interface StateOwner {
 }
 
 const VERSION = "1";
+
+/**
+ * The largest size of a value. Memories and conv tails are sums of normalised values and stay far below; a larger one, squared
+ * by a LayerNorm behind a product with large weights, could leave the range of f32.
+ */
+const LARGEST = 2 ** 24;
+const BOUNDS = `values of a state are finite and at most ${LARGEST} in size`;
+
+const isOutOfBounds = (value: number): boolean => !(Math.abs(value) <= LARGEST);
 const NO_DIGEST = "0".repeat(64);
 
 const whole = v.pipe(v.string(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger());
@@ -57,6 +66,7 @@ const header = v.strictObject({
 /**
  * A stream's state as a safetensors file: `state.N.conv [k−1, D]`, `.pvm [D]`, `.plm [D]`, the tokens fed and their
  * counts. The metadata has the rest and the SHA-256 of the file, computed with zeros in its place.
+ * @throws ResonantError `model` if the model has made a value that is out of bounds
  */
 export async function encodeState(owner: StateOwner, s: StreamState): Promise<Uint8Array<ArrayBuffer>> {
   const tensors: {
@@ -66,6 +76,8 @@ export async function encodeState(owner: StateOwner, s: StreamState): Promise<Ui
     values: Float32Array | Uint32Array;
   }[] = [];
   for (const { name, shape, offset, size } of parts(owner)) {
+    const wrong = s.state.subarray(offset, offset + size).find(isOutOfBounds);
+    if (wrong !== undefined) throw new ResonantError("model", `${name} became ${wrong}, but ${BOUNDS}`);
     tensors.push({ name, shape, dtype: "F32", values: s.state.slice(offset, offset + size) });
   }
   const fed = Array.from(s.counts.keys()).filter((token) => s.counts[token]);
@@ -104,7 +116,8 @@ export async function encodeState(owner: StateOwner, s: StreamState): Promise<Ui
 
 /**
  * Reads a state, checking all of it.
- * @throws ResonantError `state` naming what is damaged, or that it is of another model or version
+ * @throws ResonantError `state` naming what is damaged, or that it is of another model or version; `invalid_argument` naming
+ * the tensor with a value that is out of bounds
  */
 export async function decodeState(
   owner: StateOwner,
@@ -149,7 +162,12 @@ export async function decodeState(
   const states: Float32Array[] = [];
   for (const part of expected) {
     const values = await opened.float32(expectTensor(opened, part.name, part.shape, "F32", fail));
-    if (!values.every(Number.isFinite)) fail(`${part.name} holds values that are not finite`);
+    const wrong = values.find(isOutOfBounds);
+    if (wrong !== undefined) {
+      throw new ResonantError("invalid_argument", `${part.name} holds ${wrong}, but ${BOUNDS}`, {
+        where: name,
+      });
+    }
     states.push(values);
   }
   const fed = opened.tensors.get("tokens")?.shape[0] ?? 0;

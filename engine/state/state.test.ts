@@ -211,6 +211,11 @@ describe("a forged state with a SHA-256 that fits", () => {
       ({ tensors }) => poison(tensors.get("state.1.pvm")!, Number.NaN),
     ],
     [
+      "a memory too large for f32",
+      /state\.0\.pvm holds [23].*e\+38.*16777216/,
+      ({ tensors }) => poison(tensors.get("state.0.pvm")!, 3e38),
+    ],
+    [
       "an infinity in its lattice",
       /state\.2\.plm/,
       ({ tensors }) => poison(tensors.get("state.2.plm")!, -1 / 0),
@@ -258,12 +263,19 @@ describe("a forged state with a SHA-256 that fits", () => {
     ["tokens in two dimensions", /tokens/, ({ tensors }) => reshape(tensors.get("tokens")!, [1, -1])],
   ];
 
-  it.each(changes)("is refused for %s", async (_, named, change) => {
+  const outOfBounds = new Set([
+    "a NaN in its memory",
+    "an infinity in its lattice",
+    "a memory too large for f32",
+  ]);
+
+  it.each(changes)("is refused for %s", async (what, named, change) => {
     const model = await tiny();
     const { stream, file } = await saved(model);
     const free = model.runner.pool.free;
     const error = await refusal(model.restore(await forge(file, change), "forged"));
-    expect(error).toMatchObject({ code: "state", where: "forged" });
+    const code = outOfBounds.has(what) ? "invalid_argument" : "state";
+    expect(error).toMatchObject({ code, where: "forged" });
     expect(error.message).toMatch(named);
     expect(model.runner.pool.free).toBe(free);
     stream.close();

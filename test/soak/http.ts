@@ -1,4 +1,5 @@
 import { type Agent, type IncomingHttpHeaders, request } from "node:http";
+import { SIGNATURE_BYTES } from "../../api/state-token.ts";
 
 /** A request; the body is sent as JSON unless it is a string or bytes. */
 export interface Ask {
@@ -81,7 +82,14 @@ export function send(url: string, ask: Ask, options: SendOptions = {}): Promise<
 const INCIDENTAL = new Set(["id", "created", "timing_ms", "timestamp", "prompt_tokens_details"]);
 
 const parse = (text: string): unknown =>
-  JSON.parse(text, (key, value) => (INCIDENTAL.has(key) ? undefined : value));
+  JSON.parse(text, (key, value) => {
+    if (INCIDENTAL.has(key)) return undefined;
+    return key === "state" && typeof value === "string" ? unsigned(value) : value;
+  });
+
+/** A state's signature says to which key it was given. */
+const unsigned = (token: string): string =>
+  Buffer.from(token, "base64url").subarray(SIGNATURE_BYTES).toString("base64url");
 
 export const jsonOf = (reply: Reply): unknown => JSON.parse(reply.bytes.toString());
 

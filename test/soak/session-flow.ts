@@ -97,7 +97,10 @@ export const sessionFlow: Flow = {
     if (!file) return;
     const importing = (body: Uint8Array): Ask => ({
       path: pathOf(copy, "/import"),
-      headers: { "Content-Type": "application/octet-stream" },
+      headers: {
+        "Content-Type": "application/octet-stream",
+        "X-State-Signature": String(file.headers["x-state-signature"]),
+      },
       body,
     });
     const cut = file.bytes.subarray(0, below(client.random, file.bytes.length));
