@@ -126,7 +126,7 @@ describe("resonant retrieve", () => {
       for (let i = 0; i < chunks; i++) yield i === chunks - 2 ? `${filler}${NEEDLE} ` : filler;
     };
     // All its tokens together would not fit into the heap.
-    const ended = await retrieve(["-m", tiny, NEEDLE, "--top-k", "1", "--json"], megabytes(5), [
+    const ended = await retrieve(["-m", tiny, NEEDLE, "--top-k", "1", "--json"], megabytes(2), [
       "--max-old-space-size=40",
       "--max-semi-space-size=4",
     ]);
