@@ -66,6 +66,7 @@ async function writeModel(files: ModelFiles, to: string): Promise<void> {
 
 describe("a generation interrupted at random", () => {
   const INTERRUPTIONS = 50;
+  const PROCESSES = 10;
   const TOKENS = 60;
   const PROMPT = "the oscillators agree";
 
@@ -88,7 +89,12 @@ describe("a generation interrupted at random", () => {
     const next = mulberry32(50);
     let heldBack = 0;
     let undecoded = 0;
-    const resume = async (index: number): Promise<{ pid: number; count: number }> => {
+    interface Interrupted {
+      readonly count: number;
+      readonly text: string;
+      readonly path: string;
+    }
+    const interrupt = async (index: number): Promise<Interrupted> => {
       const count = 1 + Math.floor(next() * (TOKENS - 1));
       const stream = model.open();
       let text = "";
@@ -102,24 +108,36 @@ describe("a generation interrupted at random", () => {
       heldBack += Number(stream.text.text !== "");
       undecoded += Number(stream.text.bytes.length > 0);
       stream.close();
-      const rest = JSON.stringify({ ...options, maxTokens: TOKENS - count });
-      const resumed = JSON.parse(await fresh("worker", modelFolder, path, rest)) as {
-        pid: number;
-        text: string;
-        tokens: number[];
-        reason: string;
-      };
-      expect(text + resumed.text, `interrupted after ${count}`).toBe(whole.text);
-      expect(resumed.tokens).toEqual(whole.tokens.slice(count));
-      expect(resumed.reason).toBe("length");
-      return { pid: resumed.pid, count };
+      return { count, text, path };
     };
-    const done: { pid: number; count: number }[] = [];
-    for (let index = 0; index < INTERRUPTIONS; index += 2) {
-      done.push(...(await Promise.all([resume(index), resume(index + 1)])));
+    const interrupted: Interrupted[] = [];
+    for (let index = 0; index < INTERRUPTIONS; index++) interrupted.push(await interrupt(index));
+
+    /** Resumes some in a new process. A process for each would only start the same program more often. */
+    const resume = async (some: readonly Interrupted[]): Promise<number> => {
+      const work = some.flatMap(({ path, count }) => [
+        path,
+        JSON.stringify({ ...options, maxTokens: TOKENS - count }),
+      ]);
+      const { pid, results } = JSON.parse(await fresh("worker", modelFolder, ...work)) as {
+        pid: number;
+        results: readonly { text: string; tokens: number[]; reason: string }[];
+      };
+      expect(results).toHaveLength(some.length);
+      for (const [i, { count, text }] of some.entries()) {
+        const resumed = results[i]!;
+        expect(text + resumed.text, `interrupted after ${count}`).toBe(whole.text);
+        expect(resumed.tokens).toEqual(whole.tokens.slice(count));
+        expect(resumed.reason).toBe("length");
+      }
+      return pid;
+    };
+    const pids = new Set([process.pid]);
+    for (let at = 0; at < INTERRUPTIONS; at += INTERRUPTIONS / PROCESSES) {
+      pids.add(await resume(interrupted.slice(at, at + INTERRUPTIONS / PROCESSES)));
     }
-    expect(new Set(done.map(({ pid }) => pid)).size).toBe(INTERRUPTIONS);
-    expect(new Set(done.map(({ count }) => count)).size).toBeGreaterThan(20);
+    expect(pids.size).toBe(1 + PROCESSES);
+    expect(new Set(interrupted.map(({ count }) => count)).size).toBeGreaterThan(20);
     expect(heldBack).toBeGreaterThan(5);
     expect(undecoded).toBeGreaterThan(2);
   });
