@@ -5,6 +5,7 @@ import { describe, placeOf, type RemoteFile } from "./describe.ts";
 import { downloadBlob } from "./download.ts";
 import { COMMIT, checkFile, checkRepo, checkRevision } from "./names.ts";
 import { fileSize } from "./partial.ts";
+import { fetchThrough, proxyFor } from "./proxy.ts";
 import { type Hub, HubUnreachable, PATIENCE, type Patience } from "./request.ts";
 import { type Environment, type HubSettings, hubSettings } from "./settings.ts";
 
@@ -80,6 +81,8 @@ export class Snapshot {
     this.#hub = {
       endpoint: settings.endpoint,
       token: settings.token,
+      fetch: fetchThrough(settings.proxies),
+      proxy: proxyFor(settings.proxies, new URL(settings.endpoint)),
       signal: options.signal,
       patience: { ...PATIENCE, ...options.patience },
     };

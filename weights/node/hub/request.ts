@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ResonantError } from "../../../common/errors.ts";
 import { invalidFile } from "../../refuse.ts";
+import { type Fetch, type HttpProxy, shownProxy } from "./proxy.ts";
 
 /** How long to keep trying with a hub that fails. */
 export interface Patience {
@@ -18,6 +19,9 @@ export const PATIENCE: Patience = { tries: 5, waitMs: 500, stallMs: 30_000 };
 export interface Hub {
   readonly endpoint: string;
   readonly token: string | undefined;
+  readonly fetch: Fetch;
+  /** The proxy through which it is reached, for errors. */
+  readonly proxy: HttpProxy | undefined;
   readonly patience: Patience;
   readonly signal: AbortSignal | undefined;
 }
@@ -72,7 +76,7 @@ export async function ask(
     if (seen.has(next.href) || seen.size > MOST_REDIRECTS)
       throw invalidFile(where, "the hub's redirects go in a circle", "Is HF_ENDPOINT the address of a hub?");
     seen.add(next.href);
-    const response = await fetch(next, {
+    const response = await hub.fetch(next, {
       method,
       redirect: "manual",
       signal,
@@ -163,23 +167,30 @@ export function stallGuard(hub: Hub): { signal: AbortSignal; beat(): void; end()
   };
 }
 
-/** fetch() throws a TypeError for every network failure, with the reason as its cause. */
+/** fetch() throws a TypeError for every network failure, with the reason as its cause, or as that one's. */
 function asTransient(error: unknown): Transient | undefined {
   if (error instanceof Transient) return error;
   if (!(error instanceof TypeError && error.cause instanceof Error)) return undefined;
-  return new Transient(error.cause.message || errorCode(error.cause));
+  const reason = rootOf(error.cause);
+  return new Transient(reason.message || errorCode(reason));
 }
+
+const rootOf = (error: Error): Error => (error.cause instanceof Error ? rootOf(error.cause) : error);
 
 const errorCode = (error: Error): string => ("code" in error ? String(error.code) : error.name);
 
 function unreachable(hub: Hub, where: string, failed: number, cause: Transient): HubUnreachable {
   const times = failed === 1 ? "once" : `${failed} times`;
+  const through = hub.proxy ? ` through the proxy ${shownProxy(hub.proxy)}` : "";
+  const network = hub.proxy
+    ? `Check ${hub.proxy.variable} and NO_PROXY`
+    : "Where a proxy leads to the network, set HTTPS_PROXY (or HTTP_PROXY)";
   return new HubUnreachable(
     "invalid_file",
-    `it could not be fetched from ${hub.endpoint} (tried ${times}: ${cause.message})`,
+    `it could not be fetched from ${hub.endpoint}${through} (tried ${times}: ${cause.message})`,
     {
       where,
-      fix: "Try again later: what has been downloaded is kept. Without a network, set HF_HUB_OFFLINE=1",
+      fix: `Try again later: what has been downloaded is kept. ${network}. Without a network, set HF_HUB_OFFLINE=1`,
       cause,
     },
   );

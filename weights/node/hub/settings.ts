@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { ResonantError } from "../../../common/errors.ts";
+import { type Proxies, proxiesOf } from "./proxy.ts";
 
 /** A hub's address, its access token, and where its files are kept. */
 export interface HubSettings {
@@ -12,6 +13,7 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** Whether network requests are forbidden. */
   readonly offline: boolean;
+  readonly proxies: Proxies;
   /** Whether snapshots may link to blobs. */
   readonly symlinks: boolean;
 }
@@ -23,7 +25,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * Reads the variables of `huggingface_hub` in Python: `HF_ENDPOINT`, `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`),
  * `HF_HOME`, `XDG_CACHE_HOME`, `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`, or the file at `HF_TOKEN_PATH`, else
  * `$HF_HOME/token`), `HF_HUB_DISABLE_IMPLICIT_TOKEN`, `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` and
- * `HF_HUB_DISABLE_SYMLINKS`.
+ * `HF_HUB_DISABLE_SYMLINKS`; and the proxies (see {@link proxiesOf}).
  * @throws ResonantError `invalid_argument` for an impossible address or token
  */
 export async function hubSettings(env: Environment = process.env): Promise<HubSettings> {
@@ -37,6 +39,7 @@ export async function hubSettings(env: Environment = process.env): Promise<HubSe
       ? undefined
       : await tokenOf(env, at(env.HF_TOKEN_PATH || join(home, "token"))),
     offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    proxies: proxiesOf(env),
     symlinks: !isTrue(env.HF_HUB_DISABLE_SYMLINKS),
   };
 }
