@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Model } from "../engine/model.ts";
+import { TokenOffsets } from "../engine/text/token-offsets.ts";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { ApiContext } from "./context.ts";
 import { noModel } from "./errors.ts";
 import { merge } from "./merge.ts";
+import { characters } from "./schemas/fields.ts";
 import type { GenerationRequest, OpenAiFinishReason } from "./schemas/openai.ts";
 import { type Usage, usageOf } from "./schemas/usage.ts";
 import type { Service } from "./service.ts";
@@ -108,24 +110,57 @@ export async function* generateParts<L>(
     ...more,
   };
   let sent = 0;
+  const scored = new ScoredText(model);
   for await (const piece of service.generate(model, { prompt, options }, timer, signal, client)) {
     const { text, token, logprobs, finish } = piece;
     if (!finish) {
       sent++;
-      yield choicePart({ text, logprobs: write([{ token: token!, logprobs }]), tokens: 1 });
+      scored.push({ token: token!, logprobs });
+      const released = scored.released(text);
+      yield choicePart({ text, logprobs: released.length > 0 ? write(released) : null, tokens: 1 });
       continue;
     }
-    const rest = finish.tokens
-      .slice(sent)
-      .map((token, i) => ({ token, logprobs: finish.logprobs?.[sent + i] }));
+    const rest = finish.tokens.slice(sent);
+    rest.forEach((token, i) => {
+      scored.push({ token, logprobs: finish.logprobs?.[sent + i] });
+    });
+    const last = scored.released(text);
     yield choicePart({
       text,
-      logprobs: write(rest),
+      logprobs: write(finish.reason === "stop" ? last : [...last, ...scored.rest()]),
       finish_reason: finish.reason === "length" ? "length" : "stop",
       tokens: rest.length,
       logprob: finish.logprobs?.reduce((sum, { logprob }) => sum + logprob, 0) ?? 0,
       reused: finish.reusedTokens,
     });
+  }
+}
+
+/** Tokens that wait until their text is released, so that log-probabilities end where a text does that a stop string cuts. */
+class ScoredText {
+  readonly #model: Model;
+  readonly #offsets = new TokenOffsets();
+  #waiting: { readonly scored: ScoredToken; readonly begin: number }[] = [];
+  #characters = 0;
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  push(scored: ScoredToken): void {
+    this.#waiting.push({ scored, begin: this.#offsets.next(this.#model.tokenBytes(scored.token)) });
+  }
+
+  /** Tokens that begin in the text as far as it is released, now with `text` too. */
+  released(text: string): ScoredToken[] {
+    this.#characters += characters(text);
+    const count = this.#waiting.findLastIndex(({ begin }) => begin < this.#characters) + 1;
+    return this.#waiting.splice(0, count).map(({ scored }) => scored);
+  }
+
+  /** All others. */
+  rest(): ScoredToken[] {
+    return this.#waiting.splice(0).map(({ scored }) => scored);
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Logger, pino } from "pino";
+import { safeText } from "../common/safe-text.ts";
 import type { Settings } from "./settings.ts";
 
 export type { Logger } from "pino";
@@ -27,7 +28,7 @@ function asText(line: string): string {
   const { level, time, msg = "", request_id, err }: LogRecord = JSON.parse(line);
   const word = level >= 50 ? "ERROR" : level >= 40 ? "WARNING" : level >= 30 ? "INFO" : "DEBUG";
   const request = err && request_id ? ` (request ${request_id})` : "";
-  const cause = err ? `${request}: ${err.stack ?? err.message}` : "";
+  const cause = err ? `${request}: ${safeText(err.stack ?? err.message ?? "")}` : "";
   return `${localTime(new Date(time))} - ${word} - ${onOneLine(msg)}${cause}\n`;
 }
 

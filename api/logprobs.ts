@@ -1,16 +1,14 @@
 import type { Model } from "../engine/model.ts";
-import { Utf8Decoder } from "../engine/text/utf8-decoder.ts";
+import { TokenOffsets } from "../engine/text/token-offsets.ts";
 import type { ScoredToken } from "./continuations.ts";
 import type { ChatLogprobs } from "./schemas/chat.ts";
 import type { CompletionLogprobs } from "./schemas/completions.ts";
-import { characters } from "./schemas/fields.ts";
 import { tokenName } from "./token-names.ts";
 
 /** Converts log-probabilities to the format of OpenAI's completions, with each token's offset in the text. */
 export class LogprobsWriter {
   readonly #model: Model;
-  readonly #decoder = new Utf8Decoder();
-  #offset = 0;
+  readonly #offsets = new TokenOffsets();
 
   constructor(model: Model) {
     this.#model = model;
@@ -30,12 +28,13 @@ export class LogprobsWriter {
             )
           : null,
       ),
-      text_offset: tokens.map(({ token }) => {
-        const offset = this.#offset;
-        this.#offset += characters(this.#decoder.push(this.#model.tokenBytes(token)));
-        return offset;
-      }),
+      text_offset: tokens.map(({ token }) => this.#offsets.next(this.#model.tokenBytes(token))),
     };
+  }
+
+  /** Ends the prompt's text. The text after it is decoded on its own. */
+  endPrompt(): void {
+    this.#offsets.end();
   }
 
   /** Joins the parts of one text; null if there are no log-probabilities. */

@@ -45,6 +45,13 @@ export async function fileChunks(path: string, where: string): Promise<TextChunk
 export const streamChunks = (stream: AsyncIterable<Uint8Array>, where: string): TextChunks =>
   new Utf8Chunks(stream, where, undefined);
 
+/** Reads a whole UTF-8 stream as one text, without the byte order mark at its beginning. Errors as for {@link fileChunks}. */
+export async function streamText(stream: AsyncIterable<Uint8Array>, where: string): Promise<string> {
+  let text = "";
+  for await (const chunk of streamChunks(stream, where)) text += chunk;
+  return text.startsWith("\ufeff") ? text.slice(1) : text;
+}
+
 class Utf8Chunks implements TextChunks {
   read = 0;
   readonly total: number | undefined;

@@ -1,10 +1,8 @@
 #!/usr/bin/env node
 import { runCommand } from "./program.ts";
+import { watchOutput } from "./terminal.ts";
 
-// A reader that closes the pipe early, such as `head`, is not an error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === "EPIPE" ? 0 : 1);
-});
+watchOutput();
 
 // Exit explicitly: an open device or a driver's threads could keep the process running.
 process.exit(await runCommand(process.argv.slice(2)));

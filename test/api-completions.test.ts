@@ -393,6 +393,29 @@ describe("logprobs", () => {
   });
 });
 
+describe("text_offset", () => {
+  it("counts a prompt's broken last character before the text after it", async () => {
+    const body = { prompt: [226, 130], echo: true, logprobs: 1, max_tokens: 3, seed: 1 };
+    const [choice] = await choicesOf(body, script);
+    expect([...choice!.text]).toHaveLength(4);
+    expect(choice!.text.startsWith("\ufffd")).toBe(true);
+    expect(choice!.logprobs?.text_offset).toEqual([0, 0, 1, 2, 3]);
+  });
+
+  it("ends, as the tokens do, where a stop string cuts the text", async () => {
+    const body = { prompt: "ab", temperature: 1, seed: 6, max_tokens: 8, logprobs: 1 };
+    const [whole] = await choicesOf(body, script);
+    const stop = whole!.text.slice(3, 6);
+    const cut = whole!.text.indexOf(stop);
+    const [choice] = await choicesOf({ ...body, stop }, script);
+    expect(choice!.text).toBe(whole!.text.slice(0, cut));
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choice!.logprobs!;
+    expect(tokens.join("")).toBe(choice!.text);
+    for (const list of [tokens, token_logprobs, top_logprobs!]) expect(list).toHaveLength(text_offset.length);
+    expect(text_offset.every((offset) => offset < cut)).toBe(true);
+  });
+});
+
 describe("a stream of completions", () => {
   it.each([
     ["one", { prompt: PROMPT }],

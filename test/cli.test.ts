@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +10,8 @@ import type { TensorFile } from "../weights/tensor-file.ts";
 import { cli, type Ended, refusal, run, resonant as runResonant } from "./cli.ts";
 import { collectBytes, fixturePath, openFixture, writeModel } from "./models.ts";
 
-const resonant = (args: readonly string[], input = ""): Promise<Ended> => runResonant(args, { input });
+const resonant = (args: readonly string[], input: string | Uint8Array[] = ""): Promise<Ended> =>
+  runResonant(args, { input });
 
 /** Runs a command that must succeed; returns its parsed JSON. */
 async function json(args: readonly string[], input?: string): Promise<Record<string, unknown>> {
@@ -73,6 +75,26 @@ describe("resonant generate", () => {
   it("prints the same text for the same seed, the prompt read from standard input", async () => {
     const plain = await resonant(["generate", "-m", tiny, "-", "-n", "24", ...settings], "Once more");
     expect(plain).toEqual({ code: 0, out: whole.text, err: "" });
+  });
+
+  it("leaves out a byte order mark on standard input, and refuses what is not UTF-8, by byte", async () => {
+    const args = ["generate", "-m", tiny, "-", "-n", "24", ...settings];
+    expect(await resonant(args, "\ufeffOnce more")).toEqual({ code: 0, out: whole.text, err: "" });
+    const refused = await resonant(args, [Uint8Array.of(0x63, 0x61, 0x66, 0xe9)]);
+    expect(refused).toEqual({
+      code: 2,
+      out: "",
+      err: "error: standard input: it is not UTF-8 text: see byte 3\n",
+    });
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says that the disk is full, and ends with 1", async () => {
+    const command = `"$0" "$1" devices --json > /dev/full`;
+    expect(await run("sh", ["-c", command, process.execPath, cli])).toEqual({
+      code: 1,
+      out: "",
+      err: "error: standard output: cannot be written: the disk is full\n",
+    });
   });
 
   it("ends before a stop string", async () => {

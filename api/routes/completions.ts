@@ -84,6 +84,7 @@ async function* choice(
     );
     const scored = prompt.map((token, i) => ({ token, logprobs: scores[i - 1] }));
     yield choicePart({ text, logprobs: write(scored) });
+    writer.endPrompt();
   }
   if (request.max_tokens === 0) {
     yield choicePart({ logprobs: write([]), finish_reason: "length" });

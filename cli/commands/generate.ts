@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { text as readAll } from "node:stream/consumers";
 import { type Command, Option, Command as Subcommand } from "commander";
 import { finishReasons, memoryStatsOf, phaseMetricsOf } from "../../api/contract.ts";
 import { generateAnswer } from "../../api/responses.ts";
+import { streamText } from "../../api/text-chunks.ts";
 import { ResonantError } from "../../common/errors.ts";
 import { collect, type Piece } from "../../engine/generate.ts";
 import { type samplingDefaults, samplingOptions } from "../../engine/sampling-options.ts";
@@ -16,7 +16,7 @@ import {
   withModel,
   withReadout,
 } from "../options.ts";
-import { print, printJson, remark } from "../terminal.ts";
+import { print, printJson, printStyled, remark } from "../terminal.ts";
 
 interface Flags extends ReadoutFlags {
   readonly maxTokens: number;
@@ -80,7 +80,7 @@ export function generateCommand(): Command {
     .addOption(option("--run-ahead <n>", "runAhead", "steps to compute ahead, 0: none"))
     .addOption(jsonOption())
     .action(async (prompt: string, flags: Flags) =>
-      run(prompt === "-" ? await readAll(process.stdin) : prompt, flags),
+      run(prompt === "-" ? await streamText(process.stdin, "standard input") : prompt, flags),
     );
 }
 
@@ -108,15 +108,30 @@ async function run(prompt: string, flags: Flags): Promise<void> {
     keepPending: stateOut !== undefined,
     signal: abort.signal,
   });
-  if (!json && process.stdout.isTTY && prompt) await print(`\x1b[2m${prompt}\x1b[22m`);
+  if (!json && process.stdout.isTTY && prompt) await printStyled({ style: "dim", text: prompt });
+  const sofar = { text: "", tokens: [] as number[] };
   try {
-    const finish = await collect(json ? pieces : printing(pieces));
+    const finish = await collect(json ? noting(pieces, sofar) : printing(pieces));
     const milliseconds = performance.now() - start;
     if (json) await printJson(generateAnswer(model, prompt, finish, milliseconds));
     else report(model.gpu.name, finish, milliseconds);
   } catch (error) {
     if (!abort.signal.aborted) throw error;
-    if (!json) await print("\n");
+    if (json) {
+      // What there is, in the shape of a whole answer.
+      const promptTokens = prompt === "" ? 0 : model.encode(prompt).length;
+      const none = { stop: undefined, logprobs: undefined, phase: undefined, memory: undefined };
+      const finish = {
+        ...none,
+        ...sofar,
+        reason: "length",
+        promptTokens,
+        reusedTokens: 0,
+        seed: stream.seed,
+      } as const;
+      const answer = generateAnswer(model, prompt, finish, performance.now() - start);
+      await printJson({ ...answer, finish_reason: "interrupted" });
+    } else await print("\n");
     process.exitCode = 130;
   }
   if (stateOut !== undefined) {
@@ -139,6 +154,17 @@ async function readState(path: string): Promise<Uint8Array<ArrayBuffer>> {
       where: `--state ${path}`,
       cause,
     });
+  }
+}
+
+async function* noting(
+  pieces: AsyncIterable<Piece>,
+  sofar: { text: string; tokens: number[] },
+): AsyncGenerator<Piece> {
+  for await (const piece of pieces) {
+    sofar.text += piece.text;
+    if (piece.token !== undefined) sofar.tokens.push(piece.token);
+    yield piece;
   }
 }
 

@@ -1,4 +1,4 @@
-import { open, writeFile } from "node:fs/promises";
+import { open, stat, writeFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option, Command as Subcommand } from "commander";
 import { defaultTrials, needleBenchmark } from "../../bench/needle/benchmark.ts";
 import { type DamageName, damageNames } from "../../bench/needle/damage.ts";
@@ -13,9 +13,9 @@ import { needlePlot } from "../../bench/needle/plot.ts";
 import { LEGEND, needleJson, needleTables } from "../../bench/needle/report.ts";
 import { resonantSearchers } from "../../bench/needle/resonant.ts";
 import { loadRivals, textStrings, tokenStrings } from "../../bench/needle/rivals.ts";
-import { ResonantError } from "../../common/errors.ts";
 import type { Model } from "../../engine/model.ts";
 import type { RetrievalMode } from "../../engine/retrieval/retrieval.ts";
+import { cannotWrite } from "../../weights/node/file.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
 import { readText } from "../read-text.ts";
 import { Progress, print, printJson, table } from "../terminal.ts";
@@ -99,7 +99,12 @@ async function run(flags: Flags): Promise<void> {
     progress.stop();
     const about = { adapter: model.gpu.name, model: model.name, format: model.format };
     const title = `${about.model} in ${about.format} on ${about.adapter}`;
-    if (plot !== undefined) await writeFile(plot, needlePlot(`Needles in haystacks: ${title}`, groups));
+    if (plot !== undefined) {
+      const svg = needlePlot(`Needles in haystacks: ${title}`, groups);
+      await writeFile(plot, svg).catch((cause) => {
+        throw cannotWrite(`--plot ${plot}`, cause);
+      });
+    }
     if (flags.json) {
       const date = new Date().toISOString();
       return await printJson({ ...about, date, seed, groups: needleJson(groups) });
@@ -120,13 +125,12 @@ const codecOf = (model: Model): Codec => ({
 
 /** Fails before hours of work rather than after. @throws ResonantError `invalid_argument` if the file cannot be written */
 async function checkWritable(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile() && !found.isDirectory()) return; // a reader of a pipe would take its closing for the end
   try {
     await (await open(path, "a")).close();
   } catch (cause) {
-    throw new ResonantError("invalid_argument", `it cannot be written (${(cause as Error).message})`, {
-      where: `--plot ${path}`,
-      cause,
-    });
+    throw cannotWrite(`--plot ${path}`, cause);
   }
 }
 

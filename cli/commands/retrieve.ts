@@ -18,7 +18,7 @@ import {
   type TextSource,
 } from "../../engine/retrieval/retrieval.ts";
 import { jsonOption, type ModelFlags, numberIn, openModel, withModel } from "../options.ts";
-import { Progress, print, printJson, table } from "../terminal.ts";
+import { Progress, print, printJson, printStyled, type Styled, table } from "../terminal.ts";
 
 interface Flags extends ModelFlags {
   readonly file?: string;
@@ -175,8 +175,8 @@ async function report(
       `${surroundings!.line}`,
     ]),
   ]).split("\n");
-  const shown = matches.map((match, i) => `${lines[i + 1]}\n   ${excerpt(match)}\n`);
-  await print(`${lines[0]}\n${shown.join("")}`);
+  const shown = matches.flatMap((match, i) => [`${lines[i + 1]}\n   `, ...excerpt(match), "\n"]);
+  await printStyled(`${lines[0]}\n`, ...shown);
   const best = matches[0]!.confidence;
   if (best < LIKELY) {
     await print(`probably no match: the best one has a confidence of ${best.toFixed(3)}\n`);
@@ -202,25 +202,19 @@ function figure(value: number | null): string {
 }
 
 /** Returns the match and the text around it as one line. */
-function excerpt({ text, start, surroundings }: Match): string {
+function excerpt({ text, start, surroundings }: Match): Styled[] {
   const { before, after } = surroundings!;
   const half = LONGEST / 2;
   const short = text.length > LONGEST ? `${text.slice(0, half)} … ${text.slice(-half)}` : text;
-  const [open, close] = process.stdout.isTTY ? ["\x1b[1m", "\x1b[22m"] : ["[", "]"];
+  const match = oneLine(short);
   return [
     before.length < start ? "…" : "",
     oneLine(before),
-    open,
-    oneLine(short),
-    close,
+    process.stdout.isTTY ? { style: "bold", text: match } : `[${match}]`,
     oneLine(after),
     after.length < AROUND ? "" : "…",
-  ].join("");
+  ];
 }
 
-/** Replaces line breaks and all characters that could control a terminal. */
-const oneLine = (text: string): string =>
-  text
-    .replace(/\r?\n/g, "⏎")
-    .replace(/\t/g, " ")
-    .replace(/[\p{Cc}\p{Surrogate}\p{Bidi_Control}]/gu, "\ufffd");
+/** Line breaks become visible: `printStyled` does the same with what could control a terminal. */
+const oneLine = (text: string): string => text.replace(/\r?\n/g, "⏎").replace(/\t/g, " ");

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, open, realpath, rename, stat, unlink } from "node:fs/promises";
+import { constants, type FileHandle, open, realpath, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ResonantError } from "../../common/errors.ts";
 import { allocate, type ByteSource, checkRange } from "../byte-source.ts";
@@ -60,7 +60,7 @@ function fileSource(name: string, size: number, handle: FileHandle): FileSource 
 export async function checkOutput(path: string, input: string, force: boolean): Promise<void> {
   const output = await stat(path, { bigint: true }).catch((cause) => {
     if (isMissing(cause)) return undefined;
-    throw cannot(path, "be written", cause);
+    throw cannotWrite(path, cause);
   });
   if (!output) return;
   const from = await stat(input, { bigint: true }).catch(() => undefined);
@@ -86,8 +86,10 @@ export async function checkOutput(path: string, input: string, force: boolean): 
 
 /**
  * Writes a file whole or not at all: into a temporary file beside it, flushed to disk, then renamed. If anything fails, the
- * temporary file is removed and what was at `path` stays.
- * @param beforeRename called when everything is written; if it throws, nothing is replaced
+ * temporary file is removed and what was at `path` stays. What is no regular file, such as a named pipe or a device, is never
+ * replaced: it is written to.
+ * @param beforeRename called when everything is written, or before a pipe or device is written to; if it throws, nothing is
+ * replaced
  * @returns bytes written
  * @throws ResonantError `invalid_argument` if the place cannot be written; any error of `chunks`
  */
@@ -97,9 +99,14 @@ export async function writeFileAtomically(
   beforeRename: () => Promise<void> = async () => {},
 ): Promise<number> {
   const target = await realpath(path).catch(() => path); // follows a link, so that it stays a link
+  const found = await stat(target).catch(() => undefined);
+  if (found && !found.isFile()) {
+    await beforeRename();
+    return writeInto(path, chunks);
+  }
   const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
   const handle = await open(temporary, "wx").catch((cause) => {
-    throw cannot(path, "be written", cause);
+    throw cannotWrite(path, cause);
   });
   let written = 0;
   try {
@@ -114,7 +121,7 @@ export async function writeFileAtomically(
     }
     await beforeRename();
     await rename(temporary, target).catch((cause) => {
-      throw cannot(path, "be written", cause);
+      throw cannotWrite(path, cause);
     });
   } catch (error) {
     await unlink(temporary).catch(() => {});
@@ -124,11 +131,28 @@ export async function writeFileAtomically(
   return written;
 }
 
+/** Writes to what is there already, such as a named pipe, and makes no file. @returns bytes written */
+async function writeInto(path: string, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+  const handle = await open(path, constants.O_WRONLY).catch((cause) => {
+    throw cannotWrite(path, cause);
+  });
+  let written = 0;
+  try {
+    for await (const chunk of chunks) {
+      await writeAll(path, handle, chunk);
+      written += chunk.byteLength;
+    }
+  } finally {
+    await handle.close();
+  }
+  return written;
+}
+
 async function writeAll(path: string, handle: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let done = 0; done < chunk.byteLength; ) {
     const part = Math.min(chunk.byteLength - done, 2 ** 30);
     const { bytesWritten } = await handle.write(chunk, done, part).catch((cause) => {
-      throw cannot(path, "be written", cause);
+      throw cannotWrite(path, cause);
     });
     done += bytesWritten;
   }
@@ -141,6 +165,9 @@ async function syncFolder(path: string): Promise<void> {
   await folder?.close();
 }
 
+/** The error for a file, or another output, that the system does not let be written. */
+export const cannotWrite = (path: string, cause: unknown): ResonantError => cannot(path, "be written", cause);
+
 function cannot(path: string, what: string, cause: unknown): ResonantError {
   const reasons: Record<string, string> = {
     ENOENT: "no such file or folder",
@@ -149,6 +176,8 @@ function cannot(path: string, what: string, cause: unknown): ResonantError {
     EISDIR: "it is a directory",
     ENOTDIR: "a part of its path is not a folder",
     ENOSPC: "the disk is full",
+    EPIPE: "its reader has closed it",
+    ENXIO: "it is no file, and nothing reads from it",
     EROFS: "the disk is read-only",
     EMFILE: "too many files are open",
   };

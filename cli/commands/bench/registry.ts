@@ -20,6 +20,7 @@ import { Model } from "../../../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../../../engine/platform/node/files.ts";
 import { storedTuning } from "../../../engine/platform/node/tuning-file.ts";
 import packageJson from "../../../package.json" with { type: "json" };
+import { cannotWrite } from "../../../weights/node/file.ts";
 import { Progress, print, printJson, remark, table } from "../../terminal.ts";
 import { openTimedGpu } from "./device.ts";
 import type { BenchFlags } from "./flags.ts";
@@ -202,7 +203,9 @@ async function save(report: Report, flags: BenchFlags): Promise<void> {
   if (flags.from === undefined) files.set(`${name}.json`, `${JSON.stringify(report, undefined, 1)}\n`);
   if (flags.plot) for (const [kind, svg] of benchPlots(report)) files.set(`${name}-${kind}.svg`, svg);
   for (const [path, text] of files) {
-    await writeFile(path, text);
+    await writeFile(path, text).catch((cause) => {
+      throw cannotWrite(path, cause);
+    });
     remark(`wrote ${path}`);
   }
 }
