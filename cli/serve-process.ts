@@ -9,7 +9,7 @@ import { collect } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
 import { openModel } from "./options.ts";
 import type { ServeFlags } from "./serve-options.ts";
-import type { Order } from "./supervise.ts";
+import { type StopSignal, stopSignals } from "./supervise.ts";
 
 /**
  * Serves a model until SIGTERM or SIGINT, and resolves when the server has drained.
@@ -68,17 +68,17 @@ const urlOf = (host: string, port: number): string => `http://${isIPv6(host) ? `
 function untilStopped(log: Logger, supervised: boolean): Promise<void> {
   return new Promise((resolve) => {
     let orders = 0;
-    const stop = (what: string): void => {
-      log.info(`${what} received`);
+    const stop = (signal: StopSignal): void => {
+      log.info(`${signal} received`);
       if (++orders > 1) process.exit(130);
       resolve();
     };
     // Service managers signal the supervisor and its child both; only the supervisor knows what was asked for twice.
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    for (const signal of stopSignals) {
       process.on(signal, () => (supervised ? resolve() : stop(signal)));
     }
     if (!supervised) return;
-    process.on("message", (order: Order) => stop(order));
+    process.on("message", (signal: StopSignal) => stop(signal));
     process.on("disconnect", () => process.exit(1));
   });
 }

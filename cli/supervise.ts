@@ -4,8 +4,10 @@ import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import type { Settings } from "../api/settings.ts";
 
-/** What a supervisor tells the server that it has started. */
-export type Order = "stop";
+/** A signal that asks for the end. A supervisor passes it on as a message to the server that it has started. */
+export type StopSignal = "SIGTERM" | "SIGINT";
+
+export const stopSignals: readonly StopSignal[] = ["SIGTERM", "SIGINT"];
 
 /** Runs this command again under Node's watcher, which restarts it when a loaded file changes. */
 export async function superviseReloads(): Promise<void> {
@@ -27,8 +29,7 @@ export async function superviseLog({ logLevel }: Pick<Settings, "logLevel">): Pr
     const entry = asEntry(line, logLevel);
     if (entry !== undefined) process.stderr.write(`${entry}\n`);
   });
-  const order: Order = "stop";
-  await exitWith(child, "close", () => child.connected && child.send(order));
+  await exitWith(child, "close", (signal) => child.connected && child.send(signal));
 }
 
 const start = (args: readonly string[], stdio: StdioOptions, detached: boolean): ChildProcess =>
@@ -38,9 +39,9 @@ const start = (args: readonly string[], stdio: StdioOptions, detached: boolean):
 async function exitWith(
   child: ChildProcess,
   event: "exit" | "close",
-  pass: (signal: "SIGTERM" | "SIGINT") => void,
+  pass: (signal: StopSignal) => void,
 ): Promise<void> {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => pass(signal));
+  for (const signal of stopSignals) process.on(signal, () => pass(signal));
   const [code, signal] = (await once(child, event)) as [number | null, NodeJS.Signals | null];
   process.exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
 }
