@@ -10,6 +10,10 @@ export interface Env {
     readonly client: string;
     /** Aborted if the client disconnects before its answer is complete (`ClientLeft`), or the server cuts the request off. */
     readonly signal: AbortSignal;
+    /** Aborts `signal`: nothing more of the answer will be sent. */
+    readonly abandon: (why: Error) => void;
+    /** Counts these choices towards the client's rate, besides the one that each request counts as. */
+    readonly charge: (choices: number) => void;
     /** The operation's path. */
     readonly route: string;
     readonly openAi: boolean;

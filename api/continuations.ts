@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { setMaxListeners } from "node:events";
 import type { Model } from "../engine/model.ts";
 import { TokenOffsets } from "../engine/text/token-offsets.ts";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { ApiContext } from "./context.ts";
 import { noModel } from "./errors.ts";
-import { merge } from "./merge.ts";
+import type { Merged } from "./merge.ts";
 import { characters } from "./schemas/fields.ts";
 import type { GenerationRequest, OpenAiFinishReason } from "./schemas/openai.ts";
 import { type Usage, usageOf } from "./schemas/usage.ts";
@@ -76,15 +75,33 @@ export function modelOf(service: Service, { model: name }: GenerationRequest): M
   throw noModel(name);
 }
 
-/** Returns `n` continuations of each prompt. All continuations of a prompt have the same seed. */
-export function continuationsOf(
-  prompts: readonly (readonly number[])[],
-  { n, seed: given }: Pick<GenerationRequest, "n" | "seed">,
-): Continuation[] {
-  return prompts.flatMap((prompt) => {
-    const seed = given == null || given < 0 ? Math.floor(Math.random() * 2 ** 32) : given;
-    return Array.from({ length: n }, (_, choice) => ({ prompt, first: choice === 0, choice, seed }));
-  });
+/** The continuations that a request asks for: `n` of each prompt, in the order of the prompts. They are made one by one. */
+export class Continuations {
+  readonly prompts: readonly (readonly number[])[];
+  readonly #n: number;
+  readonly #seeds: readonly number[];
+
+  /** @param more.seed of all continuations; without one, those of a prompt have a random seed in common */
+  constructor(prompts: readonly (readonly number[])[], { n, seed }: Pick<GenerationRequest, "n" | "seed">) {
+    this.prompts = prompts;
+    this.#n = n;
+    this.#seeds = prompts.map(() => (seed == null || seed < 0 ? Math.floor(Math.random() * 2 ** 32) : seed));
+  }
+
+  get count(): number {
+    return this.prompts.length * this.#n;
+  }
+
+  at(index: number): Continuation {
+    const prompt = Math.floor(index / this.#n);
+    const choice = index % this.#n;
+    return { prompt: this.prompts[prompt]!, first: choice === 0, choice, seed: this.#seeds[prompt]! };
+  }
+
+  /** Returns what belongs to each prompt, of a list with an item for each continuation. */
+  byPrompt<T>(items: readonly T[]): T[][] {
+    return this.prompts.map((_, prompt) => items.slice(prompt * this.#n, (prompt + 1) * this.#n));
+  }
 }
 
 /**
@@ -181,24 +198,19 @@ export async function answerWith<L>(
   service: Service,
   model: Model,
   request: GenerationRequest,
-  continuations: readonly Continuation[],
+  continuations: Continuations,
   format: AnswerFormat<L>,
   generate: (
     continuation: Continuation,
     context: GenerationContext,
   ) => AsyncGenerator<ChoicePart<L>, void, undefined>,
 ): Promise<Response> {
-  const tickets = service.admission.admit(c.get("client"), continuations.length);
-  const ended = new AbortController();
+  const { count } = continuations;
   const client = c.get("client");
-  const signal = AbortSignal.any([c.get("signal"), ended.signal]);
-  setMaxListeners(0, signal); // one listener for each continuation; this is not a leak
-  const sources = continuations.map((continuation, i) =>
-    service.inTurn(tickets[i]!, signal, (timer) =>
-      generate(continuation, { model, service, timer, signal, client }),
-    ),
+  const parts = service.choices(client, c.get("signal"), count, (index, timer, signal) =>
+    generate(continuations.at(index), { model, service, timer, signal, client }),
   );
-  const parts = merge(sources, ended);
+  c.get("charge")(count - 1);
   const head = {
     id: `${format.id}-${randomUUID()}`,
     created: Math.floor(Date.now() / 1000),
@@ -213,30 +225,25 @@ export async function answerWith<L>(
   );
 }
 
-type ChoiceParts<L> = AsyncGenerator<
-  { readonly index: number; readonly item: ChoicePart<L> },
-  void,
-  undefined
->;
+type ChoiceParts<L> = AsyncGenerator<Merged<ChoicePart<L>>, void, undefined>;
 
 /** Counts the tokens of all continuations. Each prompt is counted once. */
 class UsageMeter {
-  readonly #continuations: readonly Continuation[];
+  readonly #continuations: Continuations;
   #completion = 0;
   #cached = 0;
 
-  constructor(continuations: readonly Continuation[]) {
+  constructor(continuations: Continuations) {
     this.#continuations = continuations;
   }
 
   add(index: number, { tokens, reused }: ChoicePart<unknown>): void {
     this.#completion += tokens;
-    if (this.#continuations[index]!.first) this.#cached += reused;
+    if (this.#continuations.at(index).first) this.#cached += reused;
   }
 
   get usage(): Usage {
-    const prompts = this.#continuations.filter(({ first }) => first).map(({ prompt }) => prompt.length);
-    const prompt = prompts.reduce((sum, length) => sum + length, 0);
+    const prompt = this.#continuations.prompts.reduce((sum, { length }) => sum + length, 0);
     return usageOf(prompt, this.#completion, this.#cached);
   }
 }
@@ -244,22 +251,17 @@ class UsageMeter {
 async function collect<L>(
   head: object,
   parts: ChoiceParts<L>,
-  continuations: readonly Continuation[],
+  continuations: Continuations,
   n: number,
   format: AnswerFormat<L>,
 ): Promise<object> {
   const meter = new UsageMeter(continuations);
-  const own: ChoicePart<L>[][] = continuations.map(() => []);
+  const own = Array.from({ length: continuations.count }, (): ChoicePart<L>[] => []);
   for await (const { index, item } of parts) {
     own[index]!.push(item);
     meter.add(index, item);
   }
-  const given = own
-    .filter((_, index) => continuations[index]!.first)
-    .flatMap((_, prompt, { length }) => {
-      const count = own.length / length;
-      return best(own.slice(prompt * count, (prompt + 1) * count), n);
-    });
+  const given = continuations.byPrompt(own).flatMap((of) => best(of, n));
   return {
     ...head,
     object: format.object,
@@ -284,7 +286,7 @@ async function* chunks<L>(
   head: object,
   first: Awaited<ReturnType<ChoiceParts<L>["next"]>>,
   parts: ChoiceParts<L>,
-  continuations: readonly Continuation[],
+  continuations: Continuations,
   format: AnswerFormat<L>,
   withUsage: boolean,
 ): AsyncGenerator<ServerSentEvent> {

@@ -1,26 +1,80 @@
+import { abortable } from "../common/abortable.ts";
+
+/** A generator's item, with the generator's index. */
+export interface Merged<T> {
+  readonly index: number;
+  readonly item: T;
+}
+
 /**
- * Yields the items of several generators in the order in which they arrive, each with its generator's index. When the
- * reader stops or a generator fails, this ends all of them, and aborts `ended` so that none is left waiting.
+ * Reads several generators, which may begin at any time, and yields their items in the order in which they arrive. Each is
+ * read one item ahead. An item takes the same time however many generators there are.
  */
-export async function* merge<T>(
-  sources: readonly AsyncGenerator<T, void, undefined>[],
-  ended: AbortController,
-): AsyncGenerator<{ readonly index: number; readonly item: T }, void, undefined> {
-  const step = async (index: number) => ({ index, result: await sources[index]!.next() });
-  const steps = new Map(sources.map((_, index) => [index, step(index)]));
-  try {
-    while (steps.size > 0) {
-      const { index, result } = await Promise.race(steps.values());
-      if (result.done) {
-        steps.delete(index);
-        continue;
+export class Merge<T> {
+  readonly #count: number;
+  readonly #signal: AbortSignal;
+  readonly #ended: () => void;
+  readonly #open = new Map<number, AsyncGenerator<T, void, undefined>>();
+  readonly #arrived: Merged<T>[] = [];
+  #done = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #wake = (): void => {};
+
+  /**
+   * @param count the number of generators that will begin
+   * @param signal ends the reading with its reason when it is aborted
+   * @param ended is called when the reader stops, all have ended or one has failed; no more of them may begin then
+   */
+  constructor(count: number, signal: AbortSignal, ended: () => void) {
+    this.#count = count;
+    this.#signal = signal;
+    this.#ended = ended;
+  }
+
+  /** Begins to read a generator. */
+  begin(index: number, source: AsyncGenerator<T, void, undefined>): void {
+    this.#open.set(index, source);
+    this.#step(index, source);
+  }
+
+  #step(index: number, source: AsyncGenerator<T, void, undefined>): void {
+    const arrive = ({ done, value }: IteratorResult<T, void>): void => {
+      if (done) {
+        this.#open.delete(index);
+        this.#done++;
+      } else {
+        this.#arrived.push({ index, item: value });
       }
-      steps.set(index, step(index));
-      yield { index, item: result.value };
+      this.#wake();
+    };
+    source.next().then(arrive, (error: unknown) => {
+      this.#failure ??= { error };
+      this.#wake();
+    });
+  }
+
+  /** Yields the items. @throws what a generator throws; the signal's reason */
+  async *items(): AsyncGenerator<Merged<T>, void, undefined> {
+    try {
+      for (;;) {
+        const next = this.#arrived.shift();
+        if (next) {
+          this.#step(next.index, this.#open.get(next.index)!);
+          yield next;
+        } else if (this.#failure) {
+          throw this.#failure.error;
+        } else if (this.#done === this.#count) {
+          return;
+        } else {
+          const arrival = new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+          await abortable(arrival, this.#signal);
+        }
+      }
+    } finally {
+      this.#ended();
+      await Promise.allSettled([...this.#open.values()].map((source) => source.return()));
     }
-  } finally {
-    ended.abort(new Error("the other generations of this request have ended"));
-    for (const pending of steps.values()) pending.catch(() => {});
-    await Promise.allSettled(sources.map((source) => source.return()));
   }
 }

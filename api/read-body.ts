@@ -19,11 +19,11 @@ export interface BodyKind {
 /**
  * Reads a request's body.
  * @throws ApiError `unsupported_media_type` for another kind of body, `payload_too_large` as soon as it exceeds the limit,
- * `resource_error` if the server drains before all of it has come
+ * `resource_error` as soon as all bodies together take too much memory, or if the server drains before all of it has come
  */
 export async function readBody(
   c: ApiContext,
-  { settings, limits, drained }: Service,
+  { settings, limits, bodies, drained }: Service,
   { type, name }: BodyKind,
 ): Promise<Uint8Array> {
   if (!type.test(c.req.header("Content-Type") ?? "")) {
@@ -35,22 +35,32 @@ export async function readBody(
   }
   const { maxPromptChars, maxContextChars } = settings;
   // Default: enough for the largest request that all other limits allow.
-  const most =
+  const largest =
     settings.maxBodyBytes ??
     BYTES_PER_CHARACTER * (16 * maxPromptChars + maxContextChars) + limits.stateChars + 2 ** 20;
+  const most = Math.min(largest, settings.bodyMemoryBytes);
   const check = (size: number): void => {
     if (size <= most) return;
     throw new ApiError("payload_too_large", `the body must have at most ${most} bytes`);
   };
-  check(Number(c.req.header("Content-Length") ?? 0));
+  const account = bodies.account(c.get("client") ?? "", c.env.outgoing);
+  const take = (size: number): void => {
+    check(size);
+    account.require(size);
+  };
+  take(Number(c.req.header("Content-Length") ?? 0)); // before anything of it is read
   const parts: Uint8Array[] = [];
   let size = 0;
   const reader = c.req.raw.body?.getReader();
   const read = () => abortable(reader?.read() ?? Promise.resolve(undefined), drained);
   for (let next = await read(); next && !next.done; next = await read()) {
     size += next.value.length;
-    if (size > most) void drain(reader!);
-    check(size);
+    try {
+      take(size);
+    } catch (error) {
+      void drain(reader!);
+      throw error;
+    }
     parts.push(next.value);
   }
   return Buffer.concat(parts);

@@ -1,12 +1,16 @@
+import { setMaxListeners } from "node:events";
 import type { GenerateOptions, Piece } from "../engine/generate.ts";
 import type { Model } from "../engine/model.ts";
 import type { RetrievalMode } from "../engine/retrieval/retrieval-model.ts";
 import { samplingOptions } from "../engine/sampling-options.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { Admission, type Ticket } from "./admission.ts";
+import { Admission } from "./admission.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { ApiError, ClientLeft } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Logger } from "./log.ts";
+import { Merge, type Merged } from "./merge.ts";
+import { Readers } from "./readers.ts";
 import type { Limits } from "./schemas/limits.ts";
 import { memoryStore } from "./sessions/open-store.ts";
 import type { SessionStore } from "./sessions/session-store.ts";
@@ -38,6 +42,10 @@ export class Service {
   readonly settings: Settings;
   readonly log: Logger;
   readonly admission: Admission;
+  /** Memory for the bodies of requests. */
+  readonly bodies: BodyBudget;
+  /** Those who read streams of events. */
+  readonly readers: Readers;
   readonly telemetry: Telemetry;
   readonly states: StateTokens;
   readonly sessions: SessionStore;
@@ -53,7 +61,15 @@ export class Service {
   constructor(settings: Settings, log: Logger, sessions = memoryStore(settings)) {
     this.settings = settings;
     this.log = log;
-    this.admission = new Admission(settings.maxBatchSize, settings.maxQueueSize);
+    const { maxBatchSize, maxQueueSize, maxStreams } = settings;
+    this.admission = new Admission({
+      running: maxBatchSize,
+      together: maxBatchSize,
+      requests: maxQueueSize,
+      choices: maxStreams,
+    });
+    this.bodies = new BodyBudget(settings.bodyMemoryBytes);
+    this.readers = new Readers(settings);
     this.sessions = sessions;
     this.states = new StateTokens({ secret: settings.stateSecret, ttl: settings.stateTtl });
     this.telemetry = new Telemetry({
@@ -92,6 +108,14 @@ export class Service {
     return this.#drain.signal;
   }
 
+  /**
+   * Whether a stream that is not read is set aside, so that it holds no slot. Where it is not, it is computed to its end for
+   * a reader that is slow.
+   */
+  get parks(): boolean {
+    return false;
+  }
+
   /** Accepts requests for `model` from now on. */
   serve(model: Model): void {
     this.#model = model;
@@ -127,20 +151,55 @@ export class Service {
     return this.#limits ?? limitsOf(this.settings, undefined);
   }
 
-  /** Waits for the ticket's turn, runs `work`, and gives up the ticket when `work` ends or fails. */
+  /** Runs `work`, of a request of one choice, when its turn has come. */
   async *inTurn<T>(
-    ticket: Ticket,
+    client: string,
     signal: AbortSignal,
     work: (timer: GenerationTimer) => AsyncGenerator<T, void, undefined>,
   ): AsyncGenerator<T, void, undefined> {
     const timer = this.telemetry.generation();
+    const end = await this.admission.turn(client, signal);
     try {
-      await ticket.turn(signal);
       timer.admitted();
       yield* work(timer);
     } finally {
-      ticket.leave();
+      end();
     }
+  }
+
+  /**
+   * Runs a request of `count` choices, each when its turn has come, and yields what they yield as it arrives.
+   * @param work runs a choice; its signal is aborted with the request's, and when another choice has failed
+   * @throws ApiError as {@link Admission.admit}
+   */
+  choices<T>(
+    client: string,
+    gone: AbortSignal,
+    count: number,
+    work: (index: number, timer: GenerationTimer, signal: AbortSignal) => AsyncGenerator<T, void, undefined>,
+  ): AsyncGenerator<Merged<T>, void, undefined> {
+    const { telemetry } = this;
+    const came = performance.now();
+    const ended = new AbortController();
+    const signal = AbortSignal.any([gone, ended.signal]);
+    setMaxListeners(0, signal); // those of each choice; this is not a leak
+    const merge = new Merge<T>(count, signal, () => {
+      places.leave();
+      ended.abort(new Error("the other generations of this request have ended"));
+    });
+    const inPlace = async function* (index: number, end: () => void) {
+      const timer = telemetry.generation(came);
+      try {
+        timer.admitted();
+        yield* work(index, timer, signal);
+      } finally {
+        end();
+      }
+    };
+    const places = this.admission.admit(client, count, (index, end) =>
+      merge.begin(index, inPlace(index, end)),
+    );
+    return merge.items();
   }
 
   /** Runs a generation on a new stream. */
@@ -171,16 +230,17 @@ export class Service {
         yield { ...piece, milliseconds, ...state };
       }
     } finally {
-      if (!finished) timer.aborted(abortCause(signal));
+      if (!finished) timer.aborted(abortCause(signal, this.draining));
       stream.close();
     }
   }
 }
 
 /** Tells what ended a generation early. */
-function abortCause({ reason }: AbortSignal): AbortCause {
+function abortCause({ reason }: AbortSignal, draining: boolean): AbortCause {
   if (reason instanceof ClientLeft) return "client";
-  return reason instanceof ApiError ? "shutdown" : "error";
+  if (!(reason instanceof ApiError)) return "error";
+  return draining ? "shutdown" : "client"; // one who read too slowly
 }
 
 const SOON = { "Retry-After": "5" };

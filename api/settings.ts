@@ -11,12 +11,15 @@ export interface Settings {
   readonly allowedHosts: readonly string[];
   readonly maxBatchSize: number;
   readonly maxQueueSize: number;
+  readonly maxStreams: number;
   readonly maxTokensLimit: number;
   readonly maxPromptChars: number;
   readonly maxContextChars: number;
   readonly maxChoices: number;
   readonly prefixCacheBytes: number;
   readonly maxBodyBytes?: number;
+  readonly bodyMemoryBytes: number;
+  readonly streamBufferBytes: number;
   readonly apiKeys: readonly string[];
   readonly keyAttempts: number;
   readonly metricsAccess: Access;
@@ -36,6 +39,7 @@ export interface Settings {
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
   readonly drainTimeout: number;
   readonly idleTimeout: number;
+  readonly minReadRate: number;
   readonly headersTimeout: number;
   readonly requestTimeout: number;
   readonly keepAliveTimeout: number;
@@ -158,6 +162,14 @@ export const serverSettings: readonly Setting[] = [
     value: 256,
   },
   {
+    name: "maxStreams",
+    variable: "MAX_STREAMS",
+    unit: "<n>",
+    about: "most texts that wait in the requests' queue together",
+    read: positive,
+    value: 10_000,
+  },
+  {
     name: "maxTokensLimit",
     variable: "MAX_TOKENS_LIMIT",
     unit: "<n>",
@@ -203,6 +215,22 @@ export const serverSettings: readonly Setting[] = [
     unit: "<n>",
     about: "largest request body, in bytes (default: from the other limits)",
     read: positive,
+  },
+  {
+    name: "bodyMemoryBytes",
+    variable: "BODY_MEMORY_BYTES",
+    unit: "<n>",
+    about: "bytes for all request bodies together; others are refused (503)",
+    read: positive,
+    value: 64 * 2 ** 20,
+  },
+  {
+    name: "streamBufferBytes",
+    variable: "STREAM_BUFFER_BYTES",
+    unit: "<n>",
+    about: "bytes of a stream that wait for a slow reader",
+    read: positive,
+    value: 64 * 1024,
   },
   {
     name: "apiKeys",
@@ -328,6 +356,14 @@ export const serverSettings: readonly Setting[] = [
     about: "seconds after which a stream that its client does not read ends",
     read: seconds,
     value: 60,
+  },
+  {
+    name: "minReadRate",
+    variable: "MIN_READ_RATE",
+    unit: "<n>",
+    about: "bytes per second that the reader of a stream must take, over a minute",
+    read: number(0, 2 ** 31),
+    value: 1024,
   },
   {
     name: "headersTimeout",

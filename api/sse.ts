@@ -9,17 +9,16 @@ export interface ServerSentEvent {
   readonly data: unknown;
 }
 
-const encoder = new TextEncoder();
-
 // JSON contains no line breaks, so the data of an event is one line.
-function encode({ event, data }: ServerSentEvent): Uint8Array {
+function encode({ event, data }: ServerSentEvent): string {
   const text = typeof data === "string" ? data : JSON.stringify(data);
-  return encoder.encode(`${event ? `event: ${event}\n` : ""}data: ${text}\n\n`);
+  return `${event ? `event: ${event}\n` : ""}data: ${text}\n\n`;
 }
 
 /**
- * Answers with server-sent events, which are computed as the client reads them. An error becomes an event `error`. If a
- * client reads nothing for the idle time-out, its connection is closed, which frees its slot.
+ * Answers with server-sent events. They are computed ahead of the client and wait for it in a buffer; while that is full,
+ * no more are computed. (Where a stream that is not read would hold its slot, they are computed to their end instead.) An
+ * error becomes an event `error`. Who reads too slowly is cut, and who reads nothing loses its connection (see `Readers`).
  */
 export function eventStream(
   c: ApiContext,
@@ -27,21 +26,42 @@ export function eventStream(
   events: AsyncGenerator<ServerSentEvent>,
   errorBody: (error: ApiError) => unknown,
 ): Response {
-  const { outgoing } = c.env;
-  outgoing.setTimeout(service.settings.idleTimeout * 1000, () => outgoing.destroy());
-  const chunks = (async function* () {
+  const last = (error: ApiError): string => encode({ event: "error", data: errorBody(error) });
+  const signal = c.get("signal");
+  const { buffer } = service.readers.watch(c.env.outgoing, service.parks, (error) => {
+    c.get("abandon")(error);
+    return last(error);
+  });
+  const write = async (): Promise<void> => {
     try {
-      for await (const event of events) yield encode(event);
+      for await (const event of events) {
+        buffer.push(encode(event));
+        await buffer.room(signal);
+      }
     } catch (error) {
-      if (c.get("signal").reason instanceof ClientLeft) return;
+      if (buffer.isCut || signal.reason instanceof ClientLeft) return;
       const apiError = asApiError(error);
       if (isFault(apiError)) {
         service.log.error({ err: error, request_id: c.get("requestId") }, "a stream failed");
       }
-      yield encode({ event: "error", data: errorBody(apiError) });
+      if (signal.aborted) buffer.cut(last(apiError));
+      else buffer.push(last(apiError));
+    } finally {
+      buffer.end();
     }
-  })();
-  return c.body(ReadableStream.from(chunks) as unknown as globalThis.ReadableStream, 200, {
+  };
+  void write();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        const chunk = await buffer.take();
+        if (chunk) controller.enqueue(chunk);
+        else controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return c.body(body as unknown as globalThis.ReadableStream, 200, {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",

@@ -96,9 +96,8 @@ export class Telemetry {
     this.#duration.observe({ route }, milliseconds / 1000);
   }
 
-  /** Starts a timer for one generation. */
-  generation(): GenerationTimer {
-    const start = performance.now();
+  /** Starts a timer for one generation, whose request came at `start`. */
+  generation(start = performance.now()): GenerationTimer {
     let last: number | undefined;
     const since = (moment: number): number => (performance.now() - moment) / 1000;
     return {

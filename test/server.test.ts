@@ -9,6 +9,8 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { Hono } from "hono";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Env } from "../api/context.ts";
+import { ClientLeft } from "../api/errors.ts";
+import { Readers } from "../api/readers.ts";
 import type { Settings } from "../api/settings.ts";
 import { eventStream } from "../api/sse.ts";
 import { collect } from "../engine/generate.ts";
@@ -115,7 +117,9 @@ describe("a client that disconnects", () => {
     let ended = false;
     const app = new Hono<Env>();
     app.get("/", (c) => {
-      c.set("signal", new AbortController().signal);
+      const gone = new AbortController();
+      c.set("signal", gone.signal);
+      c.env.outgoing.once("close", () => gone.abort(new ClientLeft()));
       const endless = (async function* () {
         try {
           for (;;) yield { data: "x".repeat(2 ** 16) };
@@ -123,7 +127,8 @@ describe("a client that disconnects", () => {
           ended = true;
         }
       })();
-      return eventStream(c, { settings } as TestServer["service"], endless, () => undefined);
+      const service = { settings, parks: true, readers: new Readers(settings) };
+      return eventStream(c, service as TestServer["service"], endless, () => undefined);
     });
     const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
     server.listen(0, "127.0.0.1");

@@ -7,7 +7,11 @@ import type { Settings } from "../settings.ts";
 import { bearerKey } from "./authenticate.ts";
 import { addressOf } from "./client-address.ts";
 
-/** Identifies the client, by its API key or else by its address, and refuses requests above its rate and burst with 429. */
+/**
+ * Identifies the client, by its API key or else by its address, and refuses requests above its rate and burst with 429. A
+ * request counts as the number of its choices, which is known later: it is let in if one may come, and then charged. A client
+ * that cannot pay for all of them is let in again when it could.
+ */
 export function limitRate(
   settings: Pick<Settings, "rateLimit" | "rateLimitBurst" | "trustProxy" | "apiKeys">,
 ) {
@@ -22,6 +26,13 @@ export function limitRate(
   return createMiddleware<Env>(async (c, next) => {
     const client = clientOf(c, settings);
     c.set("client", client);
+    c.set("charge", (choices) => {
+      if (rateLimit === 0 || choices < 1) return;
+      limiter.consume(client, choices).catch(async (refusal: RateLimiterRes) => {
+        const seconds = refusal.msBeforeNext / 1000 + choices / rateLimit;
+        await Promise.all([steady.block(client, seconds), burst.block(client, seconds)]);
+      });
+    });
     if (rateLimit > 0) {
       try {
         await limiter.consume(client);

@@ -19,6 +19,7 @@ export const observe = (service: Service) =>
     const gone = new AbortController();
     c.set("signal", gone.signal);
     service.requests.add(gone);
+    c.set("abandon", (why) => gone.abort(why));
     outgoing.once("close", () => {
       service.requests.delete(gone);
       if (!outgoing.writableFinished) gone.abort(new ClientLeft());
@@ -31,4 +32,7 @@ export const observe = (service: Service) =>
       );
     });
     await next();
+    // A stream of events is sent while it is computed, and `Readers` watches it. Everything else is sent now.
+    if (c.res.headers.get("Content-Type")?.startsWith("text/event-stream")) return;
+    outgoing.setTimeout(1000 * service.settings.idleTimeout, () => outgoing.destroy());
   });

@@ -2,7 +2,7 @@ import type { Model } from "../../engine/model.ts";
 import {
   type AnswerFormat,
   answerWith,
-  continuationsOf,
+  Continuations,
   generateParts,
   joined,
   modelOf,
@@ -43,7 +43,7 @@ export const chatOperation = post({
   guarded: true,
   handle: async (c, service, request) => {
     const model = modelOf(service, request);
-    const continuations = continuationsOf([promptOf(model, request.messages, service.limits)], request);
+    const continuations = new Continuations([promptOf(model, request.messages, service.limits)], request);
     const logprobs = request.logprobs ? request.top_logprobs : undefined;
     const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? service.limits.maxTokens;
     const eosId = model.tokenizer?.eosId ?? null; // ends a turn; some configurations do not name it

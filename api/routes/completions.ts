@@ -1,10 +1,11 @@
+import { setImmediate } from "node:timers/promises";
 import {
   type AnswerFormat,
   answerWith,
   type ChoicePart,
   type Continuation,
+  Continuations,
   choicePart,
-  continuationsOf,
   type GenerationContext,
   generateParts,
   joined,
@@ -39,11 +40,13 @@ export const completionsOperation = post({
   guarded: true,
   handle: async (c, service, request) => {
     const model = modelOf(service, request);
-    const prompts = promptsOf(request.prompt).map((prompt) =>
-      typeof prompt === "string" ? model.encode(prompt) : prompt,
-    );
+    const prompts: number[][] = [];
+    for (const prompt of promptsOf(request.prompt)) {
+      if (prompts.length > 0) await setImmediate(); // others come between two long ones
+      prompts.push(typeof prompt === "string" ? model.encode(prompt) : prompt);
+    }
     const { seed, n, best_of } = request;
-    const continuations = continuationsOf(prompts, { seed, n: best_of ?? n });
+    const continuations = new Continuations(prompts, { seed, n: best_of ?? n });
     return answerWith(c, service, model, request, continuations, format, (continuation, context) =>
       choice(request, continuation, context),
     );

@@ -69,10 +69,8 @@ function piecesOf(
   const { session, turn } = request;
   const signal = c.get("signal");
   const client = c.get("client");
-  const run = async function* (job: Job) {
-    const [ticket] = service.admission.admit(client);
-    yield* service.inTurn(ticket!, signal, (timer) => service.generate(model, job, timer, signal, client));
-  };
+  const run = (job: Job) =>
+    service.inTurn(client, signal, (timer) => service.generate(model, job, timer, signal, client));
   const job = toJob(request, service, ownerOf(c, service));
   if (typeof session !== "string") return run(job);
   return takeTurn(service, { owner: ownerOf(c, service), session, turn: turn ?? undefined }, job, run);

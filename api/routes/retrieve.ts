@@ -16,9 +16,8 @@ export const retrieveOperation = post({
   handle: async (c, service, request) => {
     const { model } = service;
     const signal = c.get("signal");
-    const [ticket] = service.admission.admit(c.get("client"));
+    const end = await service.admission.turn(c.get("client"), signal);
     try {
-      await ticket!.turn(signal);
       const start = performance.now();
       const { context, needle, query } = request;
       const mode = request.retrieval_mode;
@@ -34,7 +33,7 @@ export const retrieveOperation = post({
       const measured = await measureRetrieval(model, request, found, { mode, signal });
       return c.json(retrieveAnswer(request, found.matches, measured, performance.now() - start));
     } finally {
-      ticket!.leave();
+      end();
     }
   },
 });
