@@ -354,9 +354,12 @@ describe("what a server reports", () => {
     expect(Object.keys(document.paths).sort()).toEqual(
       [
         "/",
+        "/detokenize",
+        "/health",
         "/livez",
         "/metrics",
         "/readyz",
+        "/tokenize",
         "/v1/completions",
         "/v1/generate",
         "/v1/health",
