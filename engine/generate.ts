@@ -56,6 +56,11 @@ export interface GenerateOptions {
   readonly runAhead?: number;
   /** Identifies the client. Prompts of different clients are fed in turns and share nothing. Default: one client for all. */
   readonly client?: unknown;
+  /**
+   * Identifies the request of the client, equal (===) for all choices of one. A client's requests take turns, and then
+   * the choices of one. Default: one request for all.
+   */
+  readonly request?: unknown;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -143,7 +148,7 @@ export async function* generate(
   let reason: FinishReason = "length";
   let stop: string | undefined;
   const maxTokens = Math.min(number("maxTokens"), roomFor(model, stream, tokens));
-  const { logprobs, readoutScale, client, signal } = o;
+  const { logprobs, readoutScale, client, request, signal } = o;
   let reusedTokens = 0;
   const onReuse = (count: number): void => {
     reusedTokens = count;
@@ -156,6 +161,7 @@ export async function* generate(
     maxTokens,
     runAhead: number("runAhead"),
     client,
+    request,
     signal,
     onReuse,
     trace: o.trace,
@@ -190,7 +196,7 @@ export async function* generate(
   }
   const { positions } = model.config;
   if (o.metrics && stream.position < (positions ?? Number.POSITIVE_INFINITY))
-    meter.add(await model.runner.peek(stream.slot, stream.position, settings));
+    meter.add(await model.runner.peek(stream.place, stream.position, settings));
   yield {
     text: rest,
     finish: {

@@ -137,8 +137,8 @@ export class Model {
 
   /** The number of open streams, and its maximum. */
   get streams(): { readonly open: number; readonly most: number } {
-    const { slots, free } = this.runner.pool;
-    return { open: slots - free, most: slots };
+    const { open, most } = this.runner.residence;
+    return { open, most };
   }
 
   /** @throws ResonantError `invalid_file` if the model has no tokenizer */
@@ -171,7 +171,7 @@ export class Model {
     this.#alignment = { lambda, tokens, residual };
   }
 
-  /** Opens an empty stream at position 0. Close it to free its slot. */
+  /** Opens an empty stream at position 0. Close it to free its place. */
   open(): Stream {
     return new Stream(this.runner);
   }
@@ -208,7 +208,7 @@ export class Model {
   async save(stream: Stream): Promise<Uint8Array<ArrayBuffer>> {
     this.runner.assertPortable("a state cannot be saved");
     const { position, pending, seed, choice, text } = stream;
-    const { state, counts } = await this.runner.pool.read(stream.slot);
+    const { state, counts } = await this.runner.residence.read(stream.place);
     return encodeState(this.#owner(), { position, pending, seed, choice, text, state, counts });
   }
 
@@ -219,12 +219,8 @@ export class Model {
   async restore(file: Uint8Array<ArrayBuffer>, name = "state"): Promise<Stream> {
     const { position, pending, seed, choice, text, state, counts } = await this.check(file, name);
     const stream = new Stream(this.runner);
-    this.runner.pool.write(
-      stream.slot,
-      state as Float32Array<ArrayBuffer>,
-      counts as Uint32Array<ArrayBuffer>,
-      pending ?? 0,
-    );
+    const own = state as Float32Array<ArrayBuffer>;
+    this.runner.residence.write(stream.place, own, counts, pending ?? 0);
     return Object.assign(stream, { position, pending, seed, choice, text });
   }
 

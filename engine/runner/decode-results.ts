@@ -2,6 +2,7 @@ import { decodeLogprobs, entriesFor, logprobsBytes, TOP_LOGPROBS } from "../../k
 import { NOT_FINITE } from "../../kernels/sample/sample.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { MemoryCount } from "../device/memory.ts";
+import { ReadBackPool } from "../device/read-back.ts";
 import type { StatePool } from "../state/state-pool.ts";
 import type { Activations } from "./activations.ts";
 import {
@@ -11,7 +12,6 @@ import {
   notFinite,
   type RunSettings,
 } from "./decode-run.ts";
-import { ReadBackPool } from "./read-back.ts";
 
 /** The buffers that hold results, and the read-back buffers for them. */
 interface Sources {

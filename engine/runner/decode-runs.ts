@@ -1,13 +1,13 @@
 import type { RunShape } from "../../kernels/kernel.ts";
 import { encodeSampling, isGreedy, SAMPLING_BYTES } from "../../kernels/sample/sample.ts";
 import { Submissions } from "../device/submissions.ts";
+import type { SavedStates } from "../state/saved-states.ts";
 import type { Activations } from "./activations.ts";
 import type { DecodeLists, DecodePasses } from "./decode-passes.ts";
 import { DecodeResults, logprobEntries } from "./decode-results.ts";
 import type { BatchRow, DecodeRun, RunSettings } from "./decode-run.ts";
 import type { PassContext } from "./pass-context.ts";
 import type { PassOutputs } from "./pass-outputs.ts";
-import type { Snapshots } from "./snapshots.ts";
 import { TokenFeed } from "./token-feed.ts";
 
 /** Submits runs of decode steps, and reads back their results. */
@@ -15,11 +15,11 @@ export class DecodeRuns {
   readonly activations: Activations;
   readonly #on: PassContext;
   readonly #passes: DecodePasses;
-  readonly #snapshots: Snapshots;
+  readonly #snapshots: SavedStates;
   readonly #results: DecodeResults;
   readonly #feed: TokenFeed;
 
-  constructor(on: PassContext, passes: DecodePasses, snapshots: Snapshots) {
+  constructor(on: PassContext, passes: DecodePasses, snapshots: SavedStates) {
     const { gpu, network, pool, bias, memory } = on;
     this.activations = passes.activations;
     this.#on = on;

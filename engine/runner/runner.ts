@@ -1,4 +1,5 @@
 import { ResonantError } from "../../common/errors.ts";
+import type { StateShape } from "../../kernels/kernel.ts";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
 import { MOST_STREAMS } from "../../kernels/run.ts";
 import { ReadoutBias } from "../alignment/readout-bias.ts";
@@ -6,7 +7,9 @@ import type { Gpu } from "../device/gpu.ts";
 import { MemoryCount, type RunnerMemory } from "../device/memory.ts";
 import type { Network } from "../network.ts";
 import { PrefixStates } from "../state/prefix-states.ts";
-import { StatePool, stateShape } from "../state/state-pool.ts";
+import { type Place, Residence } from "../state/residence.ts";
+import { SavedStates } from "../state/saved-states.ts";
+import { rowBytes, StatePool, stateShape } from "../state/state-pool.ts";
 import type { Weights } from "../weights.ts";
 import type { Activations } from "./activations.ts";
 import { DecodePasses } from "./decode-passes.ts";
@@ -15,11 +18,19 @@ import { DecodeRuns } from "./decode-runs.ts";
 import { PassContext, PLAIN } from "./pass-context.ts";
 import type { PassOutputs } from "./pass-outputs.ts";
 import { type PassOptions, PrefillPasses } from "./prefill-passes.ts";
-import { Snapshots } from "./snapshots.ts";
 
 export interface RunnerOptions {
-  /** The maximum number of open streams. Default 16. */
+  /** The maximum number of streams that share a step: each needs a slot for its state meanwhile. Default 16. */
   readonly slots?: number;
+  /**
+   * The maximum number of open streams. Where it is above `slots`, streams take turns in these, and the states of the others
+   * are parked. Default: as many as `slots`.
+   */
+  readonly streams?: number;
+  /** The maximum GPU memory for parked states, in bytes. Default 64 MiB; what does not fit is parked on the host. */
+  readonly parkedBytes?: number;
+  /** The maximum memory for parked states on the host, in bytes. Default 1 GiB. Fewer streams can be open where they do not fit. */
+  readonly parkedHostBytes?: number;
   /**
    * The maximum number of rows in a prompt pass, rounded up to whole chunks of the scan. Default 512; fewer where a dispatch
    * would be too much work for one submission.
@@ -34,6 +45,10 @@ export interface RunnerOptions {
 }
 
 const PREFIX_BYTES = 16 * 2 ** 20;
+const PARKED_BYTES = 64 * 2 ** 20;
+const PARKED_HOST_BYTES = 2 ** 30;
+/** A parked stream whose reader is behind has two states: its own, and that after the last token that was read to its end. */
+const STATES_PER_STREAM = 2;
 
 /** The work per row of the largest dispatch of a layer: an MLP's gate and input in one; Q, K and V; or attention. */
 function largestWork({ config, inner, weights }: Network): number {
@@ -43,7 +58,7 @@ function largestWork({ config, inner, weights }: Network): number {
 
 /**
  * Runs a network on the streams of a state pool. {@link PrefillPasses} feeds prompts and given texts, {@link DecodeRuns}
- * draws tokens, and {@link Snapshots} stores copies of streams. Work is submitted in the order of the calls. Only reading
+ * draws tokens, and {@link SavedStates} stores copies of streams. Work is submitted in the order of the calls. Only reading
  * results waits for the GPU.
  */
 export class Runner {
@@ -51,7 +66,10 @@ export class Runner {
   readonly network: Network;
   readonly weights: Weights;
   readonly pool: StatePool;
-  readonly snapshots: Snapshots;
+  /** Copies of states: snapshots, and the states of streams that have no slot. */
+  readonly snapshots: SavedStates;
+  /** Which streams are open, and where their states lie. */
+  readonly residence: Residence;
   /** States after prompt prefixes. Undefined if none are kept, or if a stream also has an attention cache. */
   readonly prefixes: PrefixStates | undefined;
   readonly promptRows: number;
@@ -61,6 +79,7 @@ export class Runner {
   readonly #bias: ReadoutBias;
   readonly #context: PassContext;
   readonly #memory: MemoryCount;
+  readonly #parkedBytes: number;
   #prefill: PrefillPasses | undefined;
 
   constructor(gpu: Gpu, network: Network, options: RunnerOptions = {}) {
@@ -81,11 +100,24 @@ export class Runner {
     this.#memory = memory;
     const passes = memory.of("attention", () => network.passes(gpu, slots));
     const shape = stateShape(weights.shape, weights.blocks.length);
-    const pool = (rows: number): StatePool => new StatePool(gpu, shape, vocabulary, rows);
-    this.pool = memory.of("states", () => pool(slots));
-    // Each stream may have two runs in flight, with a snapshot each, and a fork needs one more row.
-    const rows = memory.of("snapshots", () => pool(2 * slots + 1));
-    this.snapshots = new Snapshots(gpu, this.pool, rows);
+    const pool = (rows: number, spare = 0): StatePool => new StatePool(gpu, shape, vocabulary, rows, spare);
+    // One more is for work on a stream that has none. Under attention, nothing can be moved there.
+    const scratch = this.portable ? 1 : 0;
+    this.pool = memory.of("states", () => pool(slots, scratch));
+    const parking = this.#parking(shape, slots, options);
+    // Each stream in a slot may have two runs in flight, with a snapshot each, and a fork needs one more row.
+    const rows = memory.of("snapshots", () => pool(2 * slots + 1 + parking.rows));
+    this.#parkedBytes = parking.rows * parking.bytes;
+    const staging = (): GPUBuffer =>
+      memory.of("staging", () =>
+        gpu.buffer("parked state", parking.bytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST),
+      );
+    this.snapshots = new SavedStates(gpu, this.pool, rows, parking.rows, staging);
+    this.residence = new Residence(this.pool, this.snapshots, {
+      streams: parking.streams,
+      portable: this.portable,
+      scratch: slots,
+    });
     const bytes = options.prefixBytes ?? PREFIX_BYTES;
     const prefixes = new PrefixStates(gpu, shape, vocabulary, bytes, memory);
     this.prefixes = this.portable && prefixes.rows > 0 ? prefixes : undefined;
@@ -96,6 +128,25 @@ export class Runner {
     const tiledFrom = options.tiledDecodeFrom ?? tuned;
     this.#passes = new DecodePasses(this.#context, slots, this.maxSteps, tiledFrom);
     this.#decode = new DecodeRuns(this.#context, this.#passes, this.snapshots);
+  }
+
+  /** How many streams can be open, and how many rows of how many bytes are on the GPU for those that are parked. */
+  #parking(
+    shape: StateShape,
+    slots: number,
+    { streams: most = slots, parkedBytes = PARKED_BYTES, parkedHostBytes = PARKED_HOST_BYTES }: RunnerOptions,
+  ): { readonly streams: number; readonly rows: number; readonly bytes: number } {
+    const row = rowBytes(shape, this.network.config.vocabulary);
+    const bytes = row.state + row.counts + row.pending;
+    const parked = Math.max(0, most - slots);
+    // Under attention a stream cannot be parked, but before its first turn it has no state either.
+    if (!this.portable || parked === 0) return { streams: Math.max(1, most), rows: 0, bytes };
+    const { maxBufferSize } = this.gpu.device.limits;
+    const bound = Math.min(maxBufferSize, this.gpu.bindingBytes);
+    const room = Math.floor(bound / Math.max(row.state, row.counts)) - (2 * slots + 1);
+    const rows = Math.max(0, Math.min(room, STATES_PER_STREAM * parked, Math.floor(parkedBytes / bytes)));
+    const all = Math.floor((rows + Math.floor(parkedHostBytes / bytes)) / STATES_PER_STREAM);
+    return { streams: slots + Math.min(parked, all), rows, bytes };
   }
 
   /** Passes over many given tokens. Created at first use, since they take most of the memory of a runner. */
@@ -112,7 +163,8 @@ export class Runner {
   /** The part of {@link memory} that grows with the number of slots, in bytes per slot. */
   get memoryPerStream(): number {
     const { states, snapshots, attention, steps, staging } = this.#memory.bytes;
-    return Math.ceil((states + snapshots + attention + steps + staging) / this.pool.slots);
+    const parked = this.#parkedBytes; // by bytes, not by slots
+    return Math.ceil((states + snapshots - parked + attention + steps + staging) / this.pool.slots);
   }
 
   /** Allocates the GPU memory of the first prompt, the first run and the first kept prefix now. */
@@ -268,15 +320,18 @@ export class Runner {
     return this.#decode.feedToken(slot, position, token, measure, readoutScale);
   }
 
-  /** Returns the step that would feed the pending token of the slot, and leaves the slot unchanged. */
-  async peek(slot: number, position: number, settings: RunSettings): Promise<DecodedStep> {
-    const snapshot = this.snapshots.take();
-    try {
-      const { results } = this.steps(slot, position, 1, settings, snapshot);
-      this.snapshots.restore(slot, snapshot);
-      return (await results)[0]!;
-    } finally {
-      this.snapshots.give(snapshot);
-    }
+  /** Returns the step that would feed the pending token of a stream, and leaves the stream unchanged. */
+  async peek(place: Place, position: number, settings: RunSettings): Promise<DecodedStep> {
+    const { results } = await this.residence.visit(place, (slot) => {
+      const snapshot = this.snapshots.take();
+      try {
+        const run = this.steps(slot, position, 1, settings, snapshot.row);
+        this.snapshots.restore(slot, snapshot);
+        return { results: run.results };
+      } finally {
+        this.snapshots.give(snapshot);
+      }
+    });
+    return (await results)[0]!;
   }
 }

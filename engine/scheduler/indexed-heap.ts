@@ -21,6 +21,10 @@ export class IndexedHeap<T> {
     return this.#items[0];
   }
 
+  has(item: T): boolean {
+    return this.#places.has(item);
+  }
+
   add(item: T): void {
     if (this.#places.has(item)) return;
     this.#items.push(item);

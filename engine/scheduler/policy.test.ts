@@ -1,15 +1,29 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { CHUNK } from "../../kernels/memory-scan/memory-scan.ts";
+import { emptyPlace, type Place } from "../state/residence.ts";
+import { EMPTY_STATE } from "../state/saved-states.ts";
 import { type Decision, Policy, type PolicyOptions } from "./policy.ts";
 import { Prefill, shareKey } from "./prefill.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { type DecodeOptions, Sequence } from "./sequence.ts";
+import { Tasks } from "./task.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 const MAX_STEPS = 32;
 const policyOf = (options: Partial<PolicyOptions> = {}): Policy =>
-  new Policy({ promptRows: 512, portable: true, prefixes: undefined, ...options });
+  new Policy({
+    slots: 1000,
+    room: () => 1000,
+    promptRows: 512,
+    portable: true,
+    prefixes: undefined,
+    tasks: new Tasks(() => {}),
+    ...options,
+  });
+
+/** The place of a stream that has had its slot from the start. */
+const inSlot = (slot: number): Place => ({ ...emptyPlace(), slot });
 
 const OPTIONS: DecodeOptions = {
   sampling: {
@@ -36,7 +50,7 @@ function sequenceOf(
   options: Partial<DecodeOptions> = {},
 ): Sequence {
   const tokens = typeof prompt === "number" ? ownPrompt(slot, prompt) : prompt;
-  const cursor = { slot, position: 0, pending: undefined };
+  const cursor = { place: inSlot(slot), position: 0, pending: undefined };
   return new Sequence(cursor, tokens, { ...OPTIONS, ...options }, MAX_STEPS);
 }
 
@@ -49,7 +63,7 @@ function joined(policy: Policy, ...args: Parameters<typeof sequenceOf>): Sequenc
 /** What a submitter does to sequences, without a device. */
 function submit(decision: Decision): void {
   const take = (sequence: Sequence, position: number, steps: number): void =>
-    sequence.submitted({ position, steps, results: new Promise(() => {}) }, 0);
+    sequence.submitted({ position, steps, results: new Promise(() => {}) }, EMPTY_STATE);
   if (decision.kind === "step") {
     for (const each of decision.sequences) take(each, each.position, decision.steps);
   } else if (decision.kind === "start") {
@@ -59,7 +73,7 @@ function submit(decision: Decision): void {
 }
 
 /** A decision in few words, sequences named by their slots. */
-function inWords(decision: Decision): string {
+function inWords(decision: Exclude<Decision, { kind: "move" | "task" }>): string {
   const { kind } = decision;
   const slots = (kind === "step" ? decision.sequences : [...decision.prefill.sequences]).map(
     ({ slot }) => slot,
@@ -77,10 +91,11 @@ function inWords(decision: Decision): string {
   }
 }
 
-/** Decides a turn and submits it, but for what is refused. */
+/** Decides a turn and submits it, but for what is refused. Who gets a slot is left out. */
 function turn(policy: Policy, refuses: (decision: Decision) => boolean = () => false): string[] {
   const words: string[] = [];
   for (const decision of policy.turn()) {
+    if (decision.kind === "move" || decision.kind === "task") continue;
     words.push(inWords(decision));
     if (refuses(decision)) policy.drop(decision);
     else submit(decision);
@@ -241,7 +256,12 @@ describe("sequences with one prompt", () => {
     joined(policy, 2, prompt);
     joined(policy, 3, prompt, { client: "other" });
     joined(policy, 4, prompt, { readoutScale: 1 });
-    const resumed = new Sequence({ slot: 5, position: 8, pending: undefined }, prompt, OPTIONS, MAX_STEPS);
+    const resumed = new Sequence(
+      { place: inSlot(5), position: 8, pending: undefined },
+      prompt,
+      OPTIONS,
+      MAX_STEPS,
+    );
     policy.join(resumed);
     joined(policy, 6, [...prompt.slice(0, -1), 5]);
     const started: string[] = [];
@@ -281,7 +301,7 @@ describe("sequences with one prompt", () => {
     const [first, second, third] = [1, 2, 3].map((slot) => joined(policy, slot, prompt));
     expect(policy.leave(first!)).toBeUndefined();
     expect(turn(policy)).toEqual(["feed 2,3 at 0: 64"]);
-    expect(inWords(policy.leave(second!)!)).toBe("inherit 2 3");
+    expect(inWords(policy.leave(second!) as Extract<Decision, { kind: "inherit" }>)).toBe("inherit 2 3");
     expect(turn(policy)).toEqual(["start 3 at 64: 36", "step 3: 1"]);
     policy.leave(third!);
     expect(policy.size).toBe(0);
@@ -334,7 +354,9 @@ it("looks at no more in a turn, however many sequences wait", () => {
     [Sequence.prototype, "ready"],
   ] as const) {
     const get = Object.getOwnPropertyDescriptor(prototype, name)!.get!;
-    vi.spyOn(prototype as Prefill & Sequence, name, "get").mockImplementation(function (this: unknown) {
+    vi.spyOn(prototype as { left: unknown }, name as "left", "get").mockImplementation(function (
+      this: unknown,
+    ) {
       looks++;
       return get.call(this) as never;
     });

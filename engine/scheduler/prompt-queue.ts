@@ -17,7 +17,8 @@ interface Waiting<P> {
 
 /** A client's prompts. */
 interface ClientQueue<P> {
-  /** Clients are served in the order of their ranks. */
+  /** Clients are served in the order of what they have used, and else of their ranks. */
+  used: number;
   rank: number;
   /** Turns it has had. */
   turns: number;
@@ -29,13 +30,15 @@ interface ClientQueue<P> {
 }
 
 /**
- * Chooses the prompt to feed next. Clients take turns, and the turns of a client go alternately to its oldest and its shortest
- * prompt. So a short prompt does not wait for the end of a long one, and a long one does not wait forever. Each operation
- * takes time logarithmic in the number of waiting prompts.
+ * Chooses the prompt to feed next. Clients take turns, those first that have used least where that is counted, and the
+ * turns of a client go alternately to its oldest and its shortest prompt. So a short prompt does not wait for the end of a
+ * long one, and a long one does not wait forever. Each operation takes time logarithmic in the number of waiting prompts.
  */
 export class PromptQueue<P extends Prompt> {
   readonly #clients = new Map<unknown, ClientQueue<P>>();
-  readonly #turns = new IndexedHeap<ClientQueue<P>>((a, b) => a.rank < b.rank);
+  readonly #turns = new IndexedHeap<ClientQueue<P>>(
+    (a, b) => a.used < b.used || (a.used === b.used && a.rank < b.rank),
+  );
   #rank = 0;
 
   get waiting(): boolean {
@@ -51,7 +54,7 @@ export class PromptQueue<P extends Prompt> {
     const queue = this.#clients.get(prompt.client) ?? this.#join(prompt.client);
     const waiting = { prompt, arrival: queue.arrivals++ };
     queue.waiting.set(prompt, waiting);
-    if (prompt.key !== undefined) queue.byKey.set(prompt.key, prompt);
+    if (prompt.key !== undefined && !queue.byKey.has(prompt.key)) queue.byKey.set(prompt.key, prompt);
     queue.oldest.add(waiting);
     queue.shortest.add(waiting);
   }
@@ -61,7 +64,7 @@ export class PromptQueue<P extends Prompt> {
     const waiting = queue?.waiting.get(prompt);
     if (!queue || !waiting) return;
     queue.waiting.delete(prompt);
-    if (prompt.key !== undefined) queue.byKey.delete(prompt.key);
+    if (prompt.key !== undefined && queue.byKey.get(prompt.key) === prompt) queue.byKey.delete(prompt.key);
     queue.oldest.delete(waiting);
     queue.shortest.delete(waiting);
     if (queue.waiting.size > 0) return;
@@ -74,6 +77,19 @@ export class PromptQueue<P extends Prompt> {
     const queue = this.#clients.get(prompt.client);
     const waiting = queue?.waiting.get(prompt);
     if (waiting) queue?.shortest.update(waiting);
+  }
+
+  /** Takes note of what a client has used. */
+  used(client: unknown, tokens: number): void {
+    const queue = this.#clients.get(client);
+    if (!queue || queue.used === tokens) return;
+    queue.used = tokens;
+    this.#turns.update(queue);
+  }
+
+  /** Nothing counts that was used. */
+  forgive(): void {
+    for (const client of this.#clients.keys()) this.used(client, 0);
   }
 
   /** The prompt whose turn it is. */
@@ -94,6 +110,7 @@ export class PromptQueue<P extends Prompt> {
 
   #join(client: unknown): ClientQueue<P> {
     const queue: ClientQueue<P> = {
+      used: 0,
       rank: this.#rank++,
       turns: 0,
       arrivals: 0,

@@ -1,6 +1,8 @@
 import type { BatchRow, DecodeRun, RunSettings } from "../runner/decode-run.ts";
 import type { Runner } from "../runner/runner.ts";
-import type { Executor } from "./executor.ts";
+import type { Place } from "../state/residence.ts";
+import type { SavedState } from "../state/saved-states.ts";
+import type { Executor, Replay } from "./executor.ts";
 
 /** The scheduler's device, as a model's runner is one. */
 export class RunnerExecutor implements Executor {
@@ -8,6 +10,18 @@ export class RunnerExecutor implements Executor {
 
   constructor(runner: Runner) {
     this.#runner = runner;
+  }
+
+  get slots(): number {
+    return this.#runner.pool.slots;
+  }
+
+  get room(): number {
+    return this.#runner.residence.room;
+  }
+
+  get parked(): Executor["parked"] {
+    return this.#runner.snapshots.parked;
   }
 
   get promptRows(): number {
@@ -30,28 +44,53 @@ export class RunnerExecutor implements Executor {
     this.#runner.biases(readoutScale);
   }
 
-  takeSnapshot(): number {
+  place(place: Place): void {
+    this.#runner.residence.bring(place);
+  }
+
+  park(place: Place): void {
+    this.#runner.residence.park(place);
+  }
+
+  rest(place: Place): void {
+    this.#runner.residence.rest(place);
+  }
+
+  rewind(place: Place, to: SavedState, replay?: Replay): void {
+    const again =
+      replay &&
+      ((slot: number): void => {
+        const { settings, steps } = replay;
+        for (let done = 0; done < steps; done += this.maxSteps) {
+          const position = replay.position + done;
+          this.#runner.batch([{ slot, position, settings }], Math.min(this.maxSteps, steps - done));
+        }
+      });
+    this.#runner.residence.rewind(place, to, again);
+  }
+
+  takeSnapshot(): SavedState {
     return this.#runner.snapshots.take();
   }
 
-  giveSnapshot(row: number): void {
-    this.#runner.snapshots.give(row);
+  giveSnapshot(saved: SavedState): void {
+    this.#runner.snapshots.give(saved);
   }
 
-  saveSnapshot(slot: number, row: number): void {
-    this.#runner.snapshots.keep(slot, row);
+  saveSnapshot(slot: number, to: SavedState): void {
+    this.#runner.snapshots.keep(slot, to);
   }
 
-  restoreSnapshot(slot: number, row: number): void {
-    this.#runner.snapshots.restore(slot, row);
+  parkSnapshot(saved: SavedState): void {
+    this.#runner.snapshots.parkSnapshot(saved);
   }
 
   savePrefix(slot: number, row: number): void {
-    this.#runner.snapshots.keep(slot, row, this.#runner.prefixes?.pool);
+    this.#runner.snapshots.keep(slot, row, this.#runner.prefixes!.pool);
   }
 
   restorePrefix(slot: number, row: number): void {
-    this.#runner.snapshots.restore(slot, row, this.#runner.prefixes?.pool);
+    this.#runner.snapshots.restore(slot, row, this.#runner.prefixes!.pool);
   }
 
   fork(from: number, to: number): void {

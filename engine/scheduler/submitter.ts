@@ -1,7 +1,11 @@
 import type { DecodeRun } from "../runner/decode-run.ts";
+import { EMPTY_STATE, type SavedState } from "../state/saved-states.ts";
 import type { Executor } from "./executor.ts";
 import type { Decision } from "./policy.ts";
-import type { RunInFlight, Sequence } from "./sequence.ts";
+import type { Sequence } from "./sequence.ts";
+
+/** What a decision asks of the device; other work is not the device's alone. */
+export type DeviceDecision = Exclude<Decision, { readonly kind: "task" }>;
 
 /**
  * The one place that submits a sequence's work. Before a run, and before a prompt, it takes a snapshot of the state, so
@@ -15,9 +19,10 @@ export class Submitter {
   }
 
   /** @returns when the work is done, where there is any to wait for. @throws what kept it from being submitted */
-  submit(decision: Decision): Promise<unknown> | undefined {
+  submit(decision: DeviceDecision): Promise<unknown> | undefined {
     const executor = this.#executor;
     if (decision.kind === "step") return this.#step(decision.sequences, decision.steps);
+    if (decision.kind === "move") return void this.#move(decision.park, decision.place);
     const first = decision.prefill.first!;
     this.#saveBefore(first);
     switch (decision.kind) {
@@ -34,36 +39,49 @@ export class Submitter {
     }
   }
 
-  /** Gives back a run's snapshot. */
-  release({ snapshot }: RunInFlight): void {
-    this.#executor.giveSnapshot(snapshot);
+  /** Gives back states that are needed no more. */
+  release(states: readonly SavedState[]): void {
+    for (const saved of states) this.#executor.giveSnapshot(saved);
   }
 
-  /** Brings a sequence that leaves back to the last token that its reader was given, and gives back its snapshots. */
-  rewind(sequence: Sequence): void {
-    const { slot, options } = sequence;
+  /**
+   * Brings a sequence that leaves back to the last token that its reader was given, and gives back its snapshots.
+   * @returns when that is submitted, if it could not be at once
+   */
+  rewind(sequence: Sequence): Promise<void> | undefined {
     const [oldest] = sequence.runs;
-    if (oldest && sequence.read === oldest.steps) {
-      sequence.finishRun();
-      this.release(oldest);
+    if (oldest && sequence.read === oldest.steps) this.release(sequence.finishRun() ?? []);
+    const { origin, options } = sequence;
+    this.release(sequence.kept.filter((saved) => saved !== origin?.saved));
+    const { place } = sequence.cursor;
+    const rewind = (): void => {
+      if (origin) {
+        const { saved, position, steps } = origin;
+        const replay = { position, steps, settings: { ...options, trace: false } };
+        this.#executor.rewind(place, saved, steps > 0 ? replay : undefined);
+      }
+      this.#executor.rest(place);
+    };
+    const arrival = origin?.saved.arrival ?? (origin && place.saved.arrival);
+    if (arrival) return arrival.then(rewind);
+    return void rewind();
+  }
+
+  #move(park: readonly Sequence[], place: readonly Sequence[]): void {
+    for (const sequence of park) {
+      this.release(sequence.keepFew());
+      for (const saved of sequence.kept) this.#executor.parkSnapshot(saved);
+      this.#executor.park(sequence.cursor.place);
     }
-    const { read } = sequence;
-    const [first] = sequence.runs;
-    const before = first?.snapshot ?? sequence.before;
-    try {
-      if (before === undefined) return;
-      this.#executor.restoreSnapshot(slot, before);
-      if (!first || read === 0) return;
-      const settings = { ...options, trace: false };
-      this.#executor.step([{ slot, position: first.position, settings }], read);
-    } finally {
-      for (const run of sequence.runs) this.release(run);
-      if (sequence.before !== undefined) this.#executor.giveSnapshot(sequence.before);
-    }
+    for (const sequence of place) this.#executor.place(sequence.cursor.place);
   }
 
   #saveBefore(sequence: Sequence): void {
     if (sequence.before !== undefined) return;
+    if (sequence.empty) {
+      sequence.before = EMPTY_STATE;
+      return;
+    }
     sequence.before = this.#executor.takeSnapshot();
     this.#executor.saveSnapshot(sequence.slot, sequence.before);
   }
@@ -82,22 +100,25 @@ export class Submitter {
   }
 
   #step(sequences: readonly Sequence[], steps: number): Promise<unknown> {
-    const snapshots: number[] = [];
+    const snapshots: (SavedState | undefined)[] = [];
     try {
-      for (const _ of sequences) snapshots.push(this.#executor.takeSnapshot());
+      for (const sequence of sequences) {
+        if (sequence.hurried) for (const saved of sequence.kept) this.#executor.parkSnapshot(saved);
+        snapshots.push(sequence.needsSnapshot ? this.#executor.takeSnapshot() : undefined);
+      }
       const rows = sequences.map(({ slot, position, options }, i) => ({
         slot,
         position,
         settings: options,
-        snapshot: snapshots[i]!,
+        snapshot: snapshots[i]?.row,
       }));
       const runs = this.#executor.step(rows, steps);
       sequences.forEach((sequence, i) => {
-        sequence.submitted(runs[i]!, snapshots[i]!);
+        sequence.submitted(runs[i]!, snapshots[i]);
       });
       return arrivalOf(runs);
     } catch (error) {
-      for (const snapshot of snapshots) this.#executor.giveSnapshot(snapshot);
+      this.release(snapshots.filter((saved) => saved !== undefined));
       throw error;
     }
   }

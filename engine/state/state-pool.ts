@@ -42,41 +42,49 @@ export class StatePool {
   readonly stateBytes: number;
   readonly countBytes: number;
   readonly #used: boolean[];
+  #free: number;
 
-  constructor(gpu: Gpu, shape: StateShape, vocabulary: number, slots: number) {
+  /** @param spare slots after the others that are nobody's, and cannot be taken */
+  constructor(gpu: Gpu, shape: StateShape, vocabulary: number, slots: number, spare = 0) {
     this.#gpu = gpu;
     this.slots = slots;
     const row = rowBytes(shape, vocabulary);
     this.stateBytes = row.state;
     this.countBytes = row.counts;
-    this.state = gpu.storage("state", slots * this.stateBytes);
-    this.counts = gpu.storage("counts", slots * this.countBytes);
-    this.pending = gpu.storage("pending tokens", slots * row.pending);
+    this.state = gpu.storage("state", (slots + spare) * this.stateBytes);
+    this.counts = gpu.storage("counts", (slots + spare) * this.countBytes);
+    this.pending = gpu.storage("pending tokens", (slots + spare) * row.pending);
     this.#used = Array.from({ length: slots }, () => false);
+    this.#free = slots;
   }
 
   /** The number of free slots. */
   get free(): number {
-    return this.#used.filter((used) => !used).length;
+    return this.#free;
   }
 
   /** Takes `count` adjacent slots and returns the first. @throws ResonantError `out_of_memory` if there are none */
   take(count = 1): number {
-    const slot = this.#used.findIndex((_, first) => {
-      const run = this.#used.slice(first, first + count);
-      return run.length === count && !run.includes(true);
-    });
+    const slot =
+      count === 1
+        ? this.#used.indexOf(false)
+        : this.#used.findIndex((_, first) => {
+            const run = this.#used.slice(first, first + count);
+            return run.length === count && !run.includes(true);
+          });
     if (slot < 0) {
       throw new ResonantError("out_of_memory", `no ${count} of the ${this.slots} state slots are free`, {
         fix: (name) => `Close a stream, or load the model with more ${name("slots")}`,
       });
     }
     this.#used.fill(true, slot, slot + count);
+    this.#free -= count;
     return slot;
   }
 
   give(slot: number, count = 1): void {
     this.#used.fill(false, slot, slot + count);
+    this.#free += count;
   }
 
   /** Clears `count` slots from `slot` on to the empty state at position 0. */

@@ -1,5 +1,7 @@
 import type { BatchRow, DecodedStep, DecodeRun, RunSettings } from "../../runner/decode-run.ts";
-import type { Executor } from "../executor.ts";
+import type { Place } from "../../state/residence.ts";
+import { EMPTY_STATE, SavedState } from "../../state/saved-states.ts";
+import type { Executor, Replay } from "../executor.ts";
 import type { Clock } from "../scheduler.ts";
 
 /** A sequence's state: a hash of all tokens fed, which decides the next. */
@@ -48,6 +50,10 @@ export interface DeviceSizes {
   readonly promptRows: number;
   readonly maxSteps: number;
   readonly prefixRows: number;
+  /** Parked states on the device; the others are on the host. Default: all are on the device. */
+  readonly parkedRows?: number;
+  /** Default true. */
+  readonly portable?: boolean;
 }
 
 /** Milliseconds of simulated time that a row of a prompt, a step, and a sequence's part of a step take. */
@@ -58,13 +64,20 @@ const COSTS = { row: 0.1, step: 2, stepRow: 0.02 } as const;
  * time pass, and whatever the scheduler may not do is an error.
  */
 export class SimulatedDevice implements Executor, Clock {
+  readonly slots: number;
   readonly promptRows: number;
   readonly maxSteps: number;
   readonly prefixRows: number;
-  readonly portable = true;
+  readonly portable: boolean;
+  /** Of each slot; the last one is for work on streams that have none. */
   readonly states: SimulatedState[];
-  /** Slots whose prompts were fed, in the order of the calls. */
-  readonly fedSlots: number[] = [];
+  /** Places whose prompts were fed, in the order of the calls. */
+  readonly fedPlaces: Place[] = [];
+  /** Places in the order in which they were brought into slots, and moved out of them. */
+  readonly placed: Place[] = [];
+  readonly parkedPlaces: Place[] = [];
+  /** Steps of each place in turn: called with the places of each run. */
+  onRun: (places: readonly Place[], steps: number) => void = () => {};
   /** Tokens of prompts fed. */
   fedTokens = 0;
   /** Sequences in each run of steps. */
@@ -75,13 +88,17 @@ export class SimulatedDevice implements Executor, Clock {
   /** Rows of prompts submitted and not done. */
   rowsInFlight = 0;
   mostRowsInFlight = 0;
-  /** Most snapshots that one slot had at a time. */
   mostSnapshots = 0;
-  readonly #snapshots: (SimulatedState | undefined)[];
-  /** Of each snapshot row in use. */
-  readonly #slots: (number | undefined)[];
-  readonly #snapshotsOf: Uint8Array;
-  readonly #freeSnapshots: number[];
+  mostParked = 0;
+  readonly #parkedRows: number;
+  readonly #contents = new Map<SavedState, SimulatedState>();
+  readonly #parked = { onGpu: 0, onHost: 0 };
+  #snapshotsInUse = 0;
+  readonly #free: number[];
+  readonly #owners: (Place | undefined)[];
+  readonly #idle = new Set<Place>();
+  #rows = 1;
+  readonly #byRow = new Map<number, SavedState>();
   readonly #prefixes: (SimulatedState | undefined)[];
   readonly #work: { readonly milliseconds: number; readonly complete: () => void }[] = [];
   #done = 0;
@@ -91,16 +108,16 @@ export class SimulatedDevice implements Executor, Clock {
   #round = 0;
   #now = 0;
 
-  constructor({ slots, promptRows, maxSteps, prefixRows }: DeviceSizes) {
+  constructor({ slots, promptRows, maxSteps, prefixRows, parkedRows, portable = true }: DeviceSizes) {
+    this.slots = slots;
     this.promptRows = promptRows;
     this.maxSteps = maxSteps;
     this.prefixRows = prefixRows;
-    this.states = new Array<SimulatedState>(slots).fill(EMPTY);
-    const snapshots = 2 * slots + 1;
-    this.#snapshots = new Array<undefined>(snapshots).fill(undefined);
-    this.#slots = new Array<undefined>(snapshots).fill(undefined);
-    this.#snapshotsOf = new Uint8Array(slots);
-    this.#freeSnapshots = Array.from({ length: snapshots }, (_, row) => row);
+    this.portable = portable;
+    this.#parkedRows = parkedRows ?? Number.POSITIVE_INFINITY;
+    this.states = new Array<SimulatedState>(slots + 1).fill(EMPTY);
+    this.#owners = new Array<undefined>(slots).fill(undefined);
+    this.#free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.#prefixes = new Array<undefined>(prefixRows).fill(undefined);
   }
 
@@ -142,35 +159,136 @@ export class SimulatedDevice implements Executor, Clock {
   }
 
   get snapshotsInUse(): number {
-    return this.#snapshots.length - this.#freeSnapshots.length;
+    return this.#snapshotsInUse;
+  }
+
+  get parked(): { readonly onGpu: number; readonly onHost: number } {
+    return { ...this.#parked };
+  }
+
+  get room(): number {
+    return this.#free.length + (this.portable ? this.#idle.size : 0);
   }
 
   check(_: RunSettings): void {}
 
-  takeSnapshot(): number {
-    const row = this.#freeSnapshots.pop();
-    if (row === undefined) throw new Error("no snapshot row is free");
-    this.#snapshots[row] = undefined;
-    return row;
+  /** The state of a stream, wherever it is. */
+  stateOf({ slot, saved }: Place): SimulatedState {
+    return slot === undefined ? this.#content(saved) : this.states[slot]!;
   }
 
-  giveSnapshot(row: number): void {
-    const slot = this.#slots[row];
-    if (slot === undefined)
-      throw new Error(`nothing was saved in snapshot ${row}, or it was given back before`);
-    this.#slots[row] = undefined;
-    this.#snapshotsOf[slot]!--;
-    this.#freeSnapshots.push(row);
+  place(place: Place): void {
+    this.#idle.delete(place);
+    if (place.slot !== undefined) return;
+    if (this.#free.length === 0) {
+      const [idle] = this.#idle;
+      if (idle) this.park(idle);
+    }
+    const slot = this.#free.pop();
+    if (slot === undefined) throw new Error("no slot is free");
+    this.states[slot] = this.#content(place.saved);
+    this.giveSnapshot(place.saved);
+    place.saved = EMPTY_STATE;
+    place.slot = slot;
+    this.#owners[slot] = place;
+    this.placed.push(place);
   }
 
-  saveSnapshot(slot: number, row: number): void {
-    this.#snapshots[row] = this.states[slot];
-    this.#slots[row] = slot;
-    this.mostSnapshots = Math.max(this.mostSnapshots, ++this.#snapshotsOf[slot]!);
+  park(place: Place): void {
+    if (!this.portable) throw new Error("a state that cannot be moved was to be parked");
+    const { slot } = place;
+    if (slot === undefined) throw new Error("a stream without a slot was to be parked");
+    place.saved = this.#parkState(this.states[slot]!);
+    this.close(place);
+    this.parkedPlaces.push(place);
   }
 
-  restoreSnapshot(slot: number, row: number): void {
-    this.states[slot] = written(this.#snapshots[row], `snapshot ${row}`);
+  rest(place: Place): void {
+    if (place.slot !== undefined) this.#idle.add(place);
+  }
+
+  /** Gives a stream's slot back. */
+  close(place: Place): void {
+    this.#idle.delete(place);
+    if (place.slot === undefined) return;
+    this.#owners[place.slot] = undefined;
+    this.#free.push(place.slot);
+    place.slot = undefined;
+  }
+
+  rewind(place: Place, to: SavedState, replay?: Replay): void {
+    const state = this.#content(to);
+    this.giveSnapshot(to);
+    const slot = place.slot ?? this.slots;
+    this.states[slot] = state;
+    if (replay) {
+      const { position, settings, steps } = replay;
+      for (let done = 0; done < steps; done += this.maxSteps) {
+        const part = Math.min(this.maxSteps, steps - done);
+        this.step([{ slot, position: position + done, settings }], part);
+      }
+    }
+    if (place.slot !== undefined) return;
+    this.giveSnapshot(place.saved);
+    place.saved = this.#parkState(this.states[slot]!);
+  }
+
+  takeSnapshot(): SavedState {
+    const saved = new SavedState();
+    if (++this.#snapshotsInUse > 2 * this.slots + 1) throw new Error("no snapshot row is free");
+    this.mostSnapshots = Math.max(this.mostSnapshots, this.#snapshotsInUse);
+    saved.row = this.#rows++;
+    this.#byRow.set(saved.row, saved);
+    return saved;
+  }
+
+  giveSnapshot(saved: SavedState): void {
+    if (saved === EMPTY_STATE) return;
+    if (!this.#contents.delete(saved))
+      throw new Error("nothing was saved there, or it was given back before");
+    if (!saved.parked) this.#snapshotsInUse--;
+    else if (saved.row !== undefined) this.#parked.onGpu--;
+    else this.#parked.onHost--;
+    saved.parked = false;
+  }
+
+  saveSnapshot(slot: number, to: SavedState): void {
+    this.#contents.set(to, this.states[slot]!);
+  }
+
+  parkSnapshot(saved: SavedState): void {
+    if (saved === EMPTY_STATE || saved.parked) return;
+    this.#content(saved);
+    this.#snapshotsInUse--;
+    this.#count(saved);
+  }
+
+  #parkState(state: SimulatedState): SavedState {
+    const saved = new SavedState();
+    this.#contents.set(saved, state);
+    saved.row = 0;
+    this.#count(saved);
+    return saved;
+  }
+
+  /** Counts a state with the parked ones. On its way to the host it cannot be used until the work before it is done. */
+  #count(saved: SavedState): void {
+    saved.parked = true;
+    if (this.#parked.onGpu < this.#parkedRows) this.#parked.onGpu++;
+    else {
+      this.#parked.onHost++;
+      saved.row = undefined;
+      saved.arrival = this.#submit(0, () => {
+        saved.arrival = undefined;
+      });
+    }
+    this.mostParked = Math.max(this.mostParked, this.#parked.onGpu + this.#parked.onHost);
+  }
+
+  #content(saved: SavedState): SimulatedState {
+    if (saved === EMPTY_STATE) return EMPTY;
+    if (saved.arrival) throw new Error("a state on its way to the host was used");
+    return written(this.#contents.get(saved), "this copy");
   }
 
   savePrefix(slot: number, row: number): void {
@@ -198,6 +316,10 @@ export class SimulatedDevice implements Executor, Clock {
     const first = rows[0]!.slot;
     const done = this.#feed(first, position, tokens);
     for (const { slot } of rows) this.fork(first, slot);
+    this.onRun(
+      rows.map(({ slot }) => this.#owners[slot]!),
+      1,
+    );
     return rows.map(({ slot, settings }) => {
       const state = drawToken(this.states[slot]!, settings.sampling.seed);
       this.states[slot] = state;
@@ -208,7 +330,13 @@ export class SimulatedDevice implements Executor, Clock {
   step(rows: readonly BatchRow[], steps: number): DecodeRun[] {
     if (steps < 1 || steps > this.maxSteps) throw new Error(`a run of ${steps} steps`);
     if (new Set(rows.map(({ slot }) => slot)).size < rows.length) throw new Error("a slot twice in a run");
+    if (rows.length > this.slots) throw new Error(`a run of ${rows.length} sequences`);
     this.runSizes.push(rows.length);
+    if (rows[0]!.slot < this.slots)
+      this.onRun(
+        rows.map(({ slot }) => this.#owners[slot]!),
+        steps,
+      );
     this.mostRunsInFlight = Math.max(this.mostRunsInFlight, ++this.runsInFlight);
     const done = this.#submit(steps * (COSTS.step + rows.length * COSTS.stepRow), () => {
       this.runsInFlight--;
@@ -216,7 +344,7 @@ export class SimulatedDevice implements Executor, Clock {
     return rows.map(({ slot, position, settings, snapshot }) => {
       let state = this.states[slot]!;
       this.#assertAt(state, position);
-      if (snapshot !== undefined) this.saveSnapshot(slot, snapshot);
+      if (snapshot !== undefined) this.saveSnapshot(slot, this.#byRow.get(snapshot)!);
       const drawn: DecodedStep[] = [];
       for (let i = 0; i < steps; i++) {
         state = drawToken(feedToken(state, state.pending!), settings.sampling.seed);
@@ -231,7 +359,7 @@ export class SimulatedDevice implements Executor, Clock {
     this.#assertAt(this.states[slot]!, position);
     if (tokens.length === 0 || tokens.length > this.promptRows) throw new Error(`${tokens.length} rows`);
     this.states[slot] = feedAll(this.states[slot]!, tokens);
-    this.fedSlots.push(slot);
+    this.fedPlaces.push(this.#owners[slot]!);
     this.fedTokens += tokens.length;
     this.rowsInFlight += tokens.length;
     this.mostRowsInFlight = Math.max(this.mostRowsInFlight, this.rowsInFlight);

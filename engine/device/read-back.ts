@@ -1,4 +1,4 @@
-import type { Gpu } from "../device/gpu.ts";
+import type { Gpu } from "./gpu.ts";
 
 /** A pool of read-back buffers of one size. It allocates a buffer when none is free, and reuses it. */
 export class ReadBackPool {
