@@ -28,6 +28,8 @@ export interface Executor {
   readonly prefixRows: number;
   /** Slots that a sequence's state can be brought into now. */
   readonly room: number;
+  /** @param callback called when a stream that is closed has given its slot back */
+  onRoom(callback: () => void): void;
   /** Parked states. */
   readonly parked: { readonly onGpu: number; readonly onHost: number };
 

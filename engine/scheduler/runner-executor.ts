@@ -20,6 +20,10 @@ export class RunnerExecutor implements Executor {
     return this.#runner.residence.room;
   }
 
+  onRoom(callback: () => void): void {
+    this.#runner.residence.onRoom = callback;
+  }
+
   get parked(): Executor["parked"] {
     return this.#runner.snapshots.parked;
   }

@@ -76,6 +76,9 @@ export class Scheduler {
     const { prefixes } = this;
     this.#policy = new Policy({ slots, promptRows, portable, prefixes, room, tasks: this.#tasks });
     this.#submitter = new Submitter(executor);
+    executor.onRoom(() => {
+      if (this.#policy.waiting > 0) queueMicrotask(() => this.#submitTurns());
+    });
   }
 
   /** Sequences that wait with a prompt, or decode. */

@@ -28,6 +28,8 @@ export interface ResidenceOptions {
 export class Residence {
   readonly most: number;
   readonly portable: boolean;
+  /** Called when a stream that is closed has given its slot back. */
+  onRoom: () => void = () => {};
   readonly #pool: StatePool;
   readonly #saved: SavedStates;
   readonly #scratch: number;
@@ -76,9 +78,11 @@ export class Residence {
     this.#open--;
     this.#idle.delete(place);
     this.#saved.give(place.saved);
-    if (place.slot !== undefined) this.#pool.give(place.slot);
-    place.slot = undefined;
     place.saved = EMPTY_STATE;
+    if (place.slot === undefined) return;
+    this.#pool.give(place.slot);
+    place.slot = undefined;
+    this.onRoom();
   }
 
   /** Brings a stream into a slot, and keeps it there. Its state must not be on its way to the host. @returns the slot */

@@ -94,6 +94,7 @@ export class SimulatedDevice implements Executor, Clock {
   readonly #contents = new Map<SavedState, SimulatedState>();
   readonly #parked = { onGpu: 0, onHost: 0 };
   #snapshotsInUse = 0;
+  #onRoom: () => void = () => {};
   readonly #free: number[];
   readonly #owners: (Place | undefined)[];
   readonly #idle = new Set<Place>();
@@ -170,6 +171,10 @@ export class SimulatedDevice implements Executor, Clock {
     return this.#free.length + (this.portable ? this.#idle.size : 0);
   }
 
+  onRoom(callback: () => void): void {
+    this.#onRoom = callback;
+  }
+
   check(_: RunSettings): void {}
 
   /** The state of a stream, wherever it is. */
@@ -214,6 +219,7 @@ export class SimulatedDevice implements Executor, Clock {
     this.#owners[place.slot] = undefined;
     this.#free.push(place.slot);
     place.slot = undefined;
+    this.#onRoom();
   }
 
   rewind(place: Place, to: SavedState, replay?: Replay): void {
