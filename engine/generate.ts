@@ -5,7 +5,7 @@ import { type MemoryStats, MetricsMeter, type PhaseMetrics } from "./metrics.ts"
 import type { ModelConfig } from "./network.ts";
 import type { RunSettings } from "./runner/decode-run.ts";
 import type { Runner } from "./runner/runner.ts";
-import { checkSamplingOptions, samplingDefaults as defaults } from "./sampling-options.ts";
+import { checkLogitBias, checkSamplingOptions, samplingDefaults as defaults } from "./sampling-options.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Stream } from "./state/stream.ts";
 import { TextStream } from "./text/text-stream.ts";
@@ -21,8 +21,16 @@ export interface GenerateOptions {
   readonly topK?: number;
   /** 0 to 1. Default 0.95. */
   readonly topP?: number;
+  /** 0 to 1: only tokens at least this share as likely as the likeliest. Default 0: all. */
+  readonly minP?: number;
   /** 1 to 2. Default 1. */
   readonly repetitionPenalty?: number;
+  /** −2 to 2, taken from the logit of each token that this text has so far; the prompt does not count. Default 0. */
+  readonly presencePenalty?: number;
+  /** −2 to 2, taken from a token's logit once for each time that this text has it so far. Default 0. */
+  readonly frequencyPenalty?: number;
+  /** −100 to 100 by token, added to its logit: −100 forbids it, 100 takes nothing else. At most 1024 tokens. Default: none. */
+  readonly logitBias?: Readonly<Record<number, number>> | undefined;
   /** λ ≥ 0 of phase-aware sampling. Default 0. */
   readonly phaseTemperature?: number;
   /**
@@ -36,6 +44,8 @@ export interface GenerateOptions {
   readonly stopSequences?: readonly string[];
   /** Tokens that end the text, in addition to those of the model. */
   readonly eosIds?: readonly number[];
+  /** Go on after tokens that end a text. Default false. */
+  readonly ignoreEos?: boolean | undefined;
   /** Measure the metrics of SPEC §4.4. Default false. */
   readonly metrics?: boolean;
   /**
@@ -134,11 +144,19 @@ export async function* generate(
     temperature: number("temperature"),
     topK: number("topK"),
     topP: number("topP"),
+    minP: number("minP"),
     repetitionPenalty: number("repetitionPenalty"),
     phaseTemperature: number("phaseTemperature"),
     seed,
     choice,
   };
+  const penalties = {
+    presencePenalty: number("presencePenalty"),
+    frequencyPenalty: number("frequencyPenalty"),
+    logitBias: checkLogitBias(model.config.vocabulary, o.logitBias ?? {}),
+  };
+  const adjusts =
+    penalties.presencePenalty !== 0 || penalties.frequencyPenalty !== 0 || penalties.logitBias.size > 0;
   const measure = o.metrics === true || o.trace === true || sampling.phaseTemperature !== 0;
   const eosIds = new Set([...model.config.eosIds, ...(o.eosIds ?? [])]);
   const meter = new MetricsMeter(model.weights);
@@ -155,6 +173,7 @@ export async function* generate(
   };
   const settings = {
     sampling,
+    adjustment: adjusts ? penalties : undefined,
     measure,
     logprobs,
     readoutScale,
@@ -172,7 +191,7 @@ export async function* generate(
     if (generated.length > 0) meter.add(step); // of the generated token that this step fed; the first step fed the prompt
     generated.push(step.token);
     if (step.logprobs) told.push(step.logprobs);
-    if (eosIds.has(step.token)) {
+    if (eosIds.has(step.token) && !o.ignoreEos) {
       reason = "eos";
       break;
     }

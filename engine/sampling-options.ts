@@ -1,4 +1,5 @@
 import { ResonantError } from "../common/errors.ts";
+import { MOST_BIASES } from "../kernels/adjust-logits/adjust-logits.ts";
 import { TOP_LOGPROBS } from "../kernels/logprobs/logprobs.ts";
 
 /** The range of a number: from `least` to `most`, both included. */
@@ -34,7 +35,11 @@ export const samplingOptions = {
   /** 0: off. */
   topK: integer(0, 2 ** 31 - 1, 50),
   topP: number(0, 1, 0.95),
+  /** Share of the likeliest token's probability; 0: off. */
+  minP: number(0, 1, 0),
   repetitionPenalty: number(1, 2, 1),
+  presencePenalty: number(-2, 2, 0),
+  frequencyPenalty: number(-2, 2, 0),
   phaseTemperature: number(0, 100, 0),
   readoutScale: number(0, 100, 0),
   seed: integer(0, Number.MAX_SAFE_INTEGER, undefined),
@@ -49,10 +54,34 @@ export const samplingDefaults = {
   temperature: samplingOptions.temperature.default,
   topK: samplingOptions.topK.default,
   topP: samplingOptions.topP.default,
+  minP: samplingOptions.minP.default,
   repetitionPenalty: samplingOptions.repetitionPenalty.default,
+  presencePenalty: samplingOptions.presencePenalty.default,
+  frequencyPenalty: samplingOptions.frequencyPenalty.default,
   phaseTemperature: samplingOptions.phaseTemperature.default,
   runAhead: samplingOptions.runAhead.default,
 } as const;
+
+/** The range of a token's bias, and the most tokens that have one. */
+export const logitBiasRange = { least: -100, most: 100, entries: MOST_BIASES } as const;
+
+/** @throws ResonantError `invalid_argument` naming `logitBias` for too many tokens, an unknown one, or a bias out of range */
+export function checkLogitBias(
+  vocabulary: number,
+  bias: Readonly<Record<number, number>>,
+): Map<number, number> {
+  const { least, most, entries } = logitBiasRange;
+  const refuse = (message: string) => new ResonantError("invalid_argument", message, { option: "logitBias" });
+  const found = new Map(Object.entries(bias).map(([token, value]) => [Number(token), value]));
+  if (found.size > entries) throw refuse(`${found.size} tokens have a bias, at most ${entries} can`);
+  for (const [token, value] of found) {
+    if (!Number.isInteger(token) || token < 0 || token >= vocabulary) {
+      throw refuse(`${token} is not a token from 0 to ${vocabulary - 1}`);
+    }
+    if (!(value >= least && value <= most)) throw refuse(`${value} is not from ${least} to ${most}`);
+  }
+  return found;
+}
 
 export type SamplingOption = keyof typeof samplingOptions;
 

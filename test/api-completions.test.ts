@@ -180,6 +180,29 @@ describe("a completion", () => {
     expect(two.choices).toHaveLength(2);
   });
 
+  it("takes biases of tokens, penalties, min_p and ignore_eos, and writes the engine's own text", async () => {
+    const forced = await choicesOf({ prompt: PROMPT, max_tokens: 5, logit_bias: { 88: 100 } });
+    expect(forced[0]?.text).toBe("XXXXX");
+    const asked = { prompt: PROMPT, seed: 3, max_tokens: 20 };
+    const more = { presence_penalty: 1, frequency_penalty: 0.5, min_p: 0.2, ignore_eos: true };
+    const own = {
+      ...{ seed: 3, maxTokens: 20, temperature: 1, topK: 0, topP: 1, choice: 0 },
+      ...{ presencePenalty: 1, frequencyPenalty: 0.5, minP: 0.2, ignoreEos: true },
+    };
+    const { text } = await collect(model.generate(PROMPT, own));
+    const [choice] = await choicesOf({ ...asked, ...more });
+    expect(choice?.text).toBe(text);
+    expect(choice).not.toEqual((await choicesOf(asked))[0]);
+    const generate = await post(`${server.url}/v1/generate`, {
+      ...asked,
+      ...more,
+      temperature: 1,
+      top_k: 0,
+      top_p: 1,
+    });
+    expect(generate.body.text).toBe(text);
+  });
+
   it("refuses best_of below n, and best_of in a stream", async () => {
     const answer = await post(`${server.url}/v1/completions`, {
       model: nameOf(server),

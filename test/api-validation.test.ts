@@ -111,6 +111,8 @@ const RETRIEVE: readonly Row[] = [
 ];
 
 const PROMPTS = "must be a string, 1 to 16 strings, or token ids from 0 to 299";
+const BIASES =
+  "must be an object of at most 1024 token ids from 0 to 299, each with a number from -100 to 100";
 const STOP = "must be a string of 1 to 256 characters, or a list of 0 to 64 of them";
 
 const COMPLETIONS: readonly Row[] = [
@@ -173,14 +175,16 @@ const COMPLETIONS: readonly Row[] = [
   ["seed", 0.5, SEED.replace("0", "-1")],
   ["seed", -2, `must be ${SEEDS.replace("0", "-1")}`],
   ["seed", 2 ** 53, `must be ${SEEDS.replace("0", "-1")}`],
-  ["presence_penalty", 0.5, "must be 0: use repetition_penalty"],
-  ["presence_penalty", "0", "must be 0: use repetition_penalty"],
-  ["frequency_penalty", 0.5, "must be 0: use repetition_penalty"],
-  ["frequency_penalty", {}, "must be 0: use repetition_penalty"],
+  ["presence_penalty", 2.5, "must be between -2 and 2"],
+  ["frequency_penalty", {}, "must be a number between -2 and 2"],
+  ["min_p", 1.1, "must be between 0 and 1"],
+  ["ignore_eos", 2, FLAG],
   ["best_of", 0, "must be between 1 and 16"],
   ["best_of", 17, "must be between 1 and 16"],
   ["suffix", "END", "must be empty: text before a suffix cannot be generated"],
-  ["logit_bias", { 50: 1 }, "must be null: biases of single tokens are not supported"],
+  ["logit_bias", { 300: 1 }, BIASES],
+  ["logit_bias", { "05": 1 }, BIASES],
+  ["logit_bias", [1], BIASES],
   ["best_of", [], "must be an integer between 1 and 16"],
   ["user", 5, "must be a string"],
   ["user", {}, "must be a string"],

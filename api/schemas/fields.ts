@@ -5,7 +5,7 @@ import * as v from "valibot";
 const between = (least: number, most: number): string => `between ${least} and ${most}`;
 
 /** Makes a schema take what `read` makes of a value. The document shows the schema as it is. */
-function after<T extends v.GenericSchema>(read: (value: unknown) => unknown, schema: T): T {
+export function after<T extends v.GenericSchema>(read: (value: unknown) => unknown, schema: T): T {
   const run = schema["~run"].bind(schema);
   return Object.assign(schema, {
     "~run": ((dataset, config) => {

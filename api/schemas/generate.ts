@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
+import { logitBiasField } from "./logit-bias.ts";
 import { sessionName, turns } from "./sessions.ts";
 import { usage } from "./usage.ts";
 
@@ -9,7 +10,18 @@ import { usage } from "./usage.ts";
 export const stopString = () => text(1, 256, "Text at which generation stops; it is not part of the output");
 export const stopStrings = () => list(stopString(), 0, 64, "strings");
 
-const { maxTokens, temperature, topK, topP, repetitionPenalty, phaseTemperature, seed } = samplingOptions;
+const {
+  maxTokens,
+  temperature,
+  topK,
+  topP,
+  minP,
+  repetitionPenalty,
+  presencePenalty,
+  frequencyPenalty,
+  phaseTemperature,
+  seed,
+} = samplingOptions;
 
 /** Fields of all endpoints that generate text. */
 export const temperatureField = () =>
@@ -24,10 +36,29 @@ export const repetitionPenaltyField = () =>
     repetitionPenalty.most,
     "Penalty for tokens that occur in the prompt or the output; 1: none",
   );
+export const minPField = () =>
+  number(
+    minP.least,
+    minP.most,
+    "Sample from tokens at least this share as likely as the likeliest; 0: from all",
+  );
+export const presencePenaltyField = () =>
+  number(
+    presencePenalty.least,
+    presencePenalty.most,
+    "Taken from the logit of each token that the output has so far; 0: none",
+  );
+export const frequencyPenaltyField = () =>
+  number(
+    frequencyPenalty.least,
+    frequencyPenalty.most,
+    "Taken from a token's logit once for each time that the output has it so far; 0: none",
+  );
+export const ignoreEosField = () => flag("Go on after tokens that end a text");
 export const seedField = () =>
   integer(seed.least, seed.most, "The same seed gives the same text; default: a random seed");
 
-/** Body of `POST /v1/generate`. The contract defines fields, defaults and ranges; the last seven fields are our own. */
+/** Body of `POST /v1/generate`. The contract defines fields, defaults and ranges; those after `return_memory_stats` are our own. */
 export const generateRequest = (limits: Limits) =>
   v.pipe(
     object(
@@ -71,6 +102,11 @@ export const generateRequest = (limits: Limits) =>
           ),
           phaseTemperature.default,
         ),
+        min_p: v.nullish(minPField(), minP.default),
+        presence_penalty: v.nullish(presencePenaltyField(), presencePenalty.default),
+        frequency_penalty: v.nullish(frequencyPenaltyField(), frequencyPenalty.default),
+        logit_bias: logitBiasField(limits),
+        ignore_eos: v.nullish(ignoreEosField(), false),
         readout_scale: v.optional(
           number(
             samplingOptions.readoutScale.least,

@@ -2,6 +2,10 @@ import * as v from "valibot";
 import { samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, object, whole } from "./fields.ts";
 import {
+  frequencyPenaltyField,
+  ignoreEosField,
+  minPField,
+  presencePenaltyField,
   repetitionPenaltyField,
   stopString,
   stopStrings,
@@ -10,6 +14,7 @@ import {
   topPField,
 } from "./generate.ts";
 import { type Limits, modelNames } from "./limits.ts";
+import { logitBiasField } from "./logit-bias.ts";
 import { usage } from "./usage.ts";
 
 const { seed: seedRange } = samplingOptions;
@@ -71,9 +76,11 @@ export const generationFields = (limits: Limits) => ({
   seed: v.nullish(
     integer(-1, seedRange.most, "The same seed gives the same text; default, and −1: a random seed"),
   ),
-  presence_penalty: only(0, "use repetition_penalty"),
-  frequency_penalty: only(0, "use repetition_penalty"),
-  logit_bias: nothing("biases of single tokens are not supported"),
+  min_p: v.nullish(minPField(), 0),
+  presence_penalty: v.nullish(presencePenaltyField(), 0),
+  frequency_penalty: v.nullish(frequencyPenaltyField(), 0),
+  logit_bias: logitBiasField(limits),
+  ignore_eos: v.nullish(ignoreEosField(), false),
   user: v.nullish(v.string("a string")),
 });
 

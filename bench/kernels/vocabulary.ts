@@ -1,3 +1,5 @@
+import { adjustLogits, encodeAdjustment, encodeBiases } from "../../kernels/adjust-logits/adjust-logits.ts";
+import { adjustLogitsReference } from "../../kernels/adjust-logits/reference.ts";
 import { crossEntropy } from "../../kernels/cross-entropy/cross-entropy.ts";
 import { crossEntropyReference } from "../../kernels/cross-entropy/reference.ts";
 import {
@@ -132,5 +134,39 @@ const losses = kernelCase("cross-entropy", (given) =>
   }),
 );
 
+const adjustments = kernelCase("adjust-logits", (given) =>
+  vocabularies.map((vocabulary): KernelWork => {
+    const logits = randomFloats(1, vocabulary, -8, 8);
+    const settings = {
+      repetitionPenalty: 1.1,
+      presencePenalty: 0.5,
+      frequencyPenalty: 0.25,
+      logitBias: new Map([[7, 2]]),
+    };
+    const counts = Uint32Array.from({ length: vocabulary }, (_, v) => v % 3);
+    const adjusted = given.words("adjusted", vocabulary);
+    const buffers = {
+      run: given.run(run),
+      adjustments: given.upload("adjustments", new Uint8Array(encodeAdjustment(settings))),
+      biases: given.upload("biases", new Uint8Array(encodeBiases(settings.logitBias))),
+      logits: given.upload("logits", logits),
+      counts: given.upload("counts", counts),
+      bases: given.words("bases", vocabulary),
+      adjusted,
+    };
+    return {
+      name: `adjust-logits, vocabulary ${vocabulary}`,
+      run,
+      lists: [[adjustLogits(given.host, vocabulary, buffers)]],
+      bytes: 16 * vocabulary,
+      flops: 4 * vocabulary,
+      compare: async () => [
+        await given.floats(adjusted, 0, vocabulary),
+        adjustLogitsReference(logits, counts, new Uint32Array(vocabulary), settings),
+      ],
+    };
+  }),
+);
+
 /** Operations on logits. */
-export const vocabularyCases: readonly BenchCase[] = [samples, likelihoods, losses];
+export const vocabularyCases: readonly BenchCase[] = [adjustments, samples, likelihoods, losses];

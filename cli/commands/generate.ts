@@ -23,7 +23,11 @@ interface Flags extends ReadoutFlags {
   readonly temperature: number;
   readonly topK: number;
   readonly topP: number;
+  readonly minP: number;
   readonly repetitionPenalty: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  readonly ignoreEos?: boolean;
   readonly phaseTemperature: number;
   readonly seed?: number;
   readonly stop?: string[];
@@ -55,11 +59,33 @@ export function generateCommand(): Command {
     )
     .addOption(
       option(
+        "--min-p <p>",
+        "minP",
+        "sample from tokens at least this share as likely as the likeliest, 0: from all",
+      ),
+    )
+    .addOption(
+      option(
         "--repetition-penalty <r>",
         "repetitionPenalty",
         "penalty for tokens that occurred before, from 1 (none) to 2",
       ),
     )
+    .addOption(
+      option(
+        "--presence-penalty <p>",
+        "presencePenalty",
+        "penalty for tokens that the output has, from -2 to 2",
+      ),
+    )
+    .addOption(
+      option(
+        "--frequency-penalty <p>",
+        "frequencyPenalty",
+        "penalty for each time that the output has a token, from -2 to 2",
+      ),
+    )
+    .option("--ignore-eos", "go on after tokens that end a text")
     .addOption(
       option(
         "--phase-temperature <l>",

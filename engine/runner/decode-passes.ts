@@ -5,6 +5,7 @@ import { sample } from "../../kernels/sample/sample.ts";
 import { type SampleWorkspace, sampleWorkspace } from "../../kernels/sample/sample-buffers.ts";
 import { sharesRows } from "../../kernels/vocabulary-parts.ts";
 import type { Activations } from "./activations.ts";
+import { LogitAdjustments } from "./logit-adjustments.ts";
 import { kept, type PassContext, type PassVariant, PLAIN } from "./pass-context.ts";
 
 export interface DecodeVariant extends PassVariant {
@@ -12,6 +13,8 @@ export interface DecodeVariant extends PassVariant {
   readonly greedy: boolean;
   /** The number of most likely tokens whose log-probability is computed, with each token's own; 0: none at all. */
   readonly logprobs: number;
+  /** Whether a stream's logits are adjusted before it draws. */
+  readonly adjusted?: boolean;
 }
 
 /** The dispatches of a decode step, and of its parts. */
@@ -33,6 +36,7 @@ export class DecodePasses {
   readonly #lists = new Map<string, DecodeLists>();
   readonly #logitLists = new Map<string, Omit<DecodeLists, "step">>();
   readonly #draws = new Map<string, readonly Dispatch[]>();
+  readonly adjustments: LogitAdjustments;
   #workspace: SampleWorkspace | undefined;
   #candidates: GPUBuffer | undefined;
 
@@ -42,6 +46,7 @@ export class DecodePasses {
     this.#tiledFrom = tiledFrom;
     const { gpu, vocabulary, memory } = on;
     this.activations = memory.of("steps", () => on.activations(slots, maxSteps, slots));
+    this.adjustments = new LogitAdjustments(on, this.activations);
     if (sharesRows(gpu, vocabulary)) {
       memory.of("steps", () => {
         const storage = (label: string, bytes: number): GPUBuffer => gpu.storage(label, bytes);
@@ -53,13 +58,13 @@ export class DecodePasses {
   }
 
   /** Returns the lists of a step of `streams` streams. */
-  lists({ measure, bias, greedy, logprobs }: DecodeVariant, streams = 1): DecodeLists {
+  lists({ measure, bias, greedy, logprobs, adjusted = false }: DecodeVariant, streams = 1): DecodeLists {
     const tiles = streams < this.#tiledFrom ? undefined : tileBatchFor(streams);
     const pass = `${measure} ${bias} ${tiles}`;
-    const drawn = `${greedy} ${logprobs}`;
+    const drawn = `${greedy} ${logprobs} ${adjusted}`;
     return kept(this.#lists, `${pass} ${drawn}`, () => {
       const { logits, head } = kept(this.#logitLists, pass, () => this.#logits({ measure, bias }, streams));
-      const draw = kept(this.#draws, drawn, () => this.#draw(greedy, logprobs));
+      const draw = kept(this.#draws, drawn, () => this.#draw(greedy, logprobs, adjusted));
       return { logits, step: [...logits, ...draw], head: [...head, ...draw] };
     });
   }
@@ -75,12 +80,17 @@ export class DecodePasses {
   }
 
   /** From the logits to the next token, and to its log-probability and those of the `entries` most likely ones, if any. */
-  #draw(greedy: boolean, entries: number): readonly Dispatch[] {
+  #draw(greedy: boolean, entries: number, adjusted: boolean): readonly Dispatch[] {
     const { gpu, vocabulary, pool, memory } = this.#on;
     const a = this.activations;
+    const adjust = adjusted ? this.adjustments.step : undefined;
     return memory.of("steps", () => {
-      const buffers = { ...a, counts: pool.counts, workspace: this.#workspace };
-      const draw = sample(gpu, vocabulary, a.layers, buffers, greedy);
+      const logits = adjust?.logits ?? a.logits;
+      const buffers = { ...a, logits, counts: pool.counts, workspace: this.#workspace };
+      const draw = [
+        ...(adjust ? [adjust.dispatch] : []),
+        ...sample(gpu, vocabulary, a.layers, buffers, greedy),
+      ];
       if (entries === 0) return draw;
       return [...draw, ...logprobs(gpu, vocabulary, { ...a, candidates: this.#candidates }, entries)];
     });

@@ -3,9 +3,20 @@ import type { Logprobs } from "../../kernels/logprobs/logprobs.ts";
 import type { StreamPlace } from "../../kernels/run.ts";
 import type { Sampling } from "../../kernels/sample/sample.ts";
 
+/** What one text changes in its logits before a token is drawn (SPEC §4.1); the same object for all of the text's runs. */
+export interface TextAdjustment {
+  /** Is taken from the logit of each token that the text has. */
+  readonly presencePenalty: number;
+  /** Is taken from a token's logit once for each time that the text has it. */
+  readonly frequencyPenalty: number;
+  /** Is added to logits, by token. */
+  readonly logitBias: ReadonlyMap<number, number>;
+}
+
 /** How a run samples tokens, and what it reports. */
 export interface RunSettings {
   readonly sampling: Sampling;
+  readonly adjustment?: TextAdjustment | undefined;
   /** Whether to report the measures of SPEC §4. */
   readonly measure: boolean;
   /** Report the log-probability of each token and this many most likely tokens, 0 to 20. Undefined: neither. */

@@ -49,6 +49,7 @@ export class DecodeRuns {
       for (const { slot, row, count } of neighbours(streams)) {
         encoder.copyBufferToBuffer(pool.pending, 4 * slot, a.tokens, 4 * row, 4 * count);
       }
+      this.#passes.adjustments.record(encoder, streams);
     });
     if (results.traced) {
       for (let at = 0; at < steps; at++) {
@@ -86,6 +87,7 @@ export class DecodeRuns {
       copyRow(a.h, step.h, rowBytes);
       if (this.#biased(settings)) copyRow(bias.buffers(a).readouts, bias.buffers(step).readouts, rowBytes);
       if (settings.some(({ measure }) => measure)) copyRow(a.metrics, step.metrics, 16 * step.layers);
+      this.#passes.adjustments.record(encoder, streams);
       gpu.record(encoder, head, run);
       results.recordStates(encoder, 0);
       this.#recordPending(encoder, streams);
@@ -118,6 +120,7 @@ export class DecodeRuns {
       bias: this.#biased(settings),
       greedy: settings.every((each) => isGreedy(each.sampling.temperature)),
       logprobs: logprobEntries(settings),
+      adjusted: settings.some((each) => each.adjustment),
     };
     return this.#passes.lists(variant, settings.length);
   }
@@ -131,8 +134,11 @@ export class DecodeRuns {
     const run = a.prepare(network.weights.blocks, streams, 1, steps, firstStep);
     const sampling = new Uint8Array(streams.length * SAMPLING_BYTES);
     streams.forEach(({ settings }, row) => {
-      sampling.set(new Uint8Array(encodeSampling(settings.sampling)), row * SAMPLING_BYTES);
+      // The adjustment applies the repetition penalty itself, between its own parts.
+      const own = settings.adjustment ? { ...settings.sampling, repetitionPenalty: 1 } : settings.sampling;
+      sampling.set(new Uint8Array(encodeSampling(own)), row * SAMPLING_BYTES);
     });
+    if (streams.some(({ settings }) => settings.adjustment)) this.#passes.adjustments.prepare(streams);
     gpu.device.queue.writeBuffer(a.sampling, 0, sampling);
     const settings = streams.map((stream) => stream.settings);
     if (this.#biased(settings)) {

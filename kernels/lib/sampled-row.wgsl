@@ -4,6 +4,7 @@ struct SampledRow {
   best: u32, // the most likely token
   peak_key: u32, // the largest sort key
   drawn: u32, // 0: its token is known already
+  least_key: u32, // the least sort key that min-p keeps
 }
 
 // Tokens fall into 256 bins by how far their sort keys lie below the largest one: 32 bins each time that a value doubles.

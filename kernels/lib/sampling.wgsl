@@ -7,6 +7,8 @@ struct Sampling {
   top_k: u32, // 0: off
   choice: u32,
   seed: vec2u,
+  log_min_p: f32, // ln of min-p; above 0: off
+  unused: u32,
 }
 
 const NOT_FINITE = 0xFFFFFFFFu;
@@ -35,6 +37,15 @@ fn phase_aware(temperature: f32, lambda: f32, order: f32, blocks: u32) -> f32 {
 
 fn penalised(logit: f32, penalty: f32) -> f32 {
   return select(logit / penalty, logit * penalty, logit < 0.0);
+}
+
+// The least sort key that min-p keeps: that of peak + T ln(min-p), and of −0 for 0. 0: off.
+fn least_key(setting: Sampling, peak: f32, temperature: f32) -> u32 {
+  if (setting.log_min_p > 0.0) {
+    return 0u;
+  }
+  let key = sort_key(peak + sealed(temperature * setting.log_min_p, SEAL));
+  return select(key, key - 1u, key == 0x80000000u);
 }
 
 fn weight_of(score: f32, scale: Scale) -> f32 {

@@ -4,16 +4,17 @@ export interface DistributionSettings {
   readonly topK: number;
   readonly topP: number;
   readonly repetitionPenalty: number;
+  readonly minP?: number | undefined;
 }
 
 /**
- * The probability of each token (SPEC §4): repetition penalty → temperature → top-k → top-p. Tokens that tie with the last
+ * The probability of each token (SPEC §4): repetition penalty → temperature → min-p → top-k → top-p. Tokens that tie with the last
  * one kept are kept too. `logits` and `counts [V]`; with temperature 0 all probability is on the first of the largest.
  */
 export function distributionReference(
   logits: ArrayLike<number>,
   counts: ArrayLike<number>,
-  { temperature, topK, topP, repetitionPenalty }: DistributionSettings,
+  { temperature, topK, topP, repetitionPenalty, minP = 0 }: DistributionSettings,
 ): Float64Array {
   const scores = Float64Array.from(logits, (logit, v) => {
     if (counts[v] === 0) return logit;
@@ -24,8 +25,9 @@ export function distributionReference(
   if (temperature === 0) return scores.map((_, v) => (v === order[0] ? 1 : 0));
 
   const mass = scores.map((score) => Math.exp((score - peak) / temperature));
-  let last = scores[order[topK > 0 ? Math.min(topK, order.length) - 1 : order.length - 1]!]!;
-  const afterTopK = order.filter((v) => scores[v]! >= last);
+  const afterMinP = order.filter((v) => mass[v]! >= minP);
+  let last = scores[afterMinP[topK > 0 ? Math.min(topK, afterMinP.length) - 1 : afterMinP.length - 1]!]!;
+  const afterTopK = afterMinP.filter((v) => scores[v]! >= last);
   const total = afterTopK.reduce((sum, v) => sum + mass[v]!, 0);
   let sum = 0;
   for (const v of topP < 1 ? afterTopK : []) {

@@ -44,6 +44,6 @@ export function sampleWorkspace(
     masses: storage("masses", 4 * rows * vocabulary),
     parts: storage("best of parts", 12 * rows * parts),
     bins: storage("bins of masses", 8 * 256 * rows * parts),
-    sampled: storage("sampled rows", 24 * rows),
+    sampled: storage("sampled rows", 28 * rows),
   };
 }

@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     return;
   }
   let setting = sampling[row];
-  let token_row = TokenRow(row * VOCAB, of_row.peak_key);
+  let token_row = TokenRow(row * VOCAB, of_row.peak_key, of_row.peak_key - of_row.least_key);
 
   var in_bin = vec2u(); // of the bin with this invocation's number
   for (var part = 0u; part < PARTS; part++) {
@@ -54,7 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let to_bin = inclusive_sum(in_bin, lane);
   var kept = Kept(0xFFFFFFFFu, scanned[255]);
   if (setting.top_k > 0u && setting.top_k < VOCAB) {
-    kept = nearest(setting.top_k, COUNT, in_bin, to_bin, token_row, lane);
+    let fewer = nearest(setting.top_k, COUNT, in_bin, to_bin, token_row, lane);
+    if (setting.top_k < kept.sum.x) { // else min-p has left no more
+      kept = fewer;
+    }
   }
   if (setting.top_p < 1.0) {
     let wanted = max(1u, u32(setting.top_p * f32(kept.sum.y)));
@@ -109,6 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 struct TokenRow {
   base: u32,
   peak_key: u32,
+  farthest: u32, // the largest distance that min-p keeps
 }
 
 fn distance_of(v: u32, token_row: TokenRow) -> u32 {
@@ -144,7 +148,7 @@ fn nearest(wanted: u32, which: u32, in_bin: vec2u, to_bin: vec2u, token_row: Tok
     for (var i = 0u; i < 1024u; i += 256u) {
       let v = first + i;
       let distance = distance_of(min(v, VOCAB - 1u), token_row);
-      if (v < VOCAB && bin_of(distance) == bin) {
+      if (v < VOCAB && distance <= token_row.farthest && bin_of(distance) == bin) {
         let at = atomicAdd(&listed, 1u);
         if (at < LISTED) {
           list[at] = vec2u(distance, masses[token_row.base + v]);
@@ -166,7 +170,7 @@ fn nearest(wanted: u32, which: u32, in_bin: vec2u, to_bin: vec2u, token_row: Tok
     } else {
       for (var v = lane; v < VOCAB; v += 256u) {
         let distance = distance_of(v, token_row);
-        if (bin_of(distance) == bin) {
+        if (distance <= token_row.farthest && bin_of(distance) == bin) {
           tally(vec2u(distance, masses[token_row.base + v]), bin, prefix, shift);
         }
       }

@@ -27,6 +27,9 @@ const changes: Partial<Sampling>[] = [
   { topK: 900, topP: 0.9, repetitionPenalty: 1.5, temperature: 0.8 },
   { topK: 2 ** 31 - 1, phaseTemperature: 2 },
   { temperature: 0, repetitionPenalty: 1.3 },
+  { minP: 0.03, temperature: 1.5 },
+  { minP: 0.5, topK: 900, topP: 0.8, repetitionPenalty: 1.2 },
+  { minP: 1, phaseTemperature: 2 },
 ];
 
 describe("many workgroups a row", () => {

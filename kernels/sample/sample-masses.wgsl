@@ -28,11 +28,15 @@ fn main(
   let end = min(VOCAB, (group.x + 1u) * PART);
   for (var v = group.x * PART + lane; v < end; v += 256u) {
     let score = scores[row * VOCAB + v];
-    let mass = mass_of(score, of_row.scale);
+    let key = sort_key(score);
+    let kept = key >= of_row.least_key;
+    let mass = select(0u, mass_of(score, of_row.scale), kept);
     masses[row * VOCAB + v] = mass;
-    let bin = bin_of(of_row.peak_key - sort_key(score));
-    atomicAdd(&bin_counts[bin], 1u);
-    atomicAdd(&bin_masses[bin], mass);
+    if (kept) {
+      let bin = bin_of(of_row.peak_key - key);
+      atomicAdd(&bin_counts[bin], 1u);
+      atomicAdd(&bin_masses[bin], mass);
+    }
   }
   workgroupBarrier();
   bins[(row * groups.x + group.x) * 256u + lane] = vec2u(atomicLoad(&bin_counts[lane]), atomicLoad(&bin_masses[lane]));

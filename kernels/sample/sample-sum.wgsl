@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (temperature < LEAST_NORMAL) {
     if (lane == 0u) {
       publish(row, step, select(best.token, NOT_FINITE, failed));
-      sampled[row] = SampledRow(scale, 0u, 0u, 0u);
+      sampled[row] = SampledRow(scale, 0u, 0u, 0u, 0u);
     }
     return;
   }
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let key = sort_key(best.value);
     // 0 and −0 are equal values, but not equal keys.
     let peak_key = select(key, key + 1u, key == 0x7FFFFFFFu);
-    sampled[row] = SampledRow(scale, best.token, peak_key, select(1u, 0u, failed));
+    sampled[row] = SampledRow(scale, best.token, peak_key, select(1u, 0u, failed), least_key(setting, best.value, temperature));
   }
 }
 

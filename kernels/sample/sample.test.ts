@@ -35,6 +35,8 @@ describe("20,000 draws", () => {
     { topP: 0.8 },
     { repetitionPenalty: 1.3 },
     { phaseTemperature: 2 },
+    { minP: 0.1 },
+    { ...all, minP: 0.2 },
     { ...all, phaseTemperature: 0.5 },
   ];
 

@@ -38,6 +38,8 @@ export interface Sampling {
   readonly phaseTemperature: number;
   /** A whole number from 0 to 2⁵³ − 1. */
   readonly seed: number;
+  /** Only tokens at least this share as likely as the likeliest are kept; 0 or undefined: all. */
+  readonly minP?: number | undefined;
   /** The number of this continuation among several of one prompt. */
   readonly choice: number;
 }
@@ -46,7 +48,7 @@ export interface Sampling {
 export const NOT_FINITE = 0xffffffff;
 
 /** Bytes of one row's settings. */
-export const SAMPLING_BYTES = 32;
+export const SAMPLING_BYTES = 40;
 
 /** The least normal f32: below it, the inverse of a temperature overflows. */
 const LEAST_NORMAL = 2 ** -126;
@@ -66,6 +68,7 @@ export function encodeSampling(s: Sampling): ArrayBuffer {
   view.setUint32(20, s.choice, true);
   view.setUint32(24, s.seed % 2 ** 32, true);
   view.setUint32(28, Math.floor(s.seed / 2 ** 32), true);
+  view.setFloat32(32, !greedy && s.minP ? Math.log(s.minP) : 1, true);
   return view.buffer;
 }
 

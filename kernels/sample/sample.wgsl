@@ -1,4 +1,4 @@
-// The next token of each stream: repetition penalty → temperature → top-k → top-p → one draw (SPEC §4). One workgroup per
+// The next token of each stream: repetition penalty → temperature → min-p → top-k → top-p → one draw (SPEC §4). One workgroup per
 // row. Probabilities are whole multiples of 2⁻³¹, so that their sums, and therefore the thresholds and the draw, do not
 // depend on the order of addition. Tokens that tie with the last one kept by top-k or top-p are kept too.
 override VOCAB: u32;
@@ -68,9 +68,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   given.scale.inverse_sum = 1.0 / workgroup_sum(sum, lane);
 
-  var threshold = 0u;
+  var threshold = least_key(setting, peak, temperature);
   if (setting.top_k > 0u && setting.top_k < VOCAB) {
-    threshold = select_key(0u, setting.top_k, false, given, lane);
+    threshold = max(threshold, select_key(threshold, setting.top_k, false, given, lane));
   }
   if (setting.top_p < 1.0) {
     let kept = total_mass(threshold, given, lane).y;

@@ -27,6 +27,7 @@ export async function useModel(model: Model): Promise<void> {
   }
   await text({ temperature: 0, metrics: true, trace: true, logprobs: 5 });
   await text({ topK: 3, topP: 0.5, repetitionPenalty: 1.3, phaseTemperature: 1 });
+  await text({ presencePenalty: 1, minP: 0.1 });
   await model.score(tokens, 5);
   await model.evaluate(tokens, {});
   await model.evaluate(tokens, { window: 16 });
