@@ -123,7 +123,7 @@ describe("/v1/retrieve", () => {
 
   it("refuses and names invalid flags", async () => {
     for (const field of Object.keys(WANTED)) {
-      const { status, body } = await retrieve({ [field]: 1 });
+      const { status, body } = await retrieve({ [field]: 2 });
       expect([status, body.details.field]).toEqual([400, field]);
     }
   });

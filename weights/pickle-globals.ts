@@ -134,7 +134,7 @@ export function callGlobal(where: string, target: PickleGlobal, args: readonly P
   }
 }
 
-/** Such as `"cuda"`, or the number after it. */
+/** The name of a device, or the number after it. */
 const isDevicePart = (part: PickleValue): boolean =>
   typeof part === "number" || (typeof part === "string" && part.length <= LONGEST_DEVICE);
 
