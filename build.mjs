@@ -1,23 +1,30 @@
 // Bundles the three entries (command line, Node library, browser library) into dist/, with WGSL inlined as text. If the
 // development dependencies are installed, also builds the documentation pages' files, the browser page and declarations.
 import { spawn } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { buildDeclarations } from "./build/declarations.mjs";
 import { buildDocs } from "./build/docs.mjs";
 import { loadEsbuild } from "./build/esbuild.mjs";
 import { isInstalled } from "./build/installed.mjs";
+import { licencesOf, packageOf } from "./build/licences.mjs";
 import { buildPage } from "./build/page.mjs";
+import { programs } from "./build/program-text.mjs";
 import { short } from "./kernels/short.mjs";
 
 const { build, context } = await loadEsbuild();
 
 rmSync("dist", { recursive: true, force: true });
+/** Modules inside the bundles that are not our own: those of the threads' program. */
+const foreign = new Set();
 const shared = {
   bundle: true,
   format: "esm",
   target: "es2023",
   packages: "external",
   plugins: [
+    programs(build, (modules) => {
+      for (const each of modules) foreign.add(packageOf(each));
+    }),
     {
       name: "wgsl-as-text",
       setup({ onLoad }) {
@@ -51,6 +58,8 @@ await build({
   outdir: "dist",
 });
 chmodSync("dist/cli.js", 0o755);
+foreign.delete(undefined);
+writeFileSync("dist/LICENSES.txt", licencesOf(foreign));
 
 const parts = [
   {

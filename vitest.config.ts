@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { build } from "esbuild";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { vitePrograms } from "./build/program-text.mjs";
 
 /** The files that take longest on a software driver, longest first. A file that is not here runs after them. */
 const LONGEST = [
@@ -36,6 +38,7 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   plugins: [
+    vitePrograms(build),
     {
       name: "wgsl-as-text",
       async load(id) {

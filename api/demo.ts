@@ -10,7 +10,7 @@ const HEADERS = {
   "Content-Security-Policy": [
     "default-src 'none'",
     "script-src 'self'",
-    "worker-src 'self'",
+    "worker-src 'self' blob:", // the library runs a model's chat template and tokenizer in a worker of its own
     "style-src 'self'",
     "img-src 'self' data: blob:",
     "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",

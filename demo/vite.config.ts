@@ -1,7 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { defineConfig, type Plugin } from "vite";
 import { licencesOf, packageOf } from "../build/licences.mjs";
+import { vitePrograms } from "../build/program-text.mjs";
 import { short } from "../kernels/short.mjs";
 
 const weights = fileURLToPath(new URL("../weights/shakespeare/", import.meta.url));
@@ -32,18 +34,22 @@ const model = (): Plugin => ({
 });
 
 /** LICENSES.txt, of all packages whose code is in the page or its workers, which are bundled before it. */
-function licences(): { page: Plugin; worker: Plugin } {
+function licences(): { page: Plugin; worker: Plugin; add(modules: readonly string[]): void } {
   const packages = new Set<string>();
+  const add = (modules: readonly string[]): void => {
+    for (const path of modules) {
+      const name = packageOf(path);
+      if (name !== undefined) packages.add(name);
+    }
+  };
   const collect: Plugin["generateBundle"] = (_options, bundle) => {
     for (const output of Object.values(bundle)) {
       if (output.type !== "chunk") continue;
-      for (const path of output.moduleIds) {
-        const name = packageOf(path);
-        if (name !== undefined) packages.add(name);
-      }
+      add(output.moduleIds);
     }
   };
   return {
+    add,
     worker: { name: "licences-of-worker", generateBundle: collect },
     page: {
       name: "licences",
@@ -55,12 +61,12 @@ function licences(): { page: Plugin; worker: Plugin } {
   };
 }
 
-const { page, worker } = licences();
+const { page, worker, add } = licences();
 
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./", // so that it also works below a path prefix
-  plugins: [wgsl(), model(), page],
-  worker: { format: "es", plugins: () => [wgsl(), worker] },
+  plugins: [wgsl(), vitePrograms(build, add), model(), page],
+  worker: { format: "es", plugins: () => [wgsl(), vitePrograms(build, add), worker] },
   build: { outDir: "../dist/demo", emptyOutDir: true, target: "es2023", modulePreload: { polyfill: false } },
 });

@@ -1,6 +1,7 @@
 import { ResonantError } from "../common/errors.ts";
 import type { Logprobs } from "../kernels/logprobs/logprobs.ts";
 import type { WeightFormat } from "../kernels/matrix.ts";
+import type { StartThread } from "../weights/apart/thread.ts";
 import type { ChatTemplate } from "../weights/chat-template.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
 import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "../weights/tokenizer.ts";
@@ -27,6 +28,8 @@ export interface ModelFiles {
   readonly name: string;
   /** `config.json`, parsed. */
   readonly config: unknown;
+  /** Starts the threads in which what a model brings runs apart from the program. */
+  readonly startThread: StartThread;
   readonly tensors: TensorFile;
   /** A checkpoint of adapters for a base model. */
   readonly adapters?: TensorFile | undefined;
@@ -251,7 +254,7 @@ async function chatTemplateOf(
   if (given === undefined || given === null) return undefined;
   const { loadChatTemplate } = await import("../weights/chat-template.ts");
   try {
-    return loadChatTemplate(tokenizerConfig, chatTemplate, files.name);
+    return await loadChatTemplate(tokenizerConfig, chatTemplate, files.name, files.startThread);
   } catch (error) {
     if (!(error instanceof ResonantError)) throw error;
     onRemark?.(error.message);

@@ -10,7 +10,7 @@ import {
 import { openAiErrorResponse } from "../api/schemas/responses.ts";
 import { collect } from "../engine/generate.ts";
 import { Model } from "../engine/model.ts";
-import type { ChatMessage } from "../weights/chat-template.ts";
+import type { ChatMessage } from "../weights/chat-template-types.ts";
 import { CHAT_TEMPLATE, chatModelFiles, SAID, scriptedChatFiles } from "./chat-models.ts";
 import { testGpu } from "./gpu.ts";
 import { loadTiny, readJson } from "./models.ts";
@@ -96,7 +96,7 @@ describe("a chat completion", () => {
   it("has OpenAI's fields", async () => {
     const before = Math.floor(Date.now() / 1000);
     const answer = await chat({ max_tokens: 3, seed: 1 });
-    const prompt = model.encode(model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     expect(answer).toMatchObject({
       id: expect.stringMatching(/^chatcmpl-/),
       object: "chat.completion",
@@ -128,7 +128,7 @@ describe("a chat completion", () => {
       const { usage } = await chat({ messages, temperature: 0 }, script);
       expect(usage?.prompt_tokens).toBe(ids.length);
     }
-    const prompt = model.encode(model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     const options = { maxTokens: 12, temperature: 1, topK: 0, topP: 1, seed: 3, choice: 0, eosIds: [256] };
     const { text } = await collect(model.generate(prompt, options));
     expect(await textOf({ max_tokens: 12, seed: 3 })).toBe(text);
@@ -229,7 +229,7 @@ describe("a chat completion", () => {
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
     expect(choices[0]).toEqual((await choicesOf({ seed: 3, max_tokens: 8 }))[0]);
     expect(new Set(choices.map(({ message }) => message.content)).size).toBe(3);
-    const prompt = model.encode(model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     expect(usage?.prompt_tokens).toBe(prompt.length); // once, however many choices
   });
 
@@ -420,7 +420,7 @@ describe("/v1/chat/completions refuses and names", () => {
 
   it("a conversation with too many characters after the template is applied", async () => {
     const narrow = await startServer(model, ["--max-prompt-chars", "60"]);
-    const around = model.chatTemplate!.render(user("") as ChatMessage[]).length;
+    const around = (await model.chatTemplate!.render(user("") as ChatMessage[])).length;
     const most = "🙂".repeat(60 - around);
     try {
       const { usage } = await chat({ messages: user(most), max_tokens: 1 }, narrow);

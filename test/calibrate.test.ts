@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Alignment, readAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Model } from "../engine/model.ts";
 import { bytesSource } from "../weights/byte-source.ts";
+import { startThread } from "../weights/node/threads.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { type Ended, resonant as runResonant } from "./cli.ts";
 import { mulberry32, relativeError, testGpu } from "./gpu.ts";
@@ -41,7 +42,10 @@ afterAll(() => rm(folder, { recursive: true }));
 const resonant = (...args: string[]): Promise<Ended> => runResonant(args);
 
 async function calibrated(model: Model, path = output): Promise<Alignment> {
-  return readAlignment(await openTensorFile(bytesSource(path, new Uint8Array(await readFile(path)))), model);
+  return readAlignment(
+    await openTensorFile(bytesSource(path, new Uint8Array(await readFile(path))), startThread),
+    model,
+  );
 }
 
 /** Feeds tokens one by one; returns the first block's vector memory after each. */
@@ -168,7 +172,7 @@ it("accepts a base model with adapters that have a memory, and refuses it withou
   const said = await resonant(...args, "--checkpoint", checkpoint, "--json");
   expect(said).toMatchObject({ code: 0 });
   expect(JSON.parse(said.out)).toMatchObject({ lambda: 0.01, tokens: 297, held_out: { tokens: 33 } });
-  const file = await openTensorFile(bytesSource(output, new Uint8Array(await readFile(output))));
+  const file = await openTensorFile(bytesSource(output, new Uint8Array(await readFile(output))), startThread);
   expect(file.tensors.get("W")).toMatchObject({ dtype: "F32", shape: [32, 32] });
 
   const bare = await resonant(...args);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesSource } from "../weights/byte-source.ts";
+import { startThread } from "../weights/node/threads.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile } from "../weights/tensor-file.ts";
@@ -364,7 +365,7 @@ describe("resonant convert", () => {
     const summary = await json(["convert", input, output]);
     const before = await openFixture("checkpoints/adapters_d32_zip.pt");
     const bytes = await readFile(output);
-    const after = await openTensorFile(bytesSource("converted", new Uint8Array(bytes)));
+    const after = await openTensorFile(bytesSource("converted", new Uint8Array(bytes)), startThread);
     expect(summary).toMatchObject({ tensors: before.tensors.size, bytes: bytes.length });
     for (const name of before.tensors.keys()) {
       expect(await after.bytes(name), name).toEqual(await before.bytes(name));

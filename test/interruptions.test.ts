@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { programs } from "../build/program-text.mjs";
 import { collect } from "../engine/generate.ts";
 import { Model, type ModelFiles } from "../engine/model.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
@@ -31,6 +32,7 @@ beforeAll(async () => {
     target: "es2023",
     packages: "external",
     loader: { ".wgsl": "text" },
+    plugins: [programs(build)],
     logLevel: "warning",
   });
 });

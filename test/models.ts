@@ -10,6 +10,7 @@ import { type LoadOptions, Model, type ModelFiles } from "../engine/model.ts";
 import { defaultModelFolder, openModelFolder } from "../engine/platform/node/files.ts";
 import { nativeTensors } from "../engine/weights.ts";
 import { bytesSource } from "../weights/byte-source.ts";
+import { startThread } from "../weights/node/threads.ts";
 import { openTensorFile } from "../weights/open.ts";
 import { type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 import type { TensorFile, TensorInfo } from "../weights/tensor-file.ts";
@@ -20,7 +21,7 @@ export const fixturePath = (name: string): string =>
   fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
 export const openFixture = (name: string): Promise<TensorFile> =>
-  openTensorFile(bytesSource(name, new Uint8Array(readFileSync(fixturePath(name)))));
+  openTensorFile(bytesSource(name, new Uint8Array(readFileSync(fixturePath(name)))), startThread);
 
 /** Opens a golden file by its name without `.safetensors`. */
 export const openGolden = (name: string): Promise<TensorFile> => openFixture(`goldens/${name}.safetensors`);
@@ -28,7 +29,8 @@ export const openGolden = (name: string): Promise<TensorFile> => openFixture(`go
 export const readJson = (name: string): unknown => JSON.parse(readFileSync(fixturePath(name), "utf8"));
 
 /** A tokenizer whose ids below 256 are bytes, of size 260. */
-export const byteTokenizer = (): Pick<ModelFiles, "tokenizer" | "tokenizerConfig"> => ({
+export const byteTokenizer = (): Pick<ModelFiles, "tokenizer" | "tokenizerConfig" | "startThread"> => ({
+  startThread,
   tokenizer: readJson("tokenizers/bytes/tokenizer.json"),
   tokenizerConfig: readJson("tokenizers/bytes/tokenizer_config.json"),
 });

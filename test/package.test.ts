@@ -89,7 +89,7 @@ describe("the package", () => {
       /^dist\/types\/(typescript-5\/)?(node|browser|shared)\.d\.ts$/,
       /^dist\/docs\/[\w.-]+\.(css|js|svg|txt)$/,
       /^dist\/demo\/(index\.html|assets\/[\w-]+\.(css|js|svg))(\.br|\.gz)?$/,
-      /^dist\/demo\/LICENSES\.txt$/,
+      /^dist\/(demo\/)?LICENSES\.txt$/,
     ];
     expect(paths.filter((path) => !kinds.some((kind) => kind.test(path)))).toEqual([]);
     expect(paths.filter((path) => path.endsWith(".safetensors"))).toEqual([
@@ -135,6 +135,13 @@ describe("the package", () => {
     ]) {
       expect(text).toMatch(new RegExp(`^${name} \\d\\S* \\((MIT|Apache-2\\.0)\\)$`, "m"));
     }
+  });
+
+  it("names the licence of each package whose code is in the libraries and the command line", async () => {
+    const text = await readFile(join(consumer, "node_modules/resonant/dist/LICENSES.txt"), "utf8");
+    expect([...text.matchAll(/^(\S+) \d\S* \((?:MIT|Apache-2\.0)\)$/gm)].map(([, name]) => name)).toEqual([
+      "@huggingface/jinja",
+    ]);
   });
 
   it("names each package inside Swagger UI and ReDoc", async () => {

@@ -1,4 +1,22 @@
-import { Environment, Interpreter, type parse } from "@huggingface/jinja";
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import type { ChatMessage, Rendering, TemplateSource } from "./chat-template-types.ts";
+import { printable } from "./refuse.ts";
+
+/**
+ * Opens a template, in a thread of its own: `tasks.ts` names it.
+ * @throws Error that says why it cannot be parsed
+ */
+export function openTemplate({ source, variables }: TemplateSource) {
+  const program = parse(tokenize(source, { trim_blocks: true, lstrip_blocks: true }));
+  return ({ messages, answering }: { messages: readonly ChatMessage[]; answering: boolean }): Rendering => {
+    try {
+      return { text: runTemplate(program, { ...variables, messages, add_generation_prompt: answering }) };
+    } catch (cause) {
+      const why = printable(cause instanceof Error ? cause.message : String(cause), 500);
+      return { why, refused: cause instanceof Refusal };
+    }
+  };
+}
 
 /** Thrown when a template itself refuses the messages. */
 export class Refusal extends Error {}
@@ -16,6 +34,9 @@ export class TooMuchWork extends Error {
  */
 const MOST_WORK = 2 ** 19;
 const MOST_RANGE = 10_000;
+/** The longest text and list that a step may make, so that a thread's memory grows in small steps. */
+const MOST_CHARACTERS = 2 ** 22;
+const MOST_ITEMS = 2 ** 18;
 
 type Evaluate = Interpreter["evaluate"];
 
@@ -28,8 +49,13 @@ class BoundedInterpreter extends Interpreter {
     const result = super.evaluate(statement, environment);
     const { value } = result;
     // Counted too, because a few steps could double a string or a list until memory is full.
-    if (typeof value === "string") this.#work += value.length / 256;
-    else if (Array.isArray(value)) this.#work += value.length / 16;
+    if (typeof value === "string") {
+      if (value.length > MOST_CHARACTERS) throw new TooMuchWork();
+      this.#work += value.length / 256;
+    } else if (Array.isArray(value)) {
+      if (value.length > MOST_ITEMS) throw new TooMuchWork();
+      this.#work += value.length / 16;
+    }
     return result;
   }
 }

@@ -1,14 +1,9 @@
-import { parse, tokenize } from "@huggingface/jinja";
 import { ResonantError } from "../common/errors.ts";
-import { Refusal, runTemplate } from "./chat-template-run.ts";
+import { Apart, PastLimit } from "./apart/apart.ts";
+import type { StartThread } from "./apart/thread.ts";
+import type { ChatMessage, Rendering, TemplateSource } from "./chat-template-types.ts";
 import { invalidFile, printable } from "./refuse.ts";
 import { namedSpecials } from "./tokenizer.ts";
-
-/** One message of a conversation. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-}
 
 /** How a model writes a conversation as one text. */
 export interface ChatTemplate {
@@ -19,65 +14,78 @@ export interface ChatTemplate {
    * @param answering whether the text ends where the assistant's next message begins. Default true.
    * @throws ResonantError `invalid_argument` naming `messages`, if the template refuses or cannot render them
    */
-  render(messages: readonly ChatMessage[], answering?: boolean): string;
+  render(messages: readonly ChatMessage[], answering?: boolean): Promise<string>;
+  /** Ends its thread now; a later call starts another. */
+  close(): void;
 }
+
+const LIMITS = { milliseconds: 2000, heapBytes: 128 * 2 ** 20 };
+/** More time for each character of the messages. */
+const MILLISECONDS_PER_CHARACTER = 0.01;
 
 /** The longest known templates have some 20,000. */
 const MOST_CHARS = 2 ** 17;
 
 /**
  * Reads a model's chat template, and renders a first message with it as a check. It is in Jinja, and is rendered as
- * transformers' `apply_chat_template` does.
+ * transformers' `apply_chat_template` does, in a thread of its own with limits of time and memory.
  * @param tokenizerConfig the parsed `tokenizer_config.json`, or null if there is none
  * @param jinja the text of `chat_template.jinja`, which has priority over a template in `tokenizer_config.json`
  * @param folder the folder of both files, for errors
  * @returns undefined if there is no template
- * @throws ResonantError `invalid_file` naming the file whose template cannot be parsed, fails or loops without end
+ * @throws ResonantError `invalid_file` naming the file whose template cannot be parsed, fails or passes a limit
  */
-export function loadChatTemplate(
+export async function loadChatTemplate(
   tokenizerConfig: unknown,
   jinja: string | null | undefined,
   folder: string,
-): ChatTemplate | undefined {
+  start: StartThread,
+): Promise<ChatTemplate | undefined> {
   const config = isObject(tokenizerConfig) ? tokenizerConfig : {};
   const name = `${folder}: ${typeof jinja === "string" ? "chat_template.jinja" : "tokenizer_config.json"}`;
   const source = jinja ?? defaultOf(config.chat_template, name);
   if (source === undefined) return undefined;
   if (source.length > MOST_CHARS) throw invalid(name, `it has more than ${MOST_CHARS} characters`);
-  let program: ReturnType<typeof parse>;
-  try {
-    program = parse(tokenize(source, { trim_blocks: true, lstrip_blocks: true }));
-  } catch (cause) {
-    throw invalid(name, reason(cause), cause);
-  }
   const { additional_special_tokens: additional } = config;
-  const common = {
+  const variables = {
     ...namedSpecials(config),
     ...(Array.isArray(additional) ? { additional_special_tokens: additional } : {}),
     tools: null,
     documents: null,
   };
-  const run = (messages: readonly ChatMessage[], answering: boolean): string =>
-    runTemplate(program, { ...common, messages, add_generation_prompt: answering });
+  const template = new Apart<{ messages: readonly ChatMessage[]; answering: boolean }, Rendering>(
+    start,
+    "template",
+    { source, variables } satisfies TemplateSource,
+    LIMITS,
+  );
   try {
-    run([{ role: "user", content: "a" }], true);
-  } catch (cause) {
+    const first = await template.call({ messages: [{ role: "user", content: "a" }], answering: true });
     // The template may require a system message first, or something else.
-    if (!(cause instanceof Refusal)) throw invalid(name, reason(cause), cause);
+    if ("why" in first && !first.refused) throw new Error(first.why);
+  } catch (cause) {
+    template.close();
+    if (cause instanceof ResonantError) throw cause;
+    throw invalid(name, reason(cause), cause);
   }
   return {
     name,
-    render(messages, answering = true) {
-      try {
-        return run(messages, answering);
-      } catch (cause) {
-        const what = cause instanceof Refusal ? "refuses" : "cannot render";
-        throw new ResonantError(
-          "invalid_argument",
-          `the model's chat template ${what} them: ${reason(cause)}`,
-          { option: "messages", cause },
-        );
-      }
+    close: () => template.close(),
+    async render(messages, answering = true) {
+      const length = messages.reduce((sum, { content }) => sum + content.length, 0);
+      const rendering = await template
+        .call({ messages, answering }, MILLISECONDS_PER_CHARACTER * length)
+        .catch((cause: unknown): Rendering => {
+          if (cause instanceof PastLimit) return { why: reason(cause), refused: false };
+          throw cause;
+        });
+      if ("text" in rendering) return rendering.text;
+      const what = rendering.refused ? "refuses" : "cannot render";
+      throw new ResonantError(
+        "invalid_argument",
+        `the model's chat template ${what} them: ${rendering.why}`,
+        { option: "messages" },
+      );
     },
   };
 }
@@ -92,8 +100,10 @@ function defaultOf(template: unknown, name: string): string | undefined {
   throw invalid(name, "it is neither a text nor a list of named texts with a default");
 }
 
-const reason = (error: unknown): string =>
-  printable(error instanceof Error ? error.message : String(error), 500);
+function reason(error: unknown): string {
+  if (error instanceof PastLimit) return `it ${error.message}`;
+  return printable(error instanceof Error ? error.message : String(error), 500);
+}
 
 const invalid = (where: string, why: string, cause?: unknown): ResonantError =>
   invalidFile(

@@ -1,3 +1,4 @@
+import type { StartThread } from "./apart/thread.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { invalidFile, printable, unsupported, withinRange } from "./refuse.ts";
 import { openSafetensors } from "./safetensors.ts";
@@ -19,24 +20,24 @@ const OTHER_FORMATS: readonly [RegExp, string, string][] = [
 
 /**
  * Opens a file of tensors by its content, whatever its name: safetensors, or a PyTorch checkpoint of either form. Only
- * headers are read; nothing in a checkpoint is ever run.
+ * headers are read; nothing in a checkpoint is ever run. A pickle is read in a thread of its own, which `start` starts.
  * @throws ResonantError `invalid_file` or `unsupported`, naming the file and what is wrong with it
  */
-export function openTensorFile(source: ByteSource): Promise<TensorFile> {
-  return withinRange(source.name, () => open(source));
+export function openTensorFile(source: ByteSource, start: StartThread): Promise<TensorFile> {
+  return withinRange(source.name, () => open(source, start));
 }
 
-async function open(source: ByteSource): Promise<TensorFile> {
+async function open(source: ByteSource, start: StartThread): Promise<TensorFile> {
   if (source.size === 0) throw invalidFile(source.name, "is empty", "Fetch the file again");
   const head = await source.read(0, Math.min(source.size, 512));
   const text = String.fromCharCode(...head);
-  if (text.startsWith("PK\x03\x04")) return (await pt()).openPtZip(source);
+  if (text.startsWith("PK\x03\x04")) return (await pt()).openPtZip(source, start);
   if (text[8] === "{" && looksLikeHeader(head)) return openSafetensors(source);
   for (const [pattern, what, fix] of OTHER_FORMATS) {
     if (pattern.test(text)) throw invalidFile(source.name, `is ${what}, not a file of weights`, fix);
   }
   if (head[0] === 0x80 || /\.(pt|pth|bin|ckpt|pkl|pickle)$/i.test(source.name))
-    return (await pt()).openPtLegacy(source);
+    return (await pt()).openPtLegacy(source, start);
   if (text.slice(257, 262) === "ustar") {
     throw unsupported(source.name, "is a tar archive", "Save it again with today's torch.save");
   }

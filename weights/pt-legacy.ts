@@ -1,15 +1,12 @@
 import type { ByteSource } from "./byte-source.ts";
 import { dtypeSize } from "./dtype.ts";
 import { readPickle } from "./pickle.ts";
-import { EndOfPickle } from "./pickle-cursor.ts";
 import { PickleDict, type PickleStorage, type PickleValue } from "./pickle-values.ts";
 import { invalidFile, printable, unsupported } from "./refuse.ts";
 
 /** `torch.serialization.MAGIC_NUMBER`, and its only protocol version. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
-const MAX_PICKLE_BYTES = 64 * 2 ** 20;
-const FIRST_WINDOW = 64 * 1024;
 
 /** The bytes of a storage in the file: where they begin, and how many they are. */
 export interface StorageRange {
@@ -17,67 +14,50 @@ export interface StorageRange {
   readonly length: number;
 }
 
+/** What the pickles of a legacy file say. */
+export interface LegacyPickles {
+  /** The keys of the storages in the order of their bytes, and where those begin. */
+  readonly keys: readonly string[];
+  readonly end: number;
+}
+
 /**
  * Reads the pickles of a file from before PyTorch 1.6 (or `_use_new_zipfile_serialization=False`), in order: the magic
  * number, the protocol, the sizes of the system's types, the object, the keys of the storages. The storages follow
  * (`torch/serialization.py`, `_legacy_save`).
- * @returns the object, the keys of the storages in the order of their bytes, and where those begin
+ * @param bytes the file's first bytes, at least up to the storages
+ * @throws EndOfPickle if the bytes end first
  */
-export async function readLegacyPickles(
-  source: ByteSource,
-): Promise<{ value: PickleValue; keys: string[]; end: number }> {
-  const magic = await pickleAt(source, 0);
-  if (magic.value !== MAGIC) {
+export function readLegacyPickles(bytes: Uint8Array, file: string): LegacyPickles & { value: PickleValue } {
+  let at = 0;
+  const next = (): PickleValue => {
+    const { value, end } = readPickle(bytes.subarray(at), file, at);
+    at += end;
+    return value;
+  };
+  if (next() !== MAGIC) {
+    throw unsupported(file, "is a Python pickle, but not one of torch.save", "Save it with torch.save");
+  }
+  const protocol = next();
+  if (protocol !== PROTOCOL) {
     throw unsupported(
-      source.name,
-      "is a Python pickle, but not one of torch.save",
-      "Save it with torch.save",
+      file,
+      `is of torch.save's legacy protocol ${printable(String(protocol))}, not ${PROTOCOL}`,
     );
   }
-  const protocol = await pickleAt(source, magic.end);
-  if (protocol.value !== PROTOCOL) {
-    throw unsupported(
-      source.name,
-      `is of torch.save's legacy protocol ${printable(String(protocol.value))}, not ${PROTOCOL}`,
-    );
+  const system = next();
+  if (!(system instanceof PickleDict) || system.entries.get("little_endian") !== true) {
+    throw unsupported(file, "was saved on a big-endian machine", "Save it again on a little-endian one");
   }
-  const system = await pickleAt(source, protocol.end);
-  if (!(system.value instanceof PickleDict) || system.value.entries.get("little_endian") !== true) {
-    throw unsupported(
-      source.name,
-      "was saved on a big-endian machine",
-      "Save it again on a little-endian one",
-    );
-  }
-  const object = await pickleAt(source, system.end);
-  const keys = await pickleAt(source, object.end);
-  if (!Array.isArray(keys.value)) throw invalidFile(source.name, "has no list of storage keys");
-  return { value: object.value, keys: keys.value.map((key) => keyText(source.name, key)), end: keys.end };
+  const value = next();
+  const keys = next();
+  if (!Array.isArray(keys)) throw invalidFile(file, "has no list of storage keys");
+  return { value, keys: keys.map((key) => keyText(file, key)), end: at };
 }
 
 function keyText(file: string, key: PickleValue): string {
   if (typeof key === "string") return key;
   throw invalidFile(file, "has a storage key that is not a string");
-}
-
-/** Reads a pickle of unknown length: first a window, then larger ones until one holds all of it. */
-async function pickleAt(source: ByteSource, start: number): Promise<{ value: PickleValue; end: number }> {
-  const rest = source.size - start;
-  for (let length = FIRST_WINDOW; ; length *= 4) {
-    const bytes = await source.read(start, Math.min(length, rest, MAX_PICKLE_BYTES));
-    try {
-      const { value, end } = readPickle(bytes, source.name, start);
-      return { value, end: start + end };
-    } catch (error) {
-      if (!(error instanceof EndOfPickle) || bytes.length === rest) throw error;
-      if (bytes.length === MAX_PICKLE_BYTES) {
-        throw invalidFile(
-          source.name,
-          `its pickle at byte ${start} is longer than ${MAX_PICKLE_BYTES} bytes`,
-        );
-      }
-    }
-  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "./byte-source.ts";
+import { startThread } from "./node/threads.ts";
 import { openTensorFile } from "./open.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors.ts";
 import { openBytes, openFixture, refusal } from "./testing/fixtures.ts";
@@ -147,7 +148,7 @@ describe("writeSafetensors", () => {
         { note: 'quotes " and ünïcode' },
       ),
     );
-    const opened = await openTensorFile(bytesSource("out.safetensors", bytes));
+    const opened = await openTensorFile(bytesSource("out.safetensors", bytes), startThread);
     expect([...opened.tensors.keys()].sort()).toEqual(["10", "2", "flags", "none", "steps"]);
     expect(opened.metadata).toEqual({ note: 'quotes " and ünïcode' });
     expect([...(await opened.float32("10"))]).toEqual([1.5, -2]);

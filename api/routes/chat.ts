@@ -43,7 +43,8 @@ export const chatOperation = post({
   guarded: true,
   handle: async (c, service, request) => {
     const model = modelOf(service, request);
-    const continuations = new Continuations([promptOf(model, request.messages, service.limits)], request);
+    const prompt = await promptOf(model, request.messages, service.limits);
+    const continuations = new Continuations([prompt], request);
     const logprobs = request.logprobs ? request.top_logprobs : undefined;
     const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? service.limits.maxTokens;
     const eosId = model.tokenizer?.eosId ?? null; // ends a turn; some configurations do not name it
@@ -57,13 +58,13 @@ export const chatOperation = post({
 });
 
 /** Returns the conversation's tokens. @throws ApiError `validation_error` naming `messages` */
-function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limits): number[] {
+async function promptOf(model: Model, messages: ChatRequest["messages"], limits: Limits): Promise<number[]> {
   const refusal = (message: string): ApiError =>
     new ApiError("validation_error", message, { details: { field: "messages" } });
   if (!model.chatTemplate) {
     throw refusal("messages cannot be answered: the model has no chat template; use /v1/completions");
   }
-  const text = model.chatTemplate.render(
+  const text = await model.chatTemplate.render(
     messages.map(({ role, content }) => ({
       // Chat templates only know the older name of this role.
       role: role === "developer" ? "system" : role,

@@ -5,6 +5,7 @@ import { ResonantError } from "../../common/errors.ts";
 import type { Gpu } from "../../engine/device/gpu.ts";
 import { checkGolden, type GoldenResult } from "../../engine/goldens.ts";
 import { openFile } from "../../weights/node/file.ts";
+import { startThread } from "../../weights/node/threads.ts";
 import { openTensorFile } from "../../weights/open.ts";
 import { type DeviceFlags, deviceOption, jsonOption, openGpu } from "../options.ts";
 import { print, printJson } from "../terminal.ts";
@@ -63,7 +64,7 @@ async function check(gpu: Gpu, folder: string, file: string): Promise<Outcome> {
     const source = await openFile(join(folder, file));
     try {
       const kind = file.startsWith("afrb") ? "afrb" : "native";
-      return { file, ...(await checkGolden(gpu, await openTensorFile(source), kind)) };
+      return { file, ...(await checkGolden(gpu, await openTensorFile(source, startThread), kind)) };
     } finally {
       await source.close();
     }

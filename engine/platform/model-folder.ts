@@ -1,4 +1,5 @@
 import { ResonantError } from "../../common/errors.ts";
+import type { StartThread } from "../../weights/apart/thread.ts";
 import { joinTensorFiles, shardsOf } from "../../weights/sharded.ts";
 import type { TensorFile } from "../../weights/tensor-file.ts";
 import type { ModelFiles } from "../model.ts";
@@ -7,6 +8,8 @@ import type { ModelFiles } from "../model.ts";
 export interface ModelFolder {
   /** The name shown in messages. */
   readonly name: string;
+  /** Starts a thread for what a model brings. */
+  readonly startThread: StartThread;
   /** The address of a file, which opens it and names it in errors: a path or a URL. */
   at(file: string): string;
   /** A file as text; null if there is none. */
@@ -50,6 +53,7 @@ export async function openModelFiles(
   const parts = opened.splice(0, shards.length);
   return {
     name: folder.name,
+    startThread: folder.startThread,
     config,
     tensors: parts.length === 1 ? parts[0]! : joinTensorFiles(folder.name, parts),
     adapters: adapters === undefined ? undefined : opened.shift(),

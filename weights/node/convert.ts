@@ -4,6 +4,7 @@ import { unsupported } from "../refuse.ts";
 import { writeSafetensors } from "../safetensors.ts";
 import type { TensorFile, TensorInfo } from "../tensor-file.ts";
 import { checkOutput, openFile, writeFileAtomically } from "./file.ts";
+import { startThread } from "./threads.ts";
 
 /** The progress of a conversion, reported as each tensor begins and once at the end, when `tensor` is undefined. */
 export interface ConvertProgress {
@@ -47,7 +48,7 @@ export async function convertToSafetensors(
   try {
     const checkTarget = () => checkOutput(outputPath, inputPath, options.force ?? false);
     await checkTarget();
-    const file = await openTensorFile(source);
+    const file = await openTensorFile(source, startThread);
     const tensors = [...file.tensors.values()];
     const bytesTotal = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
     if (bytesTotal > MAX_EXPANSION * source.size) {

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { ResonantError } from "../../common/errors.ts";
 import { bytesSource } from "../byte-source.ts";
+import { startThread } from "../node/threads.ts";
 import { openTensorFile } from "../open.ts";
 import type { TensorFile } from "../tensor-file.ts";
 
@@ -21,11 +22,11 @@ export const FIXTURES: readonly string[] = readdirSync(FOLDER)
   .sort();
 
 export function openFixture(name: string): Promise<TensorFile> {
-  return openTensorFile(bytesSource(name, fixture(name)));
+  return openTensorFile(bytesSource(name, fixture(name)), startThread);
 }
 
 export function openBytes(bytes: Uint8Array, name = "hand.pt"): Promise<TensorFile> {
-  return openTensorFile(bytesSource(name, bytes));
+  return openTensorFile(bytesSource(name, bytes), startThread);
 }
 
 /** Opens a file and reads every tensor. */

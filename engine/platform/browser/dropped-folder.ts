@@ -3,6 +3,7 @@ import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
 import type { ModelFolder } from "../model-folder.ts";
 import { sourceOf } from "./blob-bytes.ts";
+import { startThread } from "./threads.ts";
 
 const MOST_LISTED = 12;
 
@@ -12,6 +13,7 @@ const MOST_LISTED = 12;
  */
 export class DroppedFolder implements ModelFolder {
   readonly name: string;
+  readonly startThread = startThread;
   readonly #files: ReadonlyMap<string, Blob>;
   readonly #folder: string;
 
@@ -45,7 +47,7 @@ export class DroppedFolder implements ModelFolder {
       paths.map(async (path) => {
         const file = this.#files.get(path);
         if (!file) throw this.lacks(path);
-        return openTensorFile(await sourceOf(path, file));
+        return openTensorFile(await sourceOf(path, file), startThread);
       }),
     );
   }

@@ -6,6 +6,7 @@ import { ask, bodyOf, lengthOf, Unreachable } from "./ask.ts";
 import { sourceOf } from "./blob-bytes.ts";
 import { DownloadMeter, type DownloadProgress } from "./download-meter.ts";
 import { isSame, KeptFiles, keptSize } from "./kept-files.ts";
+import { startThread } from "./threads.ts";
 import { fileUrl, folderUrl } from "./urls.ts";
 
 export interface FetchOptions {
@@ -34,6 +35,7 @@ const ABSENT = new Set([403, 404, 410]);
 /** A model's folder on a server. Fetched files are kept. */
 export class ServedFolder implements ModelFolder {
   readonly name: string;
+  readonly startThread = startThread;
   readonly #folder: URL;
   readonly #options: FetchOptions;
   readonly #kept: KeptFiles | undefined;
@@ -137,7 +139,7 @@ export class ServedFolder implements ModelFolder {
       const file = await kept.blob();
       meter.add(url, file.size, "cache");
       meter.complete(url);
-      return openTensorFile(await sourceOf(url, file));
+      return openTensorFile(await sourceOf(url, file), startThread);
     }
     const { signal } = this.#options;
     // The browser's own cache need not keep these files too, nor give an older version of them.
@@ -148,7 +150,7 @@ export class ServedFolder implements ModelFolder {
     const onBytes = (bytes: number): void => meter.add(url, bytes, "network");
     const file = await bodyOf(response, url, { signal, onBytes });
     meter.complete(url);
-    const tensors = await openTensorFile(await sourceOf(url, file));
+    const tensors = await openTensorFile(await sourceOf(url, file), startThread);
     const keep = (): Promise<void> => this.#keep(url, response.headers, file);
     if (await this.#kept?.find(url)) this.#unkept.push(keep);
     else await keep();

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ResonantError } from "../../../common/errors.ts";
 import { type FileSource, isFolder, openFile } from "../../../weights/node/file.ts";
+import { startThread } from "../../../weights/node/threads.ts";
 import { openTensorFile } from "../../../weights/open.ts";
 import type { TensorFile } from "../../../weights/tensor-file.ts";
 import type { ModelFiles } from "../../model.ts";
@@ -46,6 +47,7 @@ export async function openModelFolder(
   };
   const opened: ModelFolder = {
     name: folder,
+    startThread,
     at: (file) => join(folder, file),
     text: readText,
     lacks: (where) => new ResonantError("invalid_file", "there is no such file", { where }),
@@ -54,7 +56,7 @@ export async function openModelFolder(
       for (const path of paths) {
         const source = await openFile(path);
         sources.push(source);
-        files.push(await openTensorFile(source));
+        files.push(await openTensorFile(source, startThread));
       }
       return files;
     },

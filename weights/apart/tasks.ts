@@ -1,0 +1,8 @@
+import { openTemplate } from "../chat-template-run.ts";
+import { openPickles } from "../pt-pickles.ts";
+
+/** What threads can do, by name: opened once with data, then called. */
+export const tasks: Readonly<Record<string, (data: never) => (input: never) => unknown>> = {
+  pickles: openPickles,
+  template: openTemplate,
+};
