@@ -5,6 +5,7 @@ import { build } from "esbuild";
 import type { BrowserContext, Page } from "playwright-core";
 import { build as bundle } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { programs } from "../build/program-text.mjs";
 import { encodeAlignment } from "../engine/alignment/alignment-file.ts";
 import type { Gpu } from "../engine/device/gpu.ts";
 import { collect, type GenerateOptions } from "../engine/generate.ts";
@@ -47,6 +48,7 @@ beforeAll(async () => {
     format: "esm",
     platform: "browser",
     loader: { ".wgsl": "text" },
+    plugins: [programs(build)],
     write: false,
   });
   server.files.set("/library.js", Buffer.from(library.outputFiles[0]!.contents));
