@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { logitBiasRange } from "../../engine/sampling-options.ts";
-import { after, number } from "./fields.ts";
+import { after } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 
 const { least, most, entries } = logitBiasRange;
@@ -19,6 +19,15 @@ export function numbersBelow(end: number): string {
   return `^(?:${[...new Set(["0", ...shorter, ...asLong, digits])].join("|")})$`;
 }
 
+// A number and nothing else: this part of a body is not the contract's.
+const range = `between ${least} and ${most}`;
+const bias = v.pipe(
+  v.number(`a number ${range}`),
+  v.minValue(least, range),
+  v.maxValue(most, range),
+  v.description("Is added to the token's logit"),
+);
+
 /** Schema of biases by token id. */
 export function logitBiasField({ vocabulary }: Limits) {
   const pattern = numbersBelow(vocabulary);
@@ -28,7 +37,7 @@ export function logitBiasField({ vocabulary }: Limits) {
     v.pipe(
       after(
         (value) => (Array.isArray(value) ? "a list" : value), // which valibot would take for an object
-        v.record(v.string(), number(least, most, "Is added to the token's logit"), message),
+        v.record(v.string(), bias, message),
       ),
       v.check((biases) => {
         const names = Object.keys(biases);
