@@ -36,9 +36,10 @@ export const programs = (build, seen = (_modules) => {}) => ({
   setup({ onResolve, onLoad, resolve }) {
     onResolve({ filter: SUFFIX }, async ({ path, resolveDir, kind }) => {
       const { path: found } = await resolve(path.replace(SUFFIX, ""), { resolveDir, kind });
-      return { path: found, namespace: "program" };
+      return { path: found, suffix: "?program" };
     });
-    onLoad({ filter: /.*/, namespace: "program" }, async ({ path }) => {
+    onLoad({ filter: /\.ts$/ }, async ({ path, suffix }) => {
+      if (!SUFFIX.test(suffix)) return undefined;
       const { text, inputs } = await programText(build, path);
       seen(inputs);
       return { contents: text, loader: "text", watchFiles: inputs };

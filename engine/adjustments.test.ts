@@ -35,7 +35,7 @@ async function likeliest(
 
 describe("presence and frequency penalties", () => {
   it("count the text's own tokens and not the prompt's, step by step", async () => {
-    const prompt = model.encode(PROMPT);
+    const prompt = await model.encode(PROMPT);
     const { tokens } = await collect(
       model.generate(prompt, { ...greedy, presencePenalty: 0.7, frequencyPenalty: 0.4 }),
     );
@@ -73,7 +73,7 @@ describe("presence and frequency penalties", () => {
     expect(read).toEqual(whole.tokens.slice(0, 11));
     const after = await collect(model.generate("", { seed: 6, temperature: 0, maxTokens: 3, stream }));
     const fresh = model.open();
-    const tokens = [...model.encode(PROMPT), ...read];
+    const tokens = [...(await model.encode(PROMPT)), ...read];
     const straight = await collect(
       model.generate(tokens, { seed: 6, temperature: 0, maxTokens: 3, stream: fresh }),
     );

@@ -271,7 +271,7 @@ describe("a sampler's option", () => {
     const { runner, config } = model;
     const slot = runner.pool.take();
     runner.pool.clear(slot);
-    const tokens = model.encode(PROMPT);
+    const tokens = await model.encode(PROMPT);
     const fed = tokens.length;
     const pass = runner.pass(slot, 0, tokens, fed);
     let logits = await pass.readFloats("logits", (fed - 1) * config.vocabulary, config.vocabulary);
@@ -463,7 +463,7 @@ describe("metrics", () => {
     const { runner, weights } = model;
     const layers = weights.blocks.length;
     const { tokens, phase, memory } = await collect(model.generate(PROMPT, OPTIONS));
-    const prompt = model.encode(PROMPT);
+    const prompt = await model.encode(PROMPT);
     const slot = runner.pool.take();
     runner.pool.clear(slot);
     runner.pass(slot, 0, prompt, prompt.length);

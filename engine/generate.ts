@@ -118,7 +118,7 @@ export interface GenerationModel {
   readonly weights: Weights;
   readonly runner: Pick<Runner, "biases" | "peek" | "streamBytes">;
   readonly scheduler: Pick<Scheduler, "decode">;
-  encode(text: string): number[];
+  encode(text: string): Promise<number[]>;
   tokenBytes(token: number): Uint8Array;
 }
 
@@ -136,7 +136,7 @@ export async function* generate(
   checkSamplingOptions(o);
   const number = (option: keyof typeof defaults): number => o[option] ?? defaults[option];
   model.runner.biases(o.readoutScale);
-  const tokens = promptTokens(model, stream, prompt);
+  const tokens = await promptTokens(model, stream, prompt);
   const fresh = stream.position === 0 && stream.pending === undefined;
   const seed = o.seed ?? (fresh ? randomSeed() : stream.seed);
   const choice = o.choice ?? stream.choice;
@@ -244,12 +244,12 @@ export async function collect(pieces: AsyncIterable<Piece>): Promise<Finish & { 
   return { ...finish, text };
 }
 
-function promptTokens(
+async function promptTokens(
   model: GenerationModel,
   stream: Stream,
   prompt: string | readonly number[],
-): readonly number[] {
-  const tokens = typeof prompt === "string" ? model.encode(prompt) : prompt;
+): Promise<readonly number[]> {
+  const tokens = typeof prompt === "string" ? await model.encode(prompt) : prompt;
   const fresh = stream.position === 0 && stream.pending === undefined;
   if (tokens.length === 0 && fresh) {
     if (model.config.bosId !== null) return [model.config.bosId];

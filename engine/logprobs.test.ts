@@ -54,7 +54,7 @@ describe("log-probabilities of generated tokens", () => {
     ["of several passes", Array.from(randomIntegers(4, 150, 256))],
   ])("are the f64 log-softmax of the model's logits after a prompt %s", async (_, prompt) => {
     const model = await tiny();
-    const tokens = typeof prompt === "string" ? model.encode(prompt) : prompt;
+    const tokens = typeof prompt === "string" ? await model.encode(prompt) : prompt;
     const finish = await generated(model, prompt, { ...OPTIONS, logprobs: 5 });
     const expected = await reference(model, [...tokens, ...finish.tokens], 5);
     expect(finish.logprobs!.map(({ token }) => token)).toEqual(finish.tokens);
@@ -173,7 +173,7 @@ describe("a prompt's score", () => {
 
   it("agrees with what generating the tokens told", async () => {
     const model = await tiny();
-    const prompt = model.encode(PROMPT);
+    const prompt = await model.encode(PROMPT);
     const { tokens, logprobs } = await generated(model, PROMPT, {
       ...OPTIONS,
       maxTokens: 120,

@@ -13,6 +13,7 @@ import { Fingerprint } from "./fingerprint.ts";
 import { type GenerateOptions, generate, type Piece } from "./generate.ts";
 import { factsOf, type ModelFacts } from "./model-facts.ts";
 import type { ModelConfig } from "./network.ts";
+import { encodeLong } from "./retrieval/encode-long.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./runner/evaluate.ts";
 import { Runner, type RunnerOptions } from "./runner/runner.ts";
 import { type ScoreOptions, score } from "./runner/score.ts";
@@ -83,7 +84,12 @@ export class Model {
     const tokenizer =
       files.tokenizer === null
         ? undefined
-        : loadTokenizer(files.tokenizer, files.tokenizerConfig, `${files.name}: tokenizer.json`);
+        : await loadTokenizer(
+            files.tokenizer,
+            files.tokenizerConfig,
+            `${files.name}: tokenizer.json`,
+            files.startThread,
+          );
     const chatTemplate = tokenizer && (await chatTemplateOf(files, options));
     const fingerprint = new Fingerprint();
     const before = gpu.bytes;
@@ -145,8 +151,8 @@ export class Model {
   }
 
   /** @throws ResonantError `invalid_file` if the model has no tokenizer */
-  encode(text: string, options?: EncodeOptions): number[] {
-    return this.#text().encode(text, options);
+  async encode(text: string, options?: EncodeOptions): Promise<number[]> {
+    return encodeLong(this.#text(), text, options);
   }
 
   /** Returns the bytes of a token. */

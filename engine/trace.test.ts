@@ -50,7 +50,7 @@ describe("a trace", () => {
     all.close();
     expect(whole.tokens).toEqual(tokens);
     expect(whole.traces).toHaveLength(tokens.length);
-    const length = model.encode(PROMPT).length;
+    const length = (await model.encode(PROMPT)).length;
     for (const count of [1, 2, 7, 20]) {
       const stream = model.open();
       await traced(model, stream, PROMPT, { maxTokens: count });
@@ -81,7 +81,7 @@ describe("a trace", () => {
     const model = await tiny();
     const layers = model.weights.blocks.length;
     const long = PROMPT.repeat(20);
-    const tokens = model.encode(long);
+    const tokens = await model.encode(long);
     expect(tokens.length).toBeGreaterThan(model.runner.promptRows);
     const { told, onPrompt } = listener(layers);
     const stream = model.open();

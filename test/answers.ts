@@ -27,7 +27,7 @@ export async function answersOf({ collect, retrieve }: Library, model: Model): P
   const batch = await Promise.all(
     lengths.map((length) => collect(model.generate(PROMPT.slice(0, length), greedy))),
   );
-  const rest: unknown[] = [first, prompt, batch, await model.score(model.encode(PROMPT), 5)];
+  const rest: unknown[] = [first, prompt, batch, await model.score(await model.encode(PROMPT), 5)];
   for (const mode of model.weights.shape.pvm ? (["pvm", "hybrid"] as const) : []) {
     if (mode === "hybrid" && !model.weights.shape.lattice) continue;
     const search = { context: PROMPT.repeat(4), needle: "Before we procede", mode, topK: 3 };

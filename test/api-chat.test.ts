@@ -96,7 +96,7 @@ describe("a chat completion", () => {
   it("has OpenAI's fields", async () => {
     const before = Math.floor(Date.now() / 1000);
     const answer = await chat({ max_tokens: 3, seed: 1 });
-    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = await model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     expect(answer).toMatchObject({
       id: expect.stringMatching(/^chatcmpl-/),
       object: "chat.completion",
@@ -128,7 +128,7 @@ describe("a chat completion", () => {
       const { usage } = await chat({ messages, temperature: 0 }, script);
       expect(usage?.prompt_tokens).toBe(ids.length);
     }
-    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = await model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     const options = { maxTokens: 12, temperature: 1, topK: 0, topP: 1, seed: 3, choice: 0, eosIds: [256] };
     const { text } = await collect(model.generate(prompt, options));
     expect(await textOf({ max_tokens: 12, seed: 3 })).toBe(text);
@@ -229,7 +229,7 @@ describe("a chat completion", () => {
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
     expect(choices[0]).toEqual((await choicesOf({ seed: 3, max_tokens: 8 }))[0]);
     expect(new Set(choices.map(({ message }) => message.content)).size).toBe(3);
-    const prompt = model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
+    const prompt = await model.encode(await model.chatTemplate!.render(MESSAGES), { special: false });
     expect(usage?.prompt_tokens).toBe(prompt.length); // once, however many choices
   });
 

@@ -239,7 +239,7 @@ describe("a completion", () => {
   });
 
   it("accepts a text, its tokens, or a list of either", async () => {
-    const tokens = model.encode(PROMPT);
+    const tokens = await model.encode(PROMPT);
     const options = { seed: 2, max_tokens: 4, echo: true, logprobs: 1 };
     const [one] = await choicesOf({ prompt: PROMPT, ...options });
     for (const prompt of [[PROMPT], tokens, [tokens]]) {
@@ -248,7 +248,7 @@ describe("a completion", () => {
     const [other] = await choicesOf({ prompt: "another", ...options });
     const both = [one, { ...other, index: 1 }];
     expect(await choicesOf({ prompt: [PROMPT, "another"], ...options })).toEqual(both);
-    expect(await choicesOf({ prompt: [tokens, model.encode("another")], ...options })).toEqual(both);
+    expect(await choicesOf({ prompt: [tokens, await model.encode("another")], ...options })).toEqual(both);
   });
 
   it("has n choices per prompt, in the order of the prompts, each equal to the engine's own text", async () => {
@@ -329,7 +329,7 @@ describe("the echo of a prompt", () => {
   });
 
   it("is the whole text with max_tokens 0, and scores the prompt with logprobs", async () => {
-    const tokens = model.encode(PROMPT);
+    const tokens = await model.encode(PROMPT);
     const body = { prompt: PROMPT, max_tokens: 0, echo: true };
     const { choices, usage } = await complete(body);
     expect(choices).toEqual([{ index: 0, text: PROMPT, logprobs: null, finish_reason: "length" }]);
@@ -396,7 +396,7 @@ describe("logprobs", () => {
     };
     const options = { temperature: 0.3, topK: 0, topP: 1, repetitionPenalty: 2, seed: 7, maxTokens: 8 };
     const { tokens } = await collect(model.generate(PROMPT, options));
-    const prompt = model.encode(PROMPT);
+    const prompt = await model.encode(PROMPT);
     const scores = await model.score([...prompt, ...tokens]);
     const [choice] = await choicesOf(body);
     choice!.logprobs!.token_logprobs.forEach((logprob, i) => {

@@ -69,8 +69,8 @@ describe("/v1/retrieve", () => {
     const { phase_metrics, memory_stats } = v.parse(retrieveResponse, body);
     const { workingBytes } = await search(model, { ...BODY, mode, topK: 5 });
     const { phase, memory } = await retrievalDiagnostics(model, {
-      tokens: model.encode(BODY.context),
-      cue: model.encode(BODY.needle),
+      tokens: await model.encode(BODY.context),
+      cue: await model.encode(BODY.needle),
       position: BODY.context.indexOf(BODY.needle),
       mode,
       memoryBytes: workingBytes,

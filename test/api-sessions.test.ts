@@ -346,7 +346,7 @@ function kept(): void {
     const first = await turn(name, { prompt: PROMPT, max_tokens: 5 });
     const told = await tell(name);
     // The last token is not fed before the next turn.
-    const position = model.encode(PROMPT).length + 4;
+    const position = (await model.encode(PROMPT)).length + 4;
     expect(told).toMatchObject({ name, turn: 1, position, text: first.text, fingerprint: model.fingerprint });
     expect(told.bytes).toBe((await exported(name)).length);
     expect(Date.parse(told.created)).toBeGreaterThanOrEqual(began - 1);

@@ -38,7 +38,7 @@ export const limit: number = model.gpu.device.limits.maxBufferSize;
 
 const options: GenerateOptions = { signal: new AbortController().signal };
 try {
-  const { text } = await collect(model.generate(model.encode("ROMEO:"), options));
+  const { text } = await collect(model.generate(await model.encode("ROMEO:"), options));
   console.log(text.toUpperCase());
 } catch (error) {
   if (error instanceof ResonantError) console.log(error.code, error.fix);

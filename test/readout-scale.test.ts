@@ -52,7 +52,7 @@ describe("the command line", () => {
 
   it("measures the loss with the bias, and says so", async () => {
     const args = ["eval", "-m", tiny, "--data", data, "--window", "12", "--readout-scale", "0.25"];
-    const { loss } = await model.evaluate(model.encode("so foul and fair a day I have not seen"), {
+    const { loss } = await model.evaluate(await model.encode("so foul and fair a day I have not seen"), {
       window: 12,
       readoutScale: 0.25,
     });

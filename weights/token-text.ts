@@ -42,7 +42,7 @@ export function tokenText(json: Json, name: string): TokenText {
     bytes(token) {
       const byte = byteFallback ? byteOf(token) : undefined;
       if (byte !== undefined) return Uint8Array.of(byte);
-      return encodeUtf8(marks.reduce((text, [mark, content]) => text.replaceAll(mark, content), token));
+      return encodeUtf8(marks.reduce((text, [mark, content]) => replaced(text, mark, content), token));
     },
   };
 }
@@ -135,9 +135,22 @@ function unmark(token: string, decoder: Json, first: boolean): string {
   const { prepend_scheme: scheme, add_prefix_space: prefix } = decoder;
   const prepended = scheme === undefined ? prefix !== false : scheme !== "never";
   return spaceMark(decoder).reduce(
-    (text, [mark, content]) => text.replaceAll(mark, first && prepended ? "" : content),
+    (text, [mark, content]) => replaced(text, mark, first && prepended ? "" : content),
     token,
   );
+}
+
+/** The longest text of a token. Decoders that put in more than they take out could make one of any length. */
+const LONGEST_TOKEN = 2 ** 16;
+
+/** @throws RangeError if the text could become too long */
+function replaced(text: string, mark: string, content: string): string {
+  if (text.length <= LONGEST_TOKEN && mark !== "" && content.length <= mark.length)
+    return text.replaceAll(mark, content);
+  if ((text.length + 1) * (content.length + 1) > LONGEST_TOKEN) {
+    throw new RangeError(`a decoder makes a token of more than ${LONGEST_TOKEN} characters`);
+  }
+  return text.replaceAll(mark, content);
 }
 
 /** GPT-2's table: printable bytes stand for themselves, the others for characters from U+0100 on. */
@@ -146,6 +159,10 @@ for (let byte = 0, next = 0x100; byte < 256; byte++) {
   const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
   BYTE_OF.set(String.fromCharCode(printable ? byte : next++), byte);
 }
+const TOKEN_OF = [...BYTE_OF.keys()];
+
+/** A byte as a token of a byte-level vocabulary writes it. */
+export const byteToken = (byte: number): string => TOKEN_OF[byte]!;
 
 function byteLevelBytes(token: string): Uint8Array {
   const bytes = Array.from(token, (character) => BYTE_OF.get(character));

@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { describe, expect, it, vi } from "vitest";
+import { Apart } from "./apart/apart.ts";
+import { startThread } from "./node/threads.ts";
 import { loadTokenizer, type TextTokenizer } from "./tokenizer.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -57,8 +59,8 @@ function agreesWithLibrary(tokenizer: TextTokenizer, library: Tokenizer, rounds:
   expect(valid).toBeGreaterThan(rounds / 20);
 }
 
-describe("the byte-level tokenizer of the default model", () => {
-  const tokenizer = loadTokenizer(bytesJson, bytesConfig, "bytes");
+describe("the byte-level tokenizer of the default model", async () => {
+  const tokenizer = await loadTokenizer(bytesJson, bytesConfig, "bytes", startThread);
 
   it("has one token per byte and four special ones", () => {
     expect(tokenizer.size).toBe(260);
@@ -68,19 +70,19 @@ describe("the byte-level tokenizer of the default model", () => {
     for (const id of tokenizer.specialIds) expect(tokenizer.bytes(id)).toHaveLength(0);
   });
 
-  it("encodes a text to its UTF-8 bytes and back", () => {
+  it("encodes a text to its UTF-8 bytes and back", async () => {
     for (const text of TEXTS) {
-      expect(tokenizer.encode(text)).toEqual([...new TextEncoder().encode(text)]);
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      expect(await tokenizer.encode(text)).toEqual([...new TextEncoder().encode(text)]);
+      expect(tokenizer.decode(await tokenizer.encode(text))).toBe(text);
     }
   });
 
-  it("round-trips every byte value that UTF-8 can hold", () => {
+  it("round-trips every byte value that UTF-8 can hold", async () => {
     const seen = new Set<number>();
     const low = Array.from({ length: 0x800 }, (_, i) => i);
     const high = Array.from({ length: 0x110 }, (_, i) => (i << 12) | 0x800).filter((i) => i >> 11 !== 0x1b);
     for (const text of [...low, ...high, 0xd000].map((codePoint) => String.fromCodePoint(codePoint))) {
-      const ids = tokenizer.encode(text);
+      const ids = await tokenizer.encode(text);
       for (const id of ids) seen.add(id);
       expect(tokenizer.decode(ids)).toBe(text);
     }
@@ -92,18 +94,18 @@ describe("the byte-level tokenizer of the default model", () => {
     agreesWithLibrary(tokenizer, new Tokenizer(bytesJson, bytesConfig as object), 5000);
   });
 
-  it("takes half a surrogate pair as U+FFFD", () => {
+  it("takes half a surrogate pair as U+FFFD", async () => {
     for (const text of ["\ud83c", "a\udfb5b", "\udfb5\ud83c", "x\ud83c<|endoftext|>\udfb5"]) {
       const repaired = text.replace(/\p{Surrogate}/gu, "\ufffd");
-      expect(tokenizer.encode(text)).toEqual(tokenizer.encode(repaired));
+      expect(await tokenizer.encode(text)).toEqual(await tokenizer.encode(repaired));
     }
   });
 
-  it("reads special tokens in a text, and leaves them out of what it decodes", () => {
-    expect(tokenizer.encode("a<|endoftext|>b")).toEqual([97, 256, 98]);
+  it("reads special tokens in a text, and leaves them out of what it decodes", async () => {
+    expect(await tokenizer.encode("a<|endoftext|>b")).toEqual([97, 256, 98]);
     expect(tokenizer.decode([97, 256, 98])).toBe("ab");
     expect(tokenizer.decode([0xc3, 256, 0xa9])).toBe("é");
-    expect([tokenizer.encode(""), tokenizer.decode([])]).toEqual([[], ""]);
+    expect([await tokenizer.encode(""), tokenizer.decode([])]).toEqual([[], ""]);
   });
 
   it("gives nothing for an id that only a padded vocabulary has, and refuses what is no id", () => {
@@ -114,47 +116,47 @@ describe("the byte-level tokenizer of the default model", () => {
     }
   });
 
-  it("encodes a long text in one go, without the library's words and merges", () => {
+  it("encodes a long text in one go, without the library's words and merges", async () => {
     const text = "To be, or not to be: that is the question. ".repeat(2400);
-    const library = vi.spyOn(Tokenizer.prototype, "encode");
+    const thread = vi.spyOn(Apart.prototype, "call");
     const bytes = vi.spyOn(TextEncoder.prototype, "encode");
     try {
-      expect(tokenizer.encode(text)).toHaveLength(text.length);
-      expect(library).not.toHaveBeenCalled();
+      expect(await tokenizer.encode(text)).toHaveLength(text.length);
+      expect(thread).not.toHaveBeenCalled();
       expect(bytes).toHaveBeenCalledOnce();
       // One added token in it, and the library has the whole text to do.
-      expect(tokenizer.encode(`${text}<|endoftext|>`)).toHaveLength(text.length + 1);
-      expect(library).toHaveBeenCalledOnce();
+      expect(await tokenizer.encode(`${text}<|endoftext|>`)).toHaveLength(text.length + 1);
+      expect(thread).toHaveBeenCalledOnce();
     } finally {
-      library.mockRestore();
+      thread.mockRestore();
       bytes.mockRestore();
     }
   });
 });
 
-describe(`gpt-neox-20b${hasNeox ? "" : " (skipped: its tokenizer.json is not beside this checkout)"}`, () => {
-  const load = () => loadTokenizer(readJson(...neox), null, "gpt-neox-20b");
+describe(`gpt-neox-20b${hasNeox ? "" : " (skipped: its tokenizer.json is not beside this checkout)"}`, async () => {
+  const load = () => loadTokenizer(readJson(...neox), null, "gpt-neox-20b", startThread);
 
-  it.skipIf(!hasNeox)("round-trips texts, and its bytes are their UTF-8", () => {
-    const tokenizer = load();
+  it.skipIf(!hasNeox)("round-trips texts, and its bytes are their UTF-8", async () => {
+    const tokenizer = await load();
     for (const text of TEXTS) {
       const normal = text.normalize("NFC");
-      const ids = tokenizer.encode(text);
+      const ids = await tokenizer.encode(text);
       expect(tokenizer.decode(ids)).toBe(normal);
       expect(utf8(tokenizer, ids)).toBe(normal);
     }
-    expect(tokenizer.encode("Hello world")).toEqual([12092, 1533]);
+    expect(await tokenizer.encode("Hello world")).toEqual([12092, 1533]);
     expect(tokenizer.eosId).toBeNull();
     expect(tokenizer.specialIds.has(0)).toBe(true);
-    expect(tokenizer.decode(tokenizer.encode("a          b"))).toBe("a          b");
+    expect(tokenizer.decode(await tokenizer.encode("a          b"))).toBe("a          b");
   });
 
-  it.skipIf(!hasNeox)("gives the library's text for random ids", () => {
-    agreesWithLibrary(load(), new Tokenizer(readJson(...neox) as object, {}), 2000);
+  it.skipIf(!hasNeox)("gives the library's text for random ids", async () => {
+    agreesWithLibrary(await load(), new Tokenizer(readJson(...neox) as object, {}), 2000);
   });
 });
 
-describe("a tokenizer with a space mark and byte fallback", () => {
+describe("a tokenizer with a space mark and byte fallback", async () => {
   const pieces = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "ab"];
   const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
   for (let byte = 0; byte < 256; byte++) {
@@ -194,41 +196,99 @@ describe("a tokenizer with a space mark and byte fallback", () => {
       unk_token: "<unk>",
     },
   };
-  const tokenizer = loadTokenizer(json, { eos_token: { content: "</s>" } }, "fallback");
+  const tokenizer = await loadTokenizer(json, { eos_token: { content: "</s>" } }, "fallback", startThread);
 
-  it("adds the special tokens its post-processor says, and decodes without them", () => {
-    expect(tokenizer.encode("a b")[0]).toBe(1);
-    expect(tokenizer.decode(tokenizer.encode("a b ab é🎵"))).toBe("a b ab é🎵");
+  it("adds the special tokens its post-processor says, and decodes without them", async () => {
+    expect((await tokenizer.encode("a b"))[0]).toBe(1);
+    expect(tokenizer.decode(await tokenizer.encode("a b ab é🎵"))).toBe("a b ab é🎵");
     expect(tokenizer.eosId).toBe(2);
     expect([...tokenizer.specialIds].sort()).toEqual([0, 1, 2]);
   });
 
-  it("gives bytes for byte tokens and spaces for marks, where decode drops the text's first", () => {
+  it("gives bytes for byte tokens and spaces for marks, where decode drops the text's first", async () => {
     expect([...tokenizer.bytes(pieces.length + 0xe9)]).toEqual([0xe9]);
     expect(tokenizer.bytes(6)).toEqual(new TextEncoder().encode(" a"));
     expect(tokenizer.bytes(1)).toHaveLength(0);
-    expect(utf8(tokenizer, tokenizer.encode("a é"))).toBe(" a é");
+    expect(utf8(tokenizer, await tokenizer.encode("a é"))).toBe(" a é");
   });
 });
 
-describe("a tokenizer that merges", () => {
-  it("has the library's ids, also for more words than it remembers and for long ones", () => {
+describe("a tokenizer that merges", async () => {
+  it("has the library's ids, also for more words than it remembers and for long ones", async () => {
     const merges = ["a b", "c d", "ab cd", "Ġ ab"];
     const base = bytesJson.model as { readonly vocab: Readonly<Record<string, number>> };
     const merged = Object.fromEntries(merges.map((pair, i) => [pair.replace(" ", ""), 260 + i]));
     const json = { ...bytesJson, model: { ...base, vocab: { ...base.vocab, ...merged }, merges } };
-    const tokenizer = loadTokenizer(json, null, "merging");
+    const tokenizer = await loadTokenizer(json, null, "merging", startThread);
     const library = new Tokenizer(json, {});
     const random = lcg(3);
     const word = (length: number) => Array.from({ length }, () => "abcd"[random(4)]).join("");
     const words = Array.from({ length: 40_000 }, (_, i) => word(i % 1000 === 0 ? 200 : 9 + random(3)));
     expect(new Set(words).size).toBeGreaterThan(33_000);
     const text = [...words, ...words.slice(0, 100)].join(" ");
-    expect(tokenizer.encode(text)).toEqual(library.encode(text).ids);
+    expect(await tokenizer.encode(text)).toEqual(library.encode(text).ids);
   });
 });
 
-describe("a malformed tokenizer", () => {
+describe("an added token of a single word", () => {
+  const tokenIn = async (content: string, over: object, text: string): Promise<string> => {
+    const added = [...(bytesJson.added_tokens as object[]), { id: 300, content, special: false, ...over }];
+    const tokenizer = await loadTokenizer({ ...bytesJson, added_tokens: added }, null, "words", startThread);
+    const ids = await tokenizer.encode(text);
+    tokenizer.close();
+    return ids.map((id) => (id < 256 ? String.fromCharCode(id) : `[${id}]`)).join("");
+  };
+
+  it("is one only where no letter, digit or underscore stands beside it", async () => {
+    const text = "cat, cats cat concat _cat cat2 (cat) cat-cat\ncat";
+    expect(await tokenIn("cat", { single_word: true }, text)).toBe(
+      "[300], cats [300] concat _cat cat2 ([300]) [300]-[300]\n[300]",
+    );
+    expect(await tokenIn("cat", { single_word: false }, text)).toBe(text.replaceAll("cat", "[300]"));
+    expect(await tokenIn("cat", { single_word: true, normalized: true }, "cats cat")).toBe("cats [300]");
+  });
+});
+
+describe("a hostile tokenizer", () => {
+  const level = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const backtracks = { Regex: "(a+)+$" };
+  const split = { type: "Split", pattern: backtracks, behavior: "Isolated", invert: false };
+  const grows = { type: "Replace", pattern: { Regex: "." }, content: "x".repeat(16) };
+
+  it.concurrent.each([
+    ["splits without end", { pre_tokenizer: { type: "Sequence", pretokenizers: [split, level] } }],
+    ["replaces without end", { normalizer: { type: "Replace", pattern: backtracks, content: "b" } }],
+  ])("that %s is ended, and named; the next text is encoded again", async (_, change) => {
+    const tokenizer = await loadTokenizer({ ...bytesJson, ...change }, null, "hostile", startThread);
+    await expect(tokenizer.encode(`${"a".repeat(40)}!`)).rejects.toThrow(
+      /^hostile: the text cannot be encoded: it takes more than \d+(\.\d+)? s/,
+    );
+    expect(await tokenizer.encode("b!")).toEqual([98, 33]);
+    tokenizer.close();
+  });
+
+  it("that makes a text grow without end is refused when it is loaded", async () => {
+    const json = { ...bytesJson, normalizer: { type: "Sequence", normalizers: Array(8).fill(grows) } };
+    await expect(loadTokenizer(json, null, "hostile", startThread)).rejects.toThrow(
+      /^hostile: cannot be used: (a text of more than 4194304 characters|it (takes|needs) more)/,
+    );
+  });
+
+  it("that is nested beyond the stack is refused in its own name", async () => {
+    let decoder: object = level;
+    for (let i = 0; i < 20_000; i++) decoder = { type: "Sequence", decoders: [decoder] };
+    await expect(loadTokenizer({ ...bytesJson, decoder }, null, "hostile", startThread)).rejects.toThrow(
+      /^hostile: it asks for more than can be read/,
+    );
+    let normalizer: object = { type: "NFC" };
+    for (let i = 0; i < 20_000; i++) normalizer = { type: "Sequence", normalizers: [normalizer] };
+    await expect(loadTokenizer({ ...bytesJson, normalizer }, null, "hostile", startThread)).rejects.toThrow(
+      /^hostile: /,
+    );
+  });
+});
+
+describe("a malformed tokenizer", async () => {
   const bpe = (over: object) => ({ ...bytesJson, model: { ...(bytesJson.model as object), ...over } });
   it.each<[string, unknown, unknown, string]>([
     ["no object", 7, null, "invalid_file"],
@@ -251,23 +311,29 @@ describe("a malformed tokenizer", () => {
     ["no decoder at all", { ...bytesJson, decoder: null, pre_tokenizer: null }, null, "unsupported"],
     ["a configuration that is a list", bytesJson, [], "invalid_file"],
     ["an end token outside the vocabulary", bytesJson, { eos_token: "<nowhere>" }, "invalid_file"],
-  ])("is refused for %s", (_, json, config, code) => {
-    expect(() => loadTokenizer(json, config, "it")).toThrowError(
+  ])("is refused for %s", async (_, json, config, code) => {
+    await expect(loadTokenizer(json, config, "it", startThread)).rejects.toThrowError(
       expect.objectContaining({ code, where: "it", fix: expect.any(String) }),
     );
   });
 
-  it("reads a byte-level file of before the type was written", () => {
-    const tokenizer = loadTokenizer({ ...bpe({ type: undefined }), decoder: null }, undefined, "old");
-    expect(tokenizer.decode(tokenizer.encode("é"))).toBe("é");
+  it("reads a byte-level file of before the type was written", async () => {
+    const tokenizer = await loadTokenizer(
+      { ...bpe({ type: undefined }), decoder: null },
+      undefined,
+      "old",
+      startThread,
+    );
+    expect(tokenizer.decode(await tokenizer.encode("é"))).toBe("é");
   });
 
-  it("refuses text it has neither a token nor an unknown token for", () => {
-    const tokenizer = loadTokenizer(
+  it("refuses text it has neither a token nor an unknown token for", async () => {
+    const tokenizer = await loadTokenizer(
       { ...bpe({ type: "Unigram", vocab: [["a", 0]], unk_id: null, merges: undefined }), added_tokens: [] },
       null,
       "unigram",
+      startThread,
     );
-    expect(() => tokenizer.encode("b")).toThrowError(expect.objectContaining({ where: "unigram" }));
+    await expect(tokenizer.encode("b")).rejects.toThrowError(expect.objectContaining({ where: "unigram" }));
   });
 });

@@ -1,8 +1,11 @@
-import { BPE, Tokenizer } from "@huggingface/tokenizers";
 import { ResonantError } from "../common/errors.ts";
+import { Apart, PastLimit } from "./apart/apart.ts";
+import type { StartThread } from "./apart/thread.ts";
 import { byteEncoder } from "./byte-encoder.ts";
 import { concatBytes } from "./concat-bytes.ts";
+import { withinRange } from "./refuse.ts";
 import { tokenText } from "./token-text.ts";
+import type { EncodeCall, TokenizerSource } from "./tokenizer-run.ts";
 
 export interface EncodeOptions {
   /**
@@ -18,15 +21,17 @@ export interface TextTokenizer {
   readonly name: string;
   /** One more than the largest id. */
   readonly size: number;
+  /** Whether it has a token for each byte and nothing else, so that encoding is a table. */
+  readonly bytewise: boolean;
   /** Tokens that are not text, such as the end of a text. */
   readonly specialIds: ReadonlySet<number>;
   readonly eosId: number | null;
   /**
    * The text's ids. Special tokens are added only if the tokenizer's post-processor does so. A lone surrogate counts as
    * U+FFFD. A BPE tokenizer that has neither bytes nor an unknown token leaves out what it cannot encode.
-   * @throws ResonantError `invalid_argument` if the unknown token itself is missing
+   * @throws ResonantError `invalid_argument` if the unknown token itself is missing, or the text takes the tokenizer too long
    */
-  encode(text: string, options?: EncodeOptions): number[];
+  encode(text: string, options?: EncodeOptions): Promise<number[]>;
   /** The ids' text, without special tokens. */
   decode(ids: readonly number[]): string;
   /**
@@ -36,26 +41,42 @@ export interface TextTokenizer {
   bytes(id: number): Uint8Array;
   /** The token as the file has it, special or not; undefined for ids that exist only in the model's padded vocabulary. */
   token(id: number): string | undefined;
+  /** Ends its thread now, if it has one; a later call starts another. */
+  close(): void;
 }
 
 /**
- * Reads a tokenizer in Hugging Face's format.
+ * Reads a tokenizer in Hugging Face's format. One with a token for each byte is a table; any other has regular expressions and
+ * normalizers, and runs in a thread of its own with limits of time and memory.
  * @param tokenizerJson the parsed `tokenizer.json`: BPE or Unigram, byte-level or with a space mark and byte fallback
  * @param tokenizerConfig the parsed `tokenizer_config.json`, or null if there is none
  * @param name its name in errors
  * @throws ResonantError `invalid_file` for a malformed file, `unsupported` for another kind of tokenizer
  */
-export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, name: string): TextTokenizer {
+export function loadTokenizer(
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown,
+  name: string,
+  start: StartThread,
+): Promise<TextTokenizer> {
+  return withinRange(name, () => load(tokenizerJson, tokenizerConfig, name, start));
+}
+
+/** Milliseconds and bytes that a tokenizer may take, and more for each character of a text or token of its vocabulary. */
+const LIMITS = { milliseconds: 2000, heapBytes: 192 * 2 ** 20 };
+const MILLISECONDS_PER_CHARACTER = 0.02;
+const MILLISECONDS_PER_TOKEN = 0.02;
+const BYTES_PER_TOKEN = 512;
+
+async function load(
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown,
+  name: string,
+  start: StartThread,
+): Promise<TextTokenizer> {
   const json = readTokenizerJson(tokenizerJson, name);
   const config = readConfig(tokenizerConfig, name);
   const toText = tokenText(json, name);
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = new Tokenizer(json, config);
-  } catch (error) {
-    throw invalid(name, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, error);
-  }
-  if (tokenizer.model instanceof BPE) rememberWords(tokenizer.model);
 
   const vocabulary = tokensById(json, name);
   const ids = new Map([...vocabulary].map(([id, token]) => [token, id]));
@@ -66,10 +87,26 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   const specialIds = findSpecialIds(json, config, ids);
   const literal = new Set(json.added_tokens.map(({ id }) => id));
   const cache: Uint8Array[] = [];
-  // The library's types promise numbers, but a missing token becomes null or undefined.
-  const encodeAny = (text: string, special: boolean): unknown[] =>
-    tokenizer.encode(text, { add_special_tokens: special }).ids;
-  const encodeBytes = byteEncoder(json, config, (text) => encodeAny(text, true));
+  const encodeBytes = byteEncoder(json, config);
+  const entries = vocabulary.size + (Array.isArray(json.model.merges) ? json.model.merges.length : 0);
+  const apart = new Apart<EncodeCall, Uint32Array | null>(
+    start,
+    "tokenizer",
+    { json: json, config } satisfies TokenizerSource,
+    {
+      milliseconds: LIMITS.milliseconds + MILLISECONDS_PER_TOKEN * entries,
+      heapBytes: LIMITS.heapBytes + BYTES_PER_TOKEN * entries,
+    },
+  );
+  if (!encodeBytes) {
+    // Opened now, so that a tokenizer that cannot be used is refused when its model is loaded.
+    await apart.call({ text: "a", special: true }).catch((error: unknown) => {
+      apart.close();
+      if (error instanceof ResonantError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw invalid(name, `cannot be used: ${error instanceof PastLimit ? `it ${why}` : why}`, error);
+    });
+  }
 
   const bytes = (id: number): Uint8Array => {
     const known = cache[id];
@@ -86,22 +123,31 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
   return {
     name,
     size,
+    bytewise: encodeBytes !== undefined,
     specialIds,
     eosId,
     bytes,
     token: (id) => vocabulary.get(id),
-    encode(text, { special = true } = {}) {
+    close: () => apart.close(),
+    async encode(text, { special = true } = {}) {
       const wellFormed = text.toWellFormed();
       const known = encodeBytes?.(wellFormed);
       if (known) return known;
-      const encoded = encodeAny(wellFormed, special);
-      if (encoded.every(isId)) return encoded;
+      const ids = await apart
+        .call({ text: wellFormed, special }, MILLISECONDS_PER_CHARACTER * text.length)
+        .catch((error: unknown) => {
+          if (error instanceof ResonantError) throw error;
+          const why = error instanceof PastLimit ? `it ${error.message}` : (error as Error).message;
+          throw new ResonantError("invalid_argument", `the text cannot be encoded: ${why}`, {
+            where: name,
+            cause: error,
+          });
+        });
+      if (ids) return Array.from(ids);
       throw new ResonantError(
         "invalid_argument",
         "the text holds characters this tokenizer has no token for",
-        {
-          where: name,
-        },
+        { where: name },
       );
     },
     decode(idList) {
@@ -114,8 +160,6 @@ export function loadTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown, 
 const MODELS = ["BPE", "Unigram"];
 // Far above any vocabulary; a larger id is a damaged one, not a token.
 const MAX_ID = 1 << 24;
-const MOST_WORDS = 32_768;
-const LONGEST_WORD = 64;
 const NAMED_SPECIALS = [
   "bos_token",
   "eos_token",
@@ -187,20 +231,6 @@ function tokensById(json: TokenizerJson, name: string): Map<number, string> {
   for (const { id, content } of json.added_tokens) byId.set(id, content);
   if (byId.size === 0) throw invalid(name, "the vocabulary is empty");
   return byId;
-}
-
-/** Caches the tokens of words: the library's own cache is slower, and too small for a long text. */
-function rememberWords(model: BPE): void {
-  const merge = model.bpe.bind(model);
-  const merged = new Map<string, string[]>();
-  model.bpe = (word) => {
-    const known = merged.get(word);
-    if (known !== undefined) return known;
-    const tokens = merge(word);
-    if (merged.size === MOST_WORDS) merged.clear();
-    if (word.length <= LONGEST_WORD) merged.set(word, tokens);
-    return tokens;
-  };
 }
 
 function findSpecialIds(json: TokenizerJson, config: Json, ids: ReadonlyMap<string, number>): Set<number> {

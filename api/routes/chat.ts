@@ -75,7 +75,7 @@ async function promptOf(model: Model, messages: ChatRequest["messages"], limits:
   if (text.length > most && characters(text) > most) {
     throw refusal(`messages must be at most ${most} characters in the format of the model's chat template`);
   }
-  const prompt = model.encode(text, { special: false });
+  const prompt = await model.encode(text, { special: false });
   const { positions } = model.facts;
   if (positions !== null && prompt.length > positions) {
     throw refusal(`messages have ${prompt.length} tokens, but the model has ${positions} positions`);

@@ -43,7 +43,7 @@ export const completionsOperation = post({
     const prompts: number[][] = [];
     for (const prompt of promptsOf(request.prompt)) {
       if (prompts.length > 0) await setImmediate(); // others come between two long ones
-      prompts.push(typeof prompt === "string" ? model.encode(prompt) : prompt);
+      prompts.push(typeof prompt === "string" ? await model.encode(prompt) : prompt);
     }
     const { seed, n, best_of } = request;
     const continuations = new Continuations(prompts, { seed, n: best_of ?? n });

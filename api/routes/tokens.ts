@@ -23,7 +23,7 @@ export const tokenizeOperation = post({
   guarded: true,
   handle: async (c, service, { model: name, prompt, add_special_tokens, return_token_strs }) => {
     const model = modelNamed(service, name);
-    const tokens = model.encode(prompt, { special: add_special_tokens });
+    const tokens = await model.encode(prompt, { special: add_special_tokens });
     return c.json({
       count: tokens.length,
       max_model_len: model.facts.positions,

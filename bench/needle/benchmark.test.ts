@@ -27,7 +27,10 @@ const rivals = await loadRivals();
 const groups = await needleBenchmark({
   contests: [
     { source: randomTokens(byteCodec), searchers: [late, ...rivals(tokenStrings)] },
-    { source: textTokens(prose(1, 5000), byteCodec), searchers: [late, ...rivals(textStrings(byteCodec))] },
+    {
+      source: await textTokens(prose(1, 5000), byteCodec),
+      searchers: [late, ...rivals(textStrings(byteCodec))],
+    },
   ],
   lengths: [512, 700],
   sizes: [needleSize("16")!, needleSize("48b")!],

@@ -98,7 +98,7 @@ export async function needleBenchmark(options: NeedleOptions): Promise<NeedleRes
       const random = seeded(Math.imul(seed + 1, 0x9e3779b1) ^ plan.length);
       const outcomes = searchers.map((): Outcome[] => []);
       let last: { context: Uint32Array; cues: readonly Cue[] } | undefined;
-      for (const haystack of haystacks(source, plan, random)) {
+      for await (const haystack of haystacks(source, plan, random)) {
         last = haystack;
         const { context, cues } = haystack;
         for (const [i, searcher] of searchers.entries()) {

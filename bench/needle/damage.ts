@@ -5,10 +5,19 @@ export interface Vocabulary {
   /** Ids that may replace a token; at least two. */
   readonly alphabet: readonly number[];
   /** Converts text to ids and back; undefined if the haystack is not text. */
-  readonly text?: { encode(text: string): readonly number[]; decode(tokens: readonly number[]): string };
+  readonly text?: {
+    encode(text: string): Promise<readonly number[]>;
+    decode(tokens: readonly number[]): string;
+  };
 }
 
-type Damage = (tokens: readonly number[], random: Random, vocabulary: Vocabulary) => number[] | undefined;
+type Damaged = number[] | undefined;
+
+type Damage = (
+  tokens: readonly number[],
+  random: Random,
+  vocabulary: Vocabulary,
+) => Damaged | Promise<Damaged>;
 
 /** Changes to a needle before the search. Each returns undefined if it is impossible or would change nothing. */
 const damages = {
@@ -56,12 +65,12 @@ export const damageNames = Object.keys(damages) as DamageName[];
 export const isOfText = (name: DamageName): boolean => name === "case" || name === "spacing";
 
 /** Returns the damaged needle's tokens; undefined if the damage is impossible or changes nothing. */
-export function damage(
+export async function damage(
   name: DamageName,
   tokens: readonly number[],
   random: Random,
   vocabulary: Vocabulary,
-): readonly number[] | undefined {
+): Promise<readonly number[] | undefined> {
   return damages[name](tokens, random, vocabulary);
 }
 
@@ -71,12 +80,14 @@ function another(token: number, random: Random, alphabet: readonly number[]): nu
   return pick === token ? alphabet.at(-1)! : pick;
 }
 
-function rewritten(
+async function rewritten(
   tokens: readonly number[],
   text: Vocabulary["text"],
   change: (text: string) => string,
-): number[] | undefined {
+): Promise<Damaged> {
   const before = text?.decode(tokens);
   const after = before === undefined ? before : change(before);
-  return text === undefined || after === undefined || after === before ? undefined : [...text.encode(after)];
+  return text === undefined || after === undefined || after === before
+    ? undefined
+    : [...(await text.encode(after))];
 }

@@ -21,10 +21,13 @@ export interface Codec {
   /** The largest id plus one. */
   readonly vocabulary: number;
   /** Returns the ids of a text, without special tokens. */
-  encode(text: string): readonly number[];
+  encode(text: string): Promise<readonly number[]>;
   /** Returns the bytes that a token adds to a text; empty for special tokens. */
   bytes(token: number): Uint8Array;
 }
+
+/** A needle that was drawn; undefined if none fits. */
+export type Needle = Promise<readonly number[] | undefined>;
 
 /** Draws contexts and needles. */
 export interface Source {
@@ -33,9 +36,9 @@ export interface Source {
   /** Draws a context of `length` tokens. */
   context(length: number, random: Random): Uint32Array;
   /** Draws a needle at a uniform position in `context`; undefined if no needle fits there. */
-  present(context: Uint32Array, size: NeedleSize, random: Random): readonly number[] | undefined;
+  present(context: Uint32Array, size: NeedleSize, random: Random): Needle;
   /** Draws a needle of the same kind from outside all contexts; undefined if none fits. Does not check that it is absent. */
-  absent(size: NeedleSize, random: Random): readonly number[] | undefined;
+  absent(size: NeedleSize, random: Random): Needle;
 }
 
 /** String searches write an id as one UTF-16 code unit; ids from here on would be surrogates. */
@@ -52,8 +55,8 @@ export function randomTokens({ vocabulary, bytes }: Codec): Source {
     name: "random",
     vocabulary: { alphabet },
     context: draw,
-    present: (context, size, random) => cut(context, below(random, context.length), size, bytes),
-    absent: (size, random) => cut(draw(size.count, random), 0, size, bytes),
+    present: async (context, size, random) => cut(context, below(random, context.length), size, bytes),
+    absent: async (size, random) => cut(draw(size.count, random), 0, size, bytes),
   };
 }
 
@@ -62,8 +65,8 @@ export function randomTokens({ vocabulary, bytes }: Codec): Source {
  * absent needles come from the last tenth. Needles consist of whole characters, and encoding them again gives the same tokens.
  * @throws ResonantError `invalid_argument` if the text has fewer than 1000 tokens
  */
-export function textTokens(text: string, { encode, bytes }: Codec): Source {
-  const tokens = Uint32Array.from(encode(text));
+export async function textTokens(text: string, { encode, bytes }: Codec): Promise<Source> {
+  const tokens = Uint32Array.from(await encode(text));
   if (tokens.length < 1000) {
     throw new ResonantError("invalid_argument", `${tokens.length} tokens of text are too few for haystacks`, {
       fix: "At least 1000 are needed",
@@ -74,9 +77,9 @@ export function textTokens(text: string, { encode, bytes }: Codec): Source {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const decode = (ids: readonly number[]): string =>
     decoder.decode(Uint8Array.from(ids.flatMap((id) => [...bytes(id)])));
-  const whole = (needle: readonly number[] | undefined): readonly number[] | undefined => {
+  const whole = async (needle: readonly number[] | undefined): Needle => {
     try {
-      return needle && `${encode(decode(needle))}` === `${needle}` ? needle : undefined;
+      return needle && `${await encode(decode(needle))}` === `${needle}` ? needle : undefined;
     } catch {
       return undefined; // the needle begins or ends within a character
     }

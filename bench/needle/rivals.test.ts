@@ -4,24 +4,25 @@ import { needleSize, randomTokens, textTokens } from "./data.ts";
 import { loadRivals, textStrings, tokenStrings } from "./rivals.ts";
 import type { Searcher } from "./searcher.ts";
 import { byteCodec, prose } from "./testing/text.ts";
-import { type Cue, haystacks } from "./trials.ts";
+import { type Cue, type Haystack, haystacks } from "./trials.ts";
 
 const rivals = await loadRivals();
 const sources = [
   ["random tokens", randomTokens(byteCodec), tokenStrings],
-  ["text", textTokens(prose(2, 8000), byteCodec), textStrings(byteCodec)],
+  ["text", await textTokens(prose(2, 8000), byteCodec), textStrings(byteCodec)],
 ] as const;
 const named = (searchers: readonly Searcher[], name: string): Searcher =>
   searchers.find((searcher) => searcher.name === name)!;
 
-describe.each(sources)("in %s", (_, source, codec) => {
+describe.each(sources)("in %s", async (_, source, codec) => {
   const plan = {
     length: 2000,
     trials: 5,
     sizes: [needleSize("48")!],
     damages: ["replaced", "deleted"],
   } as const;
-  const all = [...haystacks(source, plan, seeded(1))];
+  const all: Haystack[] = [];
+  for await (const haystack of haystacks(source, plan, seeded(1))) all.push(haystack);
   const searchers = rivals(codec);
 
   it.each(["exact", "bm25", "edit"])("%s finds clean needles at their positions", async (name) => {
@@ -56,9 +57,8 @@ describe.each(sources)("in %s", (_, source, codec) => {
 
   it("each reports the memory of a single search", async () => {
     // Long enough for an index that is far larger than what else comes and goes on the heap.
-    const [{ context, cues }] = [
-      ...haystacks(source, { ...plan, length: 100_000, trials: 1 }, seeded(1)),
-    ] as [(typeof all)[number]];
+    const drawn = haystacks(source, { ...plan, length: 100_000, trials: 1 }, seeded(1));
+    const { context, cues } = (await drawn.next()).value as Haystack;
     for (const searcher of searchers) {
       const { workingBytes } = await searcher.search(context, cues.slice(0, 1), 5);
       expect(workingBytes).toBeGreaterThan(100);

@@ -52,49 +52,52 @@ export const conditionsOf = (source: Source, damages: readonly DamageName[]): Co
  * and a needle that is absent.
  * @throws ResonantError `invalid_argument` if no needle of a size can be drawn
  */
-export function* haystacks(source: Source, plan: TrialPlan, random: Random): Generator<Haystack> {
+export async function* haystacks(source: Source, plan: TrialPlan, random: Random): AsyncGenerator<Haystack> {
   const count = contextCount(plan);
   for (let i = 0; i < count; i++) {
     const context = source.context(plan.length, random);
     const from = Math.floor((i * plan.trials) / count);
     const to = Math.floor(((i + 1) * plan.trials) / count);
-    const cues = Array.from({ length: to - from }, () =>
-      plan.sizes.flatMap((size) => trial(source, context, size, plan.damages, random)),
-    ).flat();
+    const cues: Cue[] = [];
+    for (let each = from; each < to; each++) {
+      for (const size of plan.sizes) cues.push(...(await trial(source, context, size, plan.damages, random)));
+    }
     yield { context, cues };
   }
 }
 
-function trial(
+async function trial(
   source: Source,
   context: Uint32Array,
   size: NeedleSize,
   damages: readonly DamageName[],
   random: Random,
-): Cue[] {
+): Promise<Cue[]> {
   const conditions = conditionsOf(source, damages);
-  const present = draw(size, () => {
-    const needle = source.present(context, size, random);
+  const present = await draw(size, async () => {
+    const needle = await source.present(context, size, random);
     if (!needle) return undefined;
     const occurrences = occurrencesOf(needle, context);
-    const cues = conditions.flatMap((condition): Cue[] => {
-      if (condition === "absent") return [];
-      const tokens = condition === "none" ? needle : damage(condition, needle, random, source.vocabulary);
-      return tokens ? [{ size, condition, tokens, occurrences }] : [];
-    });
+    const cues: Cue[] = [];
+    for (const condition of conditions) {
+      if (condition === "absent") continue;
+      const tokens =
+        condition === "none" ? needle : await damage(condition, needle, random, source.vocabulary);
+      if (tokens) cues.push({ size, condition, tokens, occurrences });
+    }
     // Reject a needle if one of the damages is impossible, so that all conditions use the same needles.
     return cues.length === conditions.length - 1 ? cues : undefined;
   });
-  const absent = draw(size, () => {
-    const needle = source.absent(size, random);
+  const absent = await draw(size, async () => {
+    const needle = await source.absent(size, random);
     return needle && occurrencesOf(needle, context).length === 0 ? needle : undefined;
   });
   return [...present, { size, condition: "absent", tokens: absent, occurrences: [] }];
 }
 
-function draw<T>(size: NeedleSize, attempt: () => T | undefined): T {
+async function draw<T>(size: NeedleSize, attempt: () => Promise<T | undefined>): Promise<T> {
   for (let tries = 0; tries < 2000; tries++) {
-    const drawn = attempt();
+    const drawn = await attempt();
     if (drawn !== undefined) return drawn;
   }
   throw new ResonantError("invalid_argument", `no needle of ${size.name} can be drawn`, {

@@ -41,7 +41,7 @@ export function calibrateCommand(): Command {
       const model = await openModel(flags);
       const progress = new Progress("calibrating", "tokens");
       try {
-        const tokens = model.encode(text).slice(0, flags.tokens);
+        const tokens = (await model.encode(text)).slice(0, flags.tokens);
         const { alignment, heldOut } = await calibrate(model, tokens, {
           lambda: flags.lambda,
           onProgress: (done, total) => progress.update(done, total),

@@ -74,7 +74,7 @@ async function measure(flags: Flags, text: string): Promise<TimedEvaluation> {
   const progress = new Progress(`evaluating with ${flags.format} weights`, "tokens");
   const start = performance.now();
   try {
-    const result = await model.evaluate(model.encode(text), {
+    const result = await model.evaluate(await model.encode(text), {
       window: flags.stream ? undefined : flags.window,
       readoutScale: flags.readoutScale,
       onProgress: (done, total) => progress.update(done, total),

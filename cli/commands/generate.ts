@@ -145,7 +145,7 @@ async function run(prompt: string, flags: Flags): Promise<void> {
     if (!abort.signal.aborted) throw error;
     if (json) {
       // What there is, in the shape of a whole answer.
-      const promptTokens = prompt === "" ? 0 : model.encode(prompt).length;
+      const promptTokens = prompt === "" ? 0 : (await model.encode(prompt)).length;
       const none = { stop: undefined, logprobs: undefined, phase: undefined, memory: undefined };
       const finish = {
         ...none,

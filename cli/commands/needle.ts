@@ -87,7 +87,7 @@ async function run(flags: Flags): Promise<void> {
         { source: randomTokens(codec), searchers: [...own, ...rivals(tokenStrings)] },
         ...(text === undefined
           ? []
-          : [{ source: textTokens(text, codec), searchers: [...own, ...rivals(textStrings(codec))] }]),
+          : [{ source: await textTokens(text, codec), searchers: [...own, ...rivals(textStrings(codec))] }]),
       ],
       lengths: reference ? [512] : flags.lengths,
       sizes: reference ? [readSize("16")] : flags.needle,

@@ -44,7 +44,7 @@ export class TracedStream {
     const start = performance.now();
     const { stream } = this;
     const [traces, early]: [TokenTrace[], TokenTrace[]] = [[], []];
-    let [untold, tokens, end] = [this.#listen(prompt, offset), 0, offset + prompt.length];
+    let [untold, tokens, end] = [await this.#listen(prompt, offset), 0, offset + prompt.length];
     const onPrompt = (position: number, measures: Float32Array): void => {
       const rows = measures.length / this.#measures;
       for (let row = 0; row < rows; row++) {
@@ -100,9 +100,9 @@ export class TracedStream {
   }
 
   /** Records the text of each prompt token. Returns how many tokens `onPrompt` will report. */
-  #listen(prompt: string, offset: number): number {
+  async #listen(prompt: string, offset: number): Promise<number> {
     const { position, pending } = this.stream;
-    const tokens = prompt === "" ? [] : this.#model.encode(prompt);
+    const tokens = prompt === "" ? [] : await this.#model.encode(prompt);
     const decoder = new TextDecoder();
     let [at, next] = [offset, position + (pending === undefined ? 0 : 1)];
     for (const token of tokens) {

@@ -150,7 +150,7 @@ describe("a readout's logit bias", () => {
   it("is part of what log-probabilities, scores and losses are of", async () => {
     const model = await tiny();
     const readoutScale = 0.3;
-    const prompt = model.encode(PROMPT);
+    const prompt = await model.encode(PROMPT);
     const finish = await generated(model, prompt, { ...OPTIONS, logprobs: 2, readoutScale });
     const tokens = [...prompt, ...finish.tokens];
     const logits = await logitsOf(model, Uint32Array.from(tokens), "steps", readoutScale);
@@ -214,7 +214,7 @@ describe("a readout's logit bias", () => {
 
   it("teach a model that knows nothing of a text what comes next in it", async () => {
     const model = await loadTiny(gpu, { slots: 2 });
-    const tokens = model.encode("abcdefghijklmnopqrst".repeat(30));
+    const tokens = await model.encode("abcdefghijklmnopqrst".repeat(30));
     const { alignment } = await calibrate(model, tokens.slice(0, 300), { lambda: 1e-2 });
     model.align(alignment);
     const unseen = tokens.slice(300);

@@ -136,7 +136,7 @@ describe("a calibration", () => {
 
   it("finds what a memory can know: the next of a text that goes round", async () => {
     const model = await loadDefault(gpu);
-    const round = model.encode("abcdefghijklmnopqrst".repeat(25));
+    const round = await model.encode("abcdefghijklmnopqrst".repeat(25));
     const { alignment, heldOut } = await calibrate(model, round, { lambda: 1e-2 });
     expect(alignment.residual).toBeLessThan(0.2);
     expect(heldOut).toMatchObject({ tokens: 49, top1: 1, top5: 1 });

@@ -117,7 +117,7 @@ describe("retrieval's profile", () => {
       topK: 1000,
       profile: 1000,
     });
-    const cue = model.encode(needle).length;
+    const cue = (await model.encode(needle)).length;
     const own = await retrieve(model, { context, needle, mode: "pvm", topK: 1000 });
     expect(profile!.similarity.length).toBe(tokens);
     for (const { position, similarity } of own.matches) {

@@ -14,7 +14,7 @@ export interface FeatureModel {
 
 /** The parts of a model that retrieval uses. */
 export interface RetrievalModel extends FeatureModel {
-  encode(text: string, options?: EncodeOptions): number[];
+  encode(text: string, options?: EncodeOptions): Promise<number[]>;
   tokenBytes(token: number): Uint8Array;
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { firstDifference, mulberry32, testGpu } from "../../test/gpu.ts";
 import { byteTokenizer, loadDefault, loadTiny, scriptedModelFiles } from "../../test/models.ts";
+import { startThread } from "../../weights/node/threads.ts";
 import { refusal } from "../../weights/testing/fixtures.ts";
 import { loadTokenizer } from "../../weights/tokenizer.ts";
 import { Model } from "../model.ts";
@@ -185,9 +186,9 @@ describe("retrieval", () => {
   });
 
   it("finds with a tokenizer that merges a word with the space before it", async () => {
-    const model = merging(tiny, ["c o", "co d", "cod e", "Ġ code", "ð Ł"]);
+    const model = await merging(tiny, ["c o", "co d", "cod e", "Ġ code", "ð Ł"]);
     const context = `code ${prose(1, 300)} code 😀 ${prose(2, 300)}(code)`;
-    expect(model.encode("a code")).toHaveLength(2);
+    expect(await model.encode("a code")).toHaveLength(2);
     const exact = (await find(model, { context, needle: "code" })).filter(
       ({ similarity }) => similarity === 1,
     );
@@ -196,7 +197,7 @@ describe("retrieval", () => {
       Array.from(context.matchAll(/code/g), ({ index }) => index),
     );
     const middle = exact.find(({ start }) => start > 100 && start < 400)!;
-    expect(middle.position).toBe(model.encode(context.slice(0, middle.start - 1)).length);
+    expect(middle.position).toBe((await model.encode(context.slice(0, middle.start - 1))).length);
     const [emoji] = await find(model, { context, needle: "😀" });
     expect(emoji).toMatchObject({ text: "😀", similarity: 1 });
   });
@@ -421,15 +422,16 @@ const withWeights = (model: Model, weights: Model["weights"]): RetrievalModel =>
 });
 
 /** The model with a tokenizer of bytes and `merges`, whose tokens have the ids from 260 on. */
-function merging(model: Model, merges: readonly string[]): RetrievalModel {
+async function merging(model: Model, merges: readonly string[]): Promise<RetrievalModel> {
   const { tokenizer: json, tokenizerConfig } = byteTokenizer();
   const base = json as { model: { vocab: Readonly<Record<string, number>> } };
   const merged = merges.map((pair, i) => [pair.replace(" ", ""), 260 + i] as const);
   const vocab = { ...base.model.vocab, ...Object.fromEntries(merged) };
-  const tokenizer = loadTokenizer(
+  const tokenizer = await loadTokenizer(
     { ...base, model: { ...base.model, vocab, merges } },
     tokenizerConfig,
     "merging",
+    startThread,
   );
   return {
     ...withWeights(model, model.weights),

@@ -84,8 +84,8 @@ export async function retrieve(model: RetrievalModel, options: RetrieveOptions):
   }
   if (context === "") throw refusal("context", "is empty");
   const profile = options.profile === undefined ? undefined : new ProfileBuilder(options.profile);
-  const cues = encodeCues(model, needle, "needle");
-  const used = query === undefined ? cues : encodeCues(model, query, "query");
+  const cues = await encodeCues(model, needle, "needle");
+  const used = query === undefined ? cues : await encodeCues(model, query, "query");
   const search = await Search.open(model, {
     cues: used.map(({ tokens }) => tokens),
     modes: [mode],
@@ -166,26 +166,26 @@ const NO_TOKENS = "holds nothing this tokenizer has a token for";
 const refusal = (option: string, problem: string): ResonantError =>
   new ResonantError("invalid_argument", problem, { option });
 
-function encode(model: RetrievalModel, text: string, option: string): number[] {
+async function encode(model: RetrievalModel, text: string, option: string): Promise<number[]> {
   if (text === "") throw refusal(option, "is empty");
-  const tokens = model.encode(text);
+  const tokens = await model.encode(text);
   if (tokens.length === 0) throw refusal(option, NO_TOKENS);
   if (tokens.length <= MOST_CUE_TOKENS) return tokens;
   throw refusal(option, `has ${tokens.length} tokens, and at most ${MOST_CUE_TOKENS} are looked for`);
 }
 
 /** Encodes the text as it is, and with a leading space added (or removed if it has one) if that changes the tokens. */
-function encodeCues(model: RetrievalModel, text: string, option: string): Cue[] {
+async function encodeCues(model: RetrievalModel, text: string, option: string): Promise<Cue[]> {
   const special = model.tokenizer?.specialIds ?? new Set();
   // Special tokens around a text do not occur around a needle within a text.
   const own = (tokens: readonly number[]): readonly number[] => {
     const first = tokens.findIndex((token) => !special.has(token));
     return first < 0 ? tokens : tokens.slice(first, tokens.findLastIndex((token) => !special.has(token)) + 1);
   };
-  const plain = { tokens: own(encode(model, text, option)), spaced: false };
+  const plain = { tokens: own(await encode(model, text, option)), spaced: false };
   const spaced = !text.startsWith(" ");
   const other = spaced ? ` ${text}` : text.slice(1);
-  const tokens = own(model.encode(other));
+  const tokens = own(await model.encode(other));
   // If only a space token is added, the plain cue finds every match of the spaced one.
   if (tokens.length === 0 || [`${tokens}`, `${tokens.slice(1)}`].includes(`${plain.tokens}`)) return [plain];
   return [plain, { tokens, spaced }];

@@ -1,40 +1,45 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { mulberry32 } from "../../test/gpu.ts";
+import { startThread } from "../../weights/node/threads.ts";
 import { loadTokenizer, type TextTokenizer } from "../../weights/tokenizer.ts";
 import { TokenSpans } from "./token-spans.ts";
 import { type TokenBlock, TokenStream, type TokenStreamOptions } from "./token-stream.ts";
 
 const readJson = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../../${name}`, import.meta.url), "utf8"));
-const fixture = (folder: string, file = "tokenizer.json"): TextTokenizer => {
+const fixture = async (folder: string, file = "tokenizer.json"): Promise<TextTokenizer> => {
   const at = `test/fixtures/tokenizers/${folder}`;
-  return loadTokenizer(readJson(`${at}/${file}`), readJson(`${at}/tokenizer_config.json`), file);
+  return loadTokenizer(readJson(`${at}/${file}`), readJson(`${at}/tokenizer_config.json`), file, startThread);
 };
 
 /** The tokenizer of bytes with `merges`. */
-function merging(merges: readonly string[]): TextTokenizer {
+async function merging(merges: readonly string[]): Promise<TextTokenizer> {
   const base = readJson("test/fixtures/tokenizers/bytes/tokenizer.json") as {
     model: { vocab: Readonly<Record<string, number>> };
   };
   const merged = merges.map((pair, i) => [pair.replace(" ", ""), 260 + i] as const);
   const vocab = { ...base.model.vocab, ...Object.fromEntries(merged) };
-  return loadTokenizer({ ...base, model: { ...base.model, vocab, merges } }, null, "merging");
+  return loadTokenizer({ ...base, model: { ...base.model, vocab, merges } }, null, "merging", startThread);
 }
 
 const tokenizers: readonly (readonly [string, TextTokenizer])[] = [
   [
     "the default model's",
-    loadTokenizer(
+    await loadTokenizer(
       readJson("weights/shakespeare/tokenizer.json"),
       readJson("weights/shakespeare/tokenizer_config.json"),
       "shakespeare",
+      startThread,
     ),
   ],
-  ["a merging one", merging(["c o", "co d", "cod e", "Ġ code", "ð Ł", "a a", "aa aa", "aaaa aaaa", "Ġ Ġ"])],
-  ["Llama's kind", fixture("llama")],
-  ["Llama's kind with Metaspace", fixture("llama", "tokenizer-metaspace.json")],
-  ["a chat's", fixture("chat")],
+  [
+    "a merging one",
+    await merging(["c o", "co d", "cod e", "Ġ code", "ð Ł", "a a", "aa aa", "aaaa aaaa", "Ġ Ġ"]),
+  ],
+  ["Llama's kind", await fixture("llama")],
+  ["Llama's kind with Metaspace", await fixture("llama", "tokenizer-metaspace.json")],
+  ["a chat's", await fixture("chat")],
 ];
 
 const modelOf = (tokenizer: TextTokenizer) => ({
@@ -69,7 +74,7 @@ async function expectWhole(
   const model = modelOf(tokenizer);
   const blocks = await blocksOf(new TokenStream(model, chunks(text, seed, longest), options));
   const tokens = blocks.flatMap((block) => [...block.tokens]);
-  const whole = tokenizer.encode(text);
+  const whole = await tokenizer.encode(text);
   const at = tokens.findIndex((token, i) => token !== whole[i]);
   const shown = `seed ${seed}, token ${at}, ${JSON.stringify(tokenizer.decode(whole.slice(at, at + 20)))}`;
   expect(at, shown).toBe(-1);
@@ -224,7 +229,7 @@ const absent = ![TOKENIZER, TEXT].every((file) => existsSync(path(file)));
 
 describe.skipIf(absent)(`a streamed text with GPT-NeoX 20B's tokenizer (needs ${TOKENIZER}, ${TEXT})`, () => {
   it("has the tokens and places of the whole", async () => {
-    const tokenizer = loadTokenizer(readJson(TOKENIZER), null, "gpt-neox-20b");
+    const tokenizer = await loadTokenizer(readJson(TOKENIZER), null, "gpt-neox-20b", startThread);
     const text = readFileSync(path(TEXT), "utf8");
     expect(await expectWhole(tokenizer, text, 1, {}, 100_000)).toBeGreaterThan(15);
     const part = text.slice(0, 40_000);

@@ -1,5 +1,5 @@
 import { macrotask } from "../../common/macrotask.ts";
-import type { Model } from "../model.ts";
+import type { EncodeOptions } from "../../weights/tokenizer.ts";
 import { type TextSource, TextWindow } from "./text-source.ts";
 import { TokenSpans } from "./token-spans.ts";
 
@@ -24,7 +24,10 @@ export interface TokenStreamOptions {
 }
 
 /** The parts of a model that it uses. */
-type Encoder = Pick<Model, "encode" | "tokenBytes">;
+interface Encoder {
+  encode(text: string, options?: EncodeOptions): Promise<number[]>;
+  tokenBytes(token: number): Uint8Array;
+}
 
 /** An encoded part of the text. */
 interface Piece {
@@ -151,11 +154,11 @@ export class TokenStream {
     const part = text.slice(start, end);
     const [first, last] = [offset + start === 0, end === text.length];
     let tokens: readonly number[];
-    if (first && last) tokens = this.#model.encode(part);
+    if (first && last) tokens = await this.#model.encode(part);
     else {
-      this.#around ??= aroundText(this.#model, text.slice(0, this.#window.cut(SAMPLE)));
+      this.#around ??= await aroundText(this.#model, text.slice(0, this.#window.cut(SAMPLE)));
       const { before, after } = this.#around;
-      tokens = this.#model.encode(part, { special: false });
+      tokens = await this.#model.encode(part, { special: false });
       if (first && before.length > 0) tokens = [...before, ...tokens];
       if (last && after.length > 0) tokens = [...tokens, ...after];
     }
@@ -192,11 +195,11 @@ export class TokenStream {
 }
 
 /** Returns the special tokens that a tokenizer puts before and after a text. */
-function aroundText(
+async function aroundText(
   model: Encoder,
   sample: string,
-): { readonly before: readonly number[]; readonly after: readonly number[] } {
-  const [full, bare] = [model.encode(sample), model.encode(sample, { special: false })];
+): Promise<{ readonly before: readonly number[]; readonly after: readonly number[] }> {
+  const [full, bare] = [await model.encode(sample), await model.encode(sample, { special: false })];
   const before = full.findIndex((_, at) => bare.every((token, i) => full[at + i] === token));
   if (before < 0) return { before: [], after: [] };
   return { before: full.slice(0, before), after: full.slice(before + bare.length) };

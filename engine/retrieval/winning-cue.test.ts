@@ -36,7 +36,7 @@ describe("a retrieval", () => {
     const chunks = context.match(/.{1,50000}/gsu)!;
     const options = { needle: "The end", mode: "pvm", topK: 1 } as const;
     const kept = await retrieve(model, { ...options, context: chunks, keepTokens: true });
-    const whole = model.encode(context);
+    const whole = await model.encode(context);
     expect(kept.tokens).toBe(whole.length);
     expect([...kept.contextTokens!]).toEqual(whole);
     const plain = await retrieve(model, { ...options, context: chunks });

@@ -115,7 +115,8 @@ class Running {
   /** The next answer. @param milliseconds undefined: as long as it takes */
   answer(milliseconds: number | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const late = () => this.#settle?.(new PastLimit(`takes more than ${milliseconds! / 1000} s`));
+      const late = () =>
+        this.#settle?.(new PastLimit(`takes more than ${(milliseconds! / 1000).toFixed(1)} s`));
       const timer = milliseconds === undefined ? undefined : setTimeout(late, milliseconds);
       this.#settle = (answer) => {
         clearTimeout(timer);

@@ -4,7 +4,7 @@ import type { Codec } from "../data.ts";
 /** One token per byte, and one token that stands for no text. */
 export const byteCodec: Codec = {
   vocabulary: 257,
-  encode: (text) => [...new TextEncoder().encode(text)],
+  encode: async (text) => [...new TextEncoder().encode(text)],
   bytes: (id) => (id < 256 ? Uint8Array.of(id) : new Uint8Array()),
 };
 
