@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let p = fma(block.alpha, drive - mixed[base + d], mixed[base + d]);
     source[d] = fma(block.gain, p, y);
   }
-  workgroupBarrier();
+  // No barrier: a lane reads only what it wrote itself.
   let statistics = row_statistics(0u, D, lane);
   let last = row % run.length == run.length - 1u;
   let slot = run.streams[row / run.length].slot * SLOT_STRIDE + block.layer * LAYER_STRIDE;

@@ -22,8 +22,9 @@ fn better(a: Best, b: Best) -> Best {
   return best;
 }
 
-// To be called again only after a barrier.
-fn workgroup_best(own: Best, lane: u32) -> Best {
+// Leaves the best of all in bests[0]: lane 0 can read it at once, the others after a barrier. To be called again only after
+// another one.
+fn find_best(own: Best, lane: u32) {
   bests[lane] = own;
   for (var width = 128u; width > 0u; width /= 2u) {
     workgroupBarrier();
@@ -31,6 +32,4 @@ fn workgroup_best(own: Best, lane: u32) -> Best {
       bests[lane] = better(bests[lane], bests[lane + width]);
     }
   }
-  workgroupBarrier();
-  return bests[0];
 }

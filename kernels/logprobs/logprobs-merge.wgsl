@@ -51,7 +51,9 @@ fn best_after(last: Best, first: u32, lane: u32) -> Best {
       best = better(best, candidate);
     }
   }
-  return workgroup_best(best, lane);
+  find_best(best, lane);
+  workgroupBarrier();
+  return bests[0];
 }
 
 fn input(v: u32) -> f32 {

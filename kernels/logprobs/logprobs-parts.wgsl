@@ -26,7 +26,9 @@ fn main(
         best = better(best, candidate);
       }
     }
-    last = workgroup_best(best, lane);
+    find_best(best, lane);
+    workgroupBarrier();
+    last = bests[0];
     if (lane == 0u) {
       candidates[(group.y * groups.x + group.x) * TOP + i] = last;
     }

@@ -29,8 +29,8 @@ fn main(
     scores[row * VOCAB + v] = score;
     best = better(best, Best(score, v, select(1u, 0u, is_finite(score))));
   }
-  best = workgroup_best(best, lane);
+  find_best(best, lane);
   if (lane == 0u) {
-    parts[row * groups.x + group.x] = best;
+    parts[row * groups.x + group.x] = bests[0];
   }
 }

@@ -23,7 +23,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var part = lane; part < PARTS; part += 256u) {
     best = better(best, parts[group.x * PARTS + part]);
   }
-  best = workgroup_best(best, lane);
+  find_best(best, lane);
+  workgroupBarrier();
+  best = bests[0];
 
   let step = schedule.step;
   let setting = sampling[group.x];

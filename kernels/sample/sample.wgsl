@@ -121,7 +121,7 @@ fn total_mass(threshold: u32, given: Given, lane: u32) -> vec2u {
       own += mass_of(score(v, given), given.scale);
     }
   }
-  workgroupBarrier();
+  // Before a second call, select_key has waited for those that still read the first one's masses.
   masses[lane] = own;
   workgroupBarrier();
   var sums = vec2u();
