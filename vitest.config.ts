@@ -15,6 +15,8 @@ const LONGEST = [
   "test/deno.test.ts",
   "test/replicas.test.ts",
   "engine/device/tune.test.ts",
+  "kernels/logprobs/logprobs.test.ts",
+  "test/races/races.test.ts",
   "test/page-bench.test.ts",
   "engine/goldens.test.ts",
   "engine/retrieval/retrieval.test.ts",
