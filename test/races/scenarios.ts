@@ -114,13 +114,13 @@ export async function everything(gpu: Gpu, formats: readonly WeightFormat[]): Pr
   for (const format of formats) {
     const native = await loadNative(gpu, { ...SMALL, format, onPacked: () => undefined });
     for (const streams of [1, 5, 19]) await decode(native, streams);
-    await native.evaluate(native.encode(prose(61)), { window: 20 });
-    await native.score(native.encode(prose(150)), 2);
-    const { alignment } = await calibrate(native, native.encode(prose(150)), { lambda: 1 });
+    await native.evaluate(await native.encode(prose(61)), { window: 20 });
+    await native.score(await native.encode(prose(150)), 2);
+    const { alignment } = await calibrate(native, await native.encode(prose(150)), { lambda: 1 });
     native.align(alignment);
     await decode(native, 2, { readoutScale: 2 });
     await retrieve(native, { context: prose(300), needle: prose(40), mode: "hybrid", topK: 2 });
-    const tokens = native.encode(prose(100));
+    const tokens = await native.encode(prose(100));
     await retrievalDiagnostics(native, { tokens, cue: [], position: 10, mode: "pvm", memoryBytes: 0 });
 
     for (const attention of ["on", "bypass"] as const) {
