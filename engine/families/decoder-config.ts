@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { ResonantError } from "../../common/errors.ts";
 import type { Epilogue } from "../../kernels/linear/linear.ts";
-import type { Rope } from "./rope.ts";
+import { checkHeadSize, type Rope } from "./rope.ts";
 
 /** A transformer decoder's configuration, whatever its family. `D` = `size`. */
 export interface DecoderConfig {
@@ -98,13 +98,7 @@ export function headSizeOf(size: number, heads: number, where: string): number {
  * has
  */
 export function checkHeads({ headSize, rope }: DecoderConfig, where: string): void {
-  if (headSize > 256) {
-    throw new ResonantError(
-      "unsupported",
-      `attention heads of size ${headSize}; the largest supported size is 256`,
-      { where },
-    );
-  }
+  checkHeadSize(headSize, where);
   if (2 * rope.frequencies.length > headSize) {
     throw new ResonantError("unsupported", `attention heads of size ${headSize} cannot be rotated in pairs`, {
       where,

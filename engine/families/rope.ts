@@ -60,6 +60,12 @@ export function readRope(
     if (typeof value === "number") return value;
     throw new ResonantError("invalid_file", `${kind} scaling needs it`, { where: `${where}.${field}` });
   };
+  checkHeadSize(model.headSize, where);
+  if (size > model.headSize) {
+    throw new ResonantError("invalid_file", `it rotates ${size} of a head's ${model.headSize} values`, {
+      where,
+    });
+  }
   const plain = Array.from({ length: Math.ceil(size / 2) }, (_, i) => theta ** ((-2 * i) / size));
   const rope = (frequencies: readonly number[], scale = 1): Rope => ({
     frequencies: Float32Array.from(frequencies),
@@ -133,4 +139,14 @@ export function ropeTable({ frequencies, scale }: Rope, positions: number): Floa
     }
   }
   return table;
+}
+
+/** @throws ResonantError `unsupported` for heads too large for attention's kernels */
+export function checkHeadSize(headSize: number, where: string): void {
+  if (headSize <= 256) return;
+  throw new ResonantError(
+    "unsupported",
+    `attention heads of size ${headSize}; the largest supported size is 256`,
+    { where },
+  );
 }

@@ -6,6 +6,7 @@ import { bytesSource } from "../byte-source.ts";
 import { startThread } from "../node/threads.ts";
 import { openTensorFile } from "../open.ts";
 import type { TensorFile } from "../tensor-file.ts";
+import { inPlace } from "./in-place.ts";
 
 const FOLDER = fileURLToPath(new URL("../../test/fixtures/checkpoints/", import.meta.url));
 
@@ -25,8 +26,9 @@ export function openFixture(name: string): Promise<TensorFile> {
   return openTensorFile(bytesSource(name, fixture(name)), startThread);
 }
 
+/** Opens bytes in this thread: tests do it thousands of times. */
 export function openBytes(bytes: Uint8Array, name = "hand.pt"): Promise<TensorFile> {
-  return openTensorFile(bytesSource(name, bytes), startThread);
+  return openTensorFile(bytesSource(name, bytes), inPlace);
 }
 
 /** Opens a file and reads every tensor. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { ResonantError } from "../common/errors.ts";
-import { FIXTURES, fixture, readAll } from "./testing/fixtures.ts";
-import { seeded } from "./testing/pickle-assembler.ts";
+import { ResonantError } from "../../common/errors.ts";
+import { FIXTURES, fixture, readAll } from "../../weights/testing/fixtures.ts";
+import { seeded } from "../../weights/testing/pickle-assembler.ts";
+import { mutateBytes } from "./mutate.ts";
+import { fuzz } from "./rounds.ts";
 
 /** Undefined if it was read, the message if it was refused on purpose; anything else fails the test. */
 async function outcome(bytes: Uint8Array, name: string): Promise<string | undefined> {
@@ -47,4 +49,7 @@ describe.each(FIXTURES)("%s", (name) => {
       await outcome(bytes, name);
     }
   });
+
+  it("is refused or read with parts changed, cut out or written twice", () =>
+    fuzz(100, (random) => readAll(mutateBytes(whole, random), name)));
 });
