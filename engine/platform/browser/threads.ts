@@ -5,7 +5,7 @@ export const startThread: StartThread = (program, _heapBytes, { message, gone })
   const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
   let worker: Worker | undefined;
   try {
-    worker = new Worker(url);
+    worker = new Worker(url, { type: "module" }); // Deno has no other kind
     worker.onmessage = ({ data }) => {
       URL.revokeObjectURL(url);
       message(data);
