@@ -3,7 +3,7 @@
 // token at position 1,000,000 costs the same as an early one. Needs Node, dist/, weights/shakespeare and, for the rows of
 // PyTorch, a Python with torch and transformers.
 import { execFile, spawn } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -71,13 +71,32 @@ try {
   process.exitCode = 1;
 }
 
+/** The first path of this name that does not exist yet: a second run of a day keeps the first one's results. */
+function unused(name, ending) {
+  for (let run = 1; ; run++) {
+    const path = `${name}${run === 1 ? "" : `-${run}`}${ending}`;
+    if (!existsSync(path)) return path;
+  }
+}
+
 /** Measures the plan; returns the file of its rows. */
 async function measure() {
   const date = new Date().toISOString();
-  const out = resolve(options.out ?? join(root, `bench/results/${date.slice(0, 10)}-gpu.jsonl`));
-  mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, "");
-  const keep = (value) => appendFileSync(out, `${JSON.stringify(value)}\n`);
+  const out = resolve(options.out ?? unused(join(root, `bench/results/${date.slice(0, 10)}-gpu`), ".jsonl"));
+  const held = []; // until the adapter is known: a refused run leaves no file
+  let begun = false;
+  const begin = () => {
+    if (begun) return;
+    begun = true;
+    mkdirSync(dirname(out), { recursive: true });
+    writeFileSync(out, held.join(""));
+  };
+  const keep = (value) => {
+    const line = `${JSON.stringify(value)}\n`;
+    if (begun) appendFileSync(out, line);
+    else held.push(line);
+    if (value.adapter !== undefined) begin();
+  };
   keep({ run: "gpu.mjs", date, minutes: options.minutes, large, small, plan });
 
   const remaining = new Set(plan.filter((name) => name !== PYTORCH));
@@ -86,10 +105,16 @@ async function measure() {
     const { failure } = await runCases(remaining, keep);
     if (remaining.size < before || left() <= 0) continue;
     // It ended before the first case, and would do so again.
-    if (before === plan.filter((name) => name !== PYTORCH).length) throw new Error(failure);
+    if (before === plan.filter((name) => name !== PYTORCH).length) {
+      const advice = options.software
+        ? ""
+        : "; without a GPU, --software measures a software adapter all the same";
+      throw new Error(failure.replace(/--device: |, or leave --device out[^,;]*/g, "") + advice);
+    }
     for (const name of remaining) keep({ case: name, error: failure });
     remaining.clear();
   }
+  begin();
   for (const name of remaining) keep({ case: name, notRun: timeIsUp });
   if (plan.includes(PYTORCH)) await pytorch(keep);
   return out;
@@ -143,11 +168,12 @@ async function runCases(remaining, keep) {
   for await (const text of createInterface({ input: child.stdout })) {
     const line = JSON.parse(text);
     if (line.adapter !== undefined) {
-      keep(line);
       note(`${line.adapter}, Node ${line.node}`);
       if (line.kind === "software" && !options.software) {
         refused = new Error(`${line.adapter} computes on the CPU; --software measures it all the same`);
         stop();
+      } else {
+        keep(line);
       }
     } else if (line.begins !== undefined) {
       current = line.begins;

@@ -95,11 +95,48 @@ export function withModel(command: Command): Command {
     )
     .addOption(deviceOption())
     .addOption(
-      new Option(
+      switchOption(
         "--unchecked",
         "compute without bounds checks, which can be faster; only for model files that you trust",
-      ).env(modelVariables.unchecked),
+        modelVariables.unchecked,
+      ),
     );
+}
+
+/** What a variable may hold that switches something on or off. */
+const SWITCH: Readonly<Record<string, boolean>> = {
+  "1": true,
+  true: true,
+  yes: true,
+  on: true,
+  "": false,
+  "0": false,
+  false: false,
+  no: false,
+  off: false,
+};
+
+/**
+ * A flag without a value that a variable also sets. Commander takes such a flag as given whatever its variable holds, so it is
+ * told of the variable only where that is on.
+ */
+function switchOption(flag: string, about: string, variable: string): Option {
+  const value = process.env[variable];
+  return value === undefined || switchedOn(value)
+    ? new Option(flag, about).env(variable)
+    : new Option(flag, `${about} (env: ${variable})`);
+}
+
+const switchedOn = (value: string): boolean => SWITCH[value.trim().toLowerCase()] ?? false;
+
+/** @throws ResonantError `invalid_argument` if the variable is set but neither on nor off */
+function assertSwitch(variable: string): void {
+  const value = process.env[variable];
+  if (value === undefined || value.trim().toLowerCase() in SWITCH) return;
+  throw new ResonantError("invalid_argument", "is neither on nor off", {
+    where: variable,
+    fix: "Set it to 1 or 0",
+  });
 }
 
 export const alignmentOption = (): Option =>
@@ -180,10 +217,13 @@ export async function openModel(
 export const deviceChoice = ({
   device,
   unchecked,
-}: DeviceFlags): Pick<OpenOptions, "device" | "unchecked"> => ({
-  ...(device && { device: deviceChoices[device] }),
-  ...(unchecked && { unchecked }),
-});
+}: DeviceFlags): Pick<OpenOptions, "device" | "unchecked"> => {
+  assertSwitch(modelVariables.unchecked);
+  return {
+    ...(device && { device: deviceChoices[device] }),
+    ...(unchecked && { unchecked }),
+  };
+};
 
 /** Finds an adapter without loading a model. Shows a progress bar for the driver's download. */
 export async function findAdapter(flags: DeviceFlags): Promise<GPUAdapter> {

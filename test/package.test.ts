@@ -141,6 +141,7 @@ describe("the package", () => {
     const text = await readFile(join(consumer, "node_modules/resonant/dist/LICENSES.txt"), "utf8");
     expect([...text.matchAll(/^(\S+) \d\S* \((?:MIT|Apache-2\.0)\)$/gm)].map(([, name]) => name)).toEqual([
       "@huggingface/jinja",
+      "@huggingface/tokenizers",
     ]);
   });
 

@@ -44,7 +44,7 @@ export const refusals = (model: string): readonly Refusal[] => [
   completions(400, { model, prompt: [] }),
   completions(400, { model, prompt: [-1] }),
   completions(400, { model, prompt: "x", n: 1000 }),
-  completions(400, { model, prompt: "x", logit_bias: {} }),
+  completions(400, { model, prompt: "x", logit_bias: { x: 1 } }),
   completions(404, { model: "another", prompt: "x" }),
   { path: "/v1/chat/completions", status: 400, body: { model, messages: [] } },
   { path: "/v1/retrieve", status: 400, body: { context: "x" } },
