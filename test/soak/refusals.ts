@@ -28,7 +28,7 @@ export const refusals = (model: string): readonly Refusal[] => [
   generate(400, { prompt: "x", max_tokens: 0 }),
   generate(400, { prompt: "x", temperature: "hot" }),
   generate(400, { prompt: "x", stop_sequences: [""] }),
-  generate(400, { prompt: "x", stream: "yes" }),
+  generate(400, { prompt: "x", stream: "perhaps" }),
   generate(400, { prompt: "x", readout_scale: 1 }),
   generate(400, '{"prompt": "cut sho'),
   generate(400, `{"prompt": ${"[".repeat(5000)}${"]".repeat(5000)}}`),
