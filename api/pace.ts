@@ -43,9 +43,4 @@ export class Pace {
     this.#window = { now, taken };
     return rate < this.#limits.rate ? "slow" : undefined;
   }
-
-  /** Seconds for which it has taken nothing although something waited. */
-  silence(now: number): number {
-    return now - this.#lastTaken.now;
-  }
 }

@@ -33,11 +33,6 @@ export class Readers {
     this.#settings = settings;
   }
 
-  /** Streams that are being sent. */
-  get open(): number {
-    return this.#open.size;
-  }
-
   /** Bytes that wait for all readers. */
   get bytes(): number {
     let sum = 0;
@@ -68,11 +63,6 @@ export class Readers {
     });
     this.#timer ??= setInterval(() => void this.#look(), 1000 * Math.min(LOOK, idle / 4)).unref();
     return reader;
-  }
-
-  /** Ends all streams with an event `error`. */
-  cutAll(error: ApiError): void {
-    for (const reader of this.#open) reader.cut(error);
   }
 
   stop(): void {

@@ -103,36 +103,27 @@ export function withModel(command: Command): Command {
     );
 }
 
-/** What a variable may hold that switches something on or off. */
-const SWITCH: Readonly<Record<string, boolean>> = {
-  "1": true,
-  true: true,
-  yes: true,
-  on: true,
-  "": false,
-  "0": false,
-  false: false,
-  no: false,
-  off: false,
-};
+// What a variable may hold that switches something on or off.
+const ON: readonly string[] = ["1", "true", "yes", "on"];
+const OFF: readonly string[] = ["", "0", "false", "no", "off"];
+
+const wordOf = (variable: string): string | undefined => process.env[variable]?.trim().toLowerCase();
 
 /**
  * A flag without a value that a variable also sets. Commander takes such a flag as given whatever its variable holds, so it is
  * told of the variable only where that is on.
  */
 function switchOption(flag: string, about: string, variable: string): Option {
-  const value = process.env[variable];
-  return value === undefined || switchedOn(value)
+  const word = wordOf(variable);
+  return word === undefined || ON.includes(word)
     ? new Option(flag, about).env(variable)
     : new Option(flag, `${about} (env: ${variable})`);
 }
 
-const switchedOn = (value: string): boolean => SWITCH[value.trim().toLowerCase()] ?? false;
-
 /** @throws ResonantError `invalid_argument` if the variable is set but neither on nor off */
 function assertSwitch(variable: string): void {
-  const value = process.env[variable];
-  if (value === undefined || value.trim().toLowerCase() in SWITCH) return;
+  const word = wordOf(variable);
+  if (word === undefined || ON.includes(word) || OFF.includes(word)) return;
   throw new ResonantError("invalid_argument", "is neither on nor off", {
     where: variable,
     fix: "Set it to 1 or 0",

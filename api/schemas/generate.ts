@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { samplingOptions } from "../../engine/sampling-options.ts";
+import { type NumberRange, samplingOptions } from "../../engine/sampling-options.ts";
 import { flag, integer, list, number, object, text, whole } from "./fields.ts";
 import type { Limits } from "./limits.ts";
 import { logitBiasField } from "./logit-bias.ts";
@@ -23,35 +23,24 @@ const {
   seed,
 } = samplingOptions;
 
+const within = ({ least, most }: NumberRange, about: string) => number(least, most, about);
+
 /** Fields of all endpoints that generate text. */
 export const temperatureField = () =>
-  number(temperature.least, temperature.most, "Randomness of sampling; 0: always the most likely token");
+  within(temperature, "Randomness of sampling; 0: always the most likely token");
 export const topKField = () =>
   integer(topK.least, topK.most, "Sample from the k most likely tokens; 0: from all");
 export const topPField = () =>
-  number(topP.least, topP.most, "Sample from the most likely tokens whose probabilities add up to p");
+  within(topP, "Sample from the most likely tokens whose probabilities add up to p");
 export const repetitionPenaltyField = () =>
-  number(
-    repetitionPenalty.least,
-    repetitionPenalty.most,
-    "Penalty for tokens that occur in the prompt or the output; 1: none",
-  );
+  within(repetitionPenalty, "Penalty for tokens that occur in the prompt or the output; 1: none");
 export const minPField = () =>
-  number(
-    minP.least,
-    minP.most,
-    "Sample from tokens at least this share as likely as the likeliest; 0: from all",
-  );
+  within(minP, "Sample from tokens at least this share as likely as the likeliest; 0: from all");
 export const presencePenaltyField = () =>
-  number(
-    presencePenalty.least,
-    presencePenalty.most,
-    "Taken from the logit of each token that the output has so far; 0: none",
-  );
+  within(presencePenalty, "Taken from the logit of each token that the output has so far; 0: none");
 export const frequencyPenaltyField = () =>
-  number(
-    frequencyPenalty.least,
-    frequencyPenalty.most,
+  within(
+    frequencyPenalty,
     "Taken from a token's logit once for each time that the output has it so far; 0: none",
   );
 export const ignoreEosField = () => flag("Go on after tokens that end a text");
@@ -95,9 +84,8 @@ export const generateRequest = (limits: Limits) =>
           ),
         ),
         phase_temperature: v.optional(
-          number(
-            phaseTemperature.least,
-            phaseTemperature.most,
+          within(
+            phaseTemperature,
             "λ: the temperature of each step is multiplied by 1 + λ (1 − R), where R is the coherence of the phases",
           ),
           phaseTemperature.default,
